@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 from sansip.transport.transports import TRANSPORTS
 from sansip_conformance.lines import Lines
-from sansip_conformance.trace import EndpointSetup, Registration, Trace, User
+from sansip_conformance.trace import HTTP, MSRP, EndpointSetup, Registration, Trace, User
 
 __all__ = ["CONFIG_KEYS", "DIRECTIVES", "TRANSPORTS", "known_party"]
 
@@ -31,6 +31,8 @@ CONFIG_KEYS = (
     "algorithms", "qop", "nonce-lifetime", "failures-per-user", "trusted", "via-maddr",
 )  # fmt: skip
 DNS_TYPES = ("A", "AAAA", "SRV", "NAPTR", "CNAME")
+# What an endpoint may speak.
+_SPOKEN = (*TRANSPORTS, *MSRP, HTTP)
 _SECTION = re.compile(r"RFC \d{3,5}(?: [A-Z0-9][\w.]*(?: .+)?)?")
 
 
@@ -95,7 +97,7 @@ def _server(lines: Lines, trace: Trace, rest: str) -> None:
     if not words:
         raise lines.fail("server needs a name; write `server proxy udp tcp`")
     setup.server = words[0]
-    transports, address = _transports(lines, words[1:])
+    transports, address = _transports(lines, words[1:], tuple(TRANSPORTS))
     setup.transports = transports or ["udp", "tcp"]
     setup.address = address
 
@@ -109,18 +111,18 @@ def _listen(lines: Lines, trace: Trace, rest: str) -> None:
     setup.transports = list(dict.fromkeys(one[0] for one in setup.listen))
 
 
-def _transports(lines: Lines, words: list[str]) -> tuple[list[str], str | None]:
+def _transports(lines: Lines, words: list[str], known: tuple[str, ...]) -> tuple[list[str], str | None]:
     transports: list[str] = []
     address = None
     for word in words:
         word = word.strip(",")
-        if word in TRANSPORTS:
+        if word in known:
             transports.append(word)
         elif re.fullmatch(r"(?:[\d.]+|\[[0-9a-f:.]+\]):\d+", word):
             address = word
         else:
             raise lines.fail(
-                f"`{word}` is no transport ({', '.join(TRANSPORTS)}) and no address like 192.0.2.1:5060"
+                f"`{word}` is no transport ({', '.join(known)}) and no address like 192.0.2.1:5060"
             )
     return transports, address
 
@@ -135,9 +137,9 @@ def _endpoint(lines: Lines, trace: Trace, rest: str) -> None:
     if not words:
         raise lines.fail("endpoint needs a name; write `endpoint alice udp`")
     names = []
-    while words and words[0].strip(",") not in TRANSPORTS and re.fullmatch(r"[A-Za-z][\w-]*,?", words[0]):
+    while words and words[0].strip(",") not in _SPOKEN and re.fullmatch(r"[A-Za-z][\w-]*,?", words[0]):
         names.append(words.pop(0).strip(","))
-    transports, address = _transports(lines, words)
+    transports, address = _transports(lines, words, _SPOKEN)
     for name in names:
         trace.setup.endpoints[name] = EndpointSetup(name, transports or ["udp"], address, aor.strip() or None)
 
@@ -190,6 +192,13 @@ def _route(lines: Lines, trace: Trace, rest: str) -> None:
     trace.setup.route = "\n".join(block) + "\n"
 
 
+def _text(lines: Lines, trace: Trace, rest: str) -> None:
+    block = lines.indented()
+    if not re.fullmatch(r"[A-Za-z][\w-]*", rest) or not block:
+        raise lines.fail("write `text friends` and the text below it, indented")
+    trace.setup.texts[rest] = "\n".join(block)
+
+
 def _name(lines: Lines, trace: Trace, rest: str) -> None:
     name, equals, addresses = rest.partition("=")
     if not equals:
@@ -225,6 +234,7 @@ DIRECTIVES: dict[str, Callable[[Lines, Trace, str], None]] = {
     "config": _config,
     "module": _module,
     "route": _route,
+    "text": _text,
     "name": _name,
     "dns": _dns,
 }

@@ -6,6 +6,8 @@ message that fits is compared (``comparing``); ``leftovers`` finds messages that
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from sansip.testing import Received, fits
 from sansip.wire import Response
 from sansip_conformance.comparing import asked_for, check_always, compare
@@ -16,6 +18,8 @@ from sansip_conformance.world import Party
 
 __all__ = ["Expecter"]
 
+Right = Callable[[Received], bool]
+
 
 class Expecter:
     """Judges the expectations of one story."""
@@ -25,6 +29,15 @@ class Expecter:
 
     def expect(self, step: Expect) -> None:
         """Let time run until the message that ``step`` expects has come, and judge it."""
+        came = self.arrived(step)
+        if came is not None:
+            self._judge(step, came)
+
+    def arrived(self, step: Expect, right: Right | None = None) -> Received | None:
+        """Return the message that ``step`` expects, None for one that need not come.
+
+        It is the one for which ``right`` is true, without it the one of SIP. Raises TraceFailedError.
+        """
         world = self.story.world
         party = world.parties[step.endpoint]
         due: float | None = None
@@ -37,14 +50,14 @@ class Expecter:
             wait = self.story.start + due - world.now + tolerance
         else:
             wait = step.within if step.within is not None else world.patience
-        came = self.find(party, step.what, max(0.0, wait), step.again)
+        came = self.find(party, step.what, max(0.0, wait), step.again, right)
         if came is None:
             if step.or_nothing:
                 came = next((one for one in party.inbox if not self._ignorable(party, one)), None)
                 if came is None:
-                    return
+                    return None
             elif step.optional:
-                return
+                return None
             when = "" if due is None else f" at {due:g} s"
             again = " again" if step.again else ""
             raise self.story.failure(
@@ -54,6 +67,10 @@ class Expecter:
         if due is not None and abs(came.time - self.story.start - due) > tolerance:
             late = f"{came.time - self.story.start:.3f} s instead of {due:g} s"
             raise self.story.failure(step, f"{step.what} came to {step.endpoint} at {late}")
+        return came
+
+    def _judge(self, step: Expect, came: Received) -> None:
+        party = self.story.world.parties[step.endpoint]
         if step.transport is not None and came.transport != step.transport:
             raise self.story.failure(
                 step, f"{step.what} came over {came.transport} instead of {step.transport}"
@@ -71,7 +88,9 @@ class Expecter:
                 step.name, Named(message, step.endpoint, came, came.data, came.transport, came.pipe)
             )
 
-    def find(self, party: Party, what: str, wait: float, again: bool = False) -> Received | None:
+    def find(
+        self, party: Party, what: str, wait: float, again: bool = False, right: Right | None = None
+    ) -> Received | None:
         """Return the message that fits ``what`` and no step took, letting up to ``wait`` seconds pass."""
         found: list[Received] = []
         taken = self.story.taken[party.name]
@@ -81,15 +100,17 @@ class Expecter:
             for one in party.inbox:
                 if id(one) in taken:
                     continue
-                if what == "close":
-                    right = not one.data
+                if right is not None:
+                    is_right = right(one)
+                elif what == "close":
+                    is_right = not one.data
                 elif what == "pong":
-                    right = one.data == b"\r\n"
+                    is_right = one.data == b"\r\n"
                 elif what in ANSWERS:
-                    right = is_stun_answer(one.data, what, party.host, party.port)
+                    is_right = is_stun_answer(one.data, what, party.host, party.port)
                 else:
-                    right = fits(one.message, what) and (one.data in known) == again
-                if right:
+                    is_right = fits(one.message, what) and (one.data in known) == again
+                if is_right:
                     found.append(one)
                     return True
             return False

@@ -8,9 +8,11 @@ compares (``expecting``). Any message that no step expected fails the trace.
 from __future__ import annotations
 
 from sansip.wire import header_key
+from sansip_conformance.exchanging import Exchanger
 from sansip_conformance.expecting import Expecter
 from sansip_conformance.names import UnknownNameError
 from sansip_conformance.sending import Sender
+from sansip_conformance.spoken import Hear, Say, kind_of
 from sansip_conformance.story import Story, TraceFailedError
 from sansip_conformance.trace import Expect, ExpectNothing, Fault, Line, Send, Step, Trace
 from sansip_conformance.world import World
@@ -25,6 +27,7 @@ class Player:
         self.story = Story(trace, world)
         self._sender = Sender(self.story)
         self._expecter = Expecter(self.story)
+        self._exchanger = Exchanger(self.story, self._expecter, self._sender)
         self._step: Step | None = None
 
     def play(self) -> None:
@@ -38,7 +41,11 @@ class Player:
             for step in story.trace.steps:
                 self._step = step
                 self._wait_for(step)
-                if isinstance(step, Send):
+                if isinstance(step, Say):
+                    self._exchanger.say(step)
+                elif isinstance(step, Hear):
+                    self._exchanger.hear(step)
+                elif isinstance(step, Send):
                     self._sender.send(step)
                 elif isinstance(step, Expect):
                     self._expecter.expect(step)
@@ -72,6 +79,9 @@ class Player:
         story = self.story
         setup = story.trace.setup
         for one in setup.registrations:
+            if kind_of(story.trace, one.endpoint):
+                self._exchanger.register(one)
+                continue
             party = story.world.parties[one.endpoint]
             aor = story.names.expand(one.aor) if one.aor else party.agent.aor
             transport = setup.endpoints[one.endpoint].transports[0]

@@ -22,7 +22,7 @@ from sansip.routing import Route
 from sansip.routing.trust import TrustedPeer
 from sansip.transaction import TimerValues
 from sansip.transport.dns import DnsConfig
-from sansip_conformance.trace import Setup
+from sansip_conformance.trace import MSRP, Setup
 
 __all__ = ["NAME_SERVER", "compile_route", "listeners_of", "place_of", "stack_config"]
 
@@ -49,7 +49,7 @@ _LISTS = {"extensions", "service-route", "algorithms", "qop", "trusted"}
 
 
 # The ports for transports that do not share the port of UDP and TCP.
-PORTS = {"tls": 5061, "ws": 8080, "wss": 8443}
+PORTS = {"tls": 5061, "ws": 8080, "wss": 8443, "msrps": 2855, "msrp": 2856}
 # The address of the name server in a trace with `dns` lines.
 NAME_SERVER = ("192.0.2.53", 53)
 
@@ -88,13 +88,14 @@ def compile_route(source: str, name: str = "route") -> Route:
 
 
 def listeners_of(setup: Setup, host: str, port: int) -> list[ListenerConfig]:
-    """Return the listeners of ``setup``: those it names, or one for each transport at ``host``."""
-    if setup.listen:
-        return [ListenerConfig(number, *one) for number, one in enumerate(setup.listen)]
-    return [
-        ListenerConfig(number, transport, host, PORTS.get(transport, port))
-        for number, transport in enumerate(setup.transports)
-    ]
+    """Return the listeners of ``setup``: those it names, or one for each transport at ``host``.
+
+    Where an endpoint speaks MSRP there is one for that as well.
+    """
+    spoken = {one for endpoint in setup.endpoints.values() for one in endpoint.transports if one in MSRP}
+    places = setup.listen or [(one, host, PORTS.get(one, port)) for one in setup.transports]
+    places = [*places, *((one, host, PORTS[one]) for one in sorted(spoken))]
+    return [ListenerConfig(number, *one) for number, one in enumerate(places)]
 
 
 def stack_config(setup: Setup, listeners: list[ListenerConfig]) -> StackConfig:

@@ -10,6 +10,7 @@ import re
 
 from sansip_conformance.directives import TRANSPORTS, known_party, number_of
 from sansip_conformance.lines import Lines
+from sansip_conformance.spoken import kind_of, read_hear, read_say
 from sansip_conformance.stun import ANSWERS
 from sansip_conformance.trace import Expect, ExpectNothing, Fault, Send, Step, Trace
 
@@ -108,6 +109,9 @@ class StepReader:
             return
         if len(targets) > 1:
             raise self.lines.fail("only `expect nothing` takes several endpoints; write one line for each")
+        if what != "close" and (kind := kind_of(self.trace, targets[0])):
+            self._add(read_hear(self.lines, kind, targets[0], what, words), at, after)
+            return
         step = Expect(line, endpoint=targets[0], what=what)
         if not (_STATUS.fullmatch(what) or _METHOD.fullmatch(what) or what in ("close", "pong", *ANSWERS)):
             raise self.lines.fail(
@@ -143,8 +147,11 @@ class StepReader:
         return word
 
     def _send(self, source: str, rest: str, at: float | None, after: float | None) -> None:
-        step = Send(self.lines.at, source=source)
         words = rest.split()
+        if (kind := kind_of(self.trace, source)) and words not in (["connect"], ["close"]):
+            self._add(read_say(self.lines, kind, source, rest), at, after)
+            return
+        step = Send(self.lines.at, source=source)
         if words and words[0] in TRANSPORTS:
             step.transport = words.pop(0)
         if not words:

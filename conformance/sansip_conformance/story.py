@@ -11,6 +11,7 @@ from typing import Any
 
 from sansip.testing import Draft, Received
 from sansip.wire import Request, Response
+from sansip_conformance.msrp import MsrpEnd
 from sansip_conformance.names import Names
 from sansip_conformance.trace import Trace
 from sansip_conformance.world import World
@@ -81,6 +82,10 @@ class Story:
             host, port = party.host, party.port
             if part == "aor":
                 return party.agent.aor
+            if isinstance(party, MsrpEnd) and part in party.values:
+                return party.values[part]
+        elif name in setup.texts:
+            return setup.texts[name]
         elif name == "domain":
             return setup.domains[0]
         else:

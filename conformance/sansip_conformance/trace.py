@@ -10,6 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 __all__ = [
+    "HTTP",
+    "MSRP",
     "Block",
     "EndpointSetup",
     "Expect",
@@ -23,6 +25,10 @@ __all__ = [
     "Trace",
     "User",
 ]
+
+# What an endpoint may speak beside SIP: MSRP, with or without TLS, and HTTP.
+MSRP = ("msrp", "msrps")
+HTTP = "http"
 
 
 @dataclass(slots=True)
@@ -75,6 +81,8 @@ class Setup:
     names: dict[str, list[str]] = field(default_factory=dict)
     # (name, type, data) of a zone; "silent" or "failing" as the type: how its servers behave
     records: list[tuple[str, str, str]] = field(default_factory=list)
+    # name -> a text for bodies and paths
+    texts: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(slots=True)

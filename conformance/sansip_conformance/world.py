@@ -11,9 +11,11 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from sansip.events import RouteFailed
-from sansip.testing import Agent, Network, Received, Server, Zone
+from sansip.testing import Agent, Endpoint, Network, Received, Server, Zone
+from sansip_conformance.msrp import MsrpEnd
 from sansip_conformance.setup import listeners_of, stack_config
-from sansip_conformance.trace import Trace
+from sansip_conformance.trace import HTTP, MSRP, EndpointSetup, Trace
+from sansip_conformance.web import WebEnd
 
 __all__ = ["CoreWorld", "Party", "World"]
 
@@ -79,11 +81,15 @@ class CoreWorld:
         family = "2001:db8::" if ":" in host else "192.0.2."
         for number, one in enumerate(setup.endpoints.values(), 11):
             address = _split(one.address) if one.address is not None else (f"{family}{number}", 5060)
+            spoken = one.transports[0]
+            if spoken in MSRP or spoken == HTTP:
+                self.parties[one.name] = self._spoken(one, address)
+                continue
             endpoint = self.network.endpoint(
                 one.name,
                 *address,
                 server=self.server,
-                transport=one.transports[0],
+                transport=spoken,
                 domain=setup.domains[0],
                 aor=one.aor,
             )
@@ -95,6 +101,24 @@ class CoreWorld:
             self.network.names[name] = [self._address(text) for text in addresses]
         if setup.records:
             self.network.name_server = self._zone()
+        if any(isinstance(one, MsrpEnd | WebEnd) for one in self.parties.values()):
+            # Modules begin before the first connection comes, as on a runtime, and read their rows.
+            self.server.flush()
+            self.network.run(0.0)
+
+    def _spoken(self, one: EndpointSetup, address: tuple[str, int]) -> Endpoint:
+        """Return an endpoint that speaks MSRP or HTTP."""
+        setup = self.trace.setup
+        domain, spoken = setup.domains[0], one.transports[0]
+        aor = one.aor or f"sip:{one.name}@{domain}"
+        given = (self.network, one.name, *address, self.server, spoken, domain, aor)
+        endpoint: Endpoint
+        if spoken == HTTP:
+            endpoint = WebEnd(*given, proved=not setup.users)
+        else:
+            endpoint = MsrpEnd(*given, secure=spoken == MSRP[1])
+            self.network.endpoints[address] = endpoint
+        return endpoint
 
     def _zone(self) -> Zone:
         zone = Zone()

@@ -21,6 +21,7 @@ from sansip.actions import (
 from sansip.config import Reconfiguration, StackConfig
 from sansip.events import RouteFailed
 from sansip.journal import JournaledStack
+from sansip.module import WebRequest, WebResponse
 from sansip.stack import Stack
 from sansip.testing.endpoint import Endpoint
 from sansip.testing.links import Carrier, Pipe
@@ -63,6 +64,8 @@ class Server:
         # our connection number -> the other end
         self._pipes: dict[int, Pipe] = {}
         self._wakes: set[float] = set()
+        # HTTP requests so far.
+        self._asked = 0
 
     def address(self, transport: str = UDP, peer: str | None = None) -> tuple[str, int]:
         """Return the address of the first listener for ``transport``, of ``peer``'s family if given."""
@@ -88,6 +91,11 @@ class Server:
     def flush(self) -> None:
         """Perform what code outside of an input had the stack do: a test that calls ``stack.ua`` itself."""
         self._perform(self.stack.time_passed(self.network.now))
+
+    def web(self, request: WebRequest, answered: Callable[[WebResponse, float], None]) -> None:
+        """Have an HTTP client ask a module, as ``ModuleBench.web`` does; ``answered`` gets the answer."""
+        self._asked += 1
+        self._perform(self.stack.web_received(self._asked, request, self.network.now, answered))
 
     # --- called by the network
 
@@ -173,7 +181,8 @@ class Server:
             # The name server listens on UDP alone.
             network.at(network.now, partial(self._disconnected, action.conn, "connection refused"))
             return
-        one = self._listeners[action.listener]
+        # A module's own connection is of no listener.
+        one = self._listeners[action.listener] if action.listener >= 0 else self.config.listeners[0]
         endpoint = network.endpoint_at((str(action.address[0]), int(action.address[1])))
         link = network.link(one.host, str(action.address[0]))
         if endpoint is None or not endpoint.accepts or link.is_down:
