@@ -19,7 +19,8 @@ __all__ = ["Hear", "Say", "kind_of", "read_hear", "read_say"]
 _METHOD = re.compile(r"[A-Z]+")
 _STATUS = re.compile(r"[1-6](?:\d\d|xx)(?:\|[1-6](?:\d\d|xx))*")
 _NAME = re.compile(r"[A-Za-z][\w-]*")
-_FLAGS = ("$", "+", "#")
+# RFC 4975 7.1: the flag of the end-line; without it there is none yet.
+_FLAGS = {"complete": "$", "continued": "+", "aborted": "#", "unfinished": ""}
 
 
 @dataclass(slots=True)
@@ -78,9 +79,7 @@ def read_say(lines: Lines, kind: str, source: str, rest: str) -> Say:
     while words:
         word = words.pop(0)
         if word in _FLAGS and kind == "msrp":
-            step.flag = word
-        elif word == "unfinished" and kind == "msrp":
-            step.flag = ""
+            step.flag = _FLAGS[word]
         elif word == "to" and words and step.verb == "request" and kind == "msrp":
             step.toward = words.pop(0)
         elif word in ("to", "of") and words:
@@ -99,9 +98,7 @@ def read_hear(lines: Lines, kind: str, endpoint: str, what: str, words: list[str
     while words:
         word = words.pop(0)
         if word in _FLAGS and kind == "msrp":
-            step.flag = word
-        elif word == "unfinished" and kind == "msrp":
-            step.flag = ""
+            step.flag = _FLAGS[word]
         elif word == "within" and words:
             step.within = number_of(lines, words.pop(0))
         else:
@@ -119,4 +116,4 @@ def _common(
         if not _NAME.fullmatch(given):
             raise lines.fail(f"`{given}` cannot be a name; use letters, digits and -")
         return (given, text) if word == "as" else (name, given)
-    raise lines.fail(f"`{word}` unknown; expected as NAME, with TEXT, and for MSRP +, #, unfinished, to BOB")
+    raise lines.fail(f"`{word}` unknown; expected as NAME, with TEXT, and for MSRP continued, aborted, unfinished, to BOB")

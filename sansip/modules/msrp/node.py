@@ -5,11 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from sansip.errors import RemoteProtocolError
 from sansip.modules.msrp.ends import Outgoing
 from sansip.modules.msrp.relay import Refused, Rules
 from sansip.modules.msrp.sessions import Session, Sessions
 from sansip.msrp import MsrpUri
 from sansip.transport.transports import TCP
+from sansip.wire.headers.auth import parse_credentials
 
 if TYPE_CHECKING:
     from sansip.module import Core
@@ -111,6 +113,11 @@ class Node(Rules):
         if asked and not (asked.isdecimal() and len(asked) < 10):
             self._deny(side, head, 400, f"Expires {asked[:20]!r}", now)
             return
+        given = head.get("authorization")
+        if given and not _has_qop(given):
+            # RFC 4976 9.1; without it the same credentials would be good again and again.
+            self._deny(side, head, 400, "credentials without qop", now)
+            return
         side.proving = True
         realm = settings.realm or self.core.domains[0]
         # RFC 4976 9.1: A2 is of the rightmost URI.
@@ -121,7 +128,7 @@ class Node(Rules):
             if not side.ended:
                 self._proved(side, head, proof, now)
 
-        self._digest.prove(head.get("authorization"), "AUTH", uri, realm, side.source, now, done)
+        self._digest.prove(given, "AUTH", uri, realm, side.source, now, done)
 
     def _proved(self, side: Hop, head: Head, proof: Proof, now: float) -> None:
         settings = self.settings
@@ -177,3 +184,11 @@ class Node(Rules):
     def timer_fired(self, session: Session, now: float) -> None:
         """RFC 4976 6.3: the URI's time is over."""
         self.sessions.remove(session)
+
+
+def _has_qop(authorization: str) -> bool:
+    """Whether credentials have a qop; true for what cannot be read, which is judged elsewhere."""
+    try:
+        return "qop" in parse_credentials(authorization, "Authorization", "RFC 4976 9.1").params
+    except RemoteProtocolError:
+        return True

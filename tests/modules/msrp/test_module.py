@@ -103,6 +103,22 @@ def test_replay() -> None:
         assert answer.word == word
 
 
+def test_credentials_without_qop() -> None:
+    """RFC 4976 9.1: they MUST have one; a proof without a count could be used again."""
+    alice = Client(made(), "alice", "192.0.2.1")
+    found = dict(re.findall(r'(\w+)="?([^",]+)"?', alice.challenge()))
+
+    def md5(text: str) -> str:
+        return hashlib.md5(text.encode()).hexdigest()
+
+    proof = md5(f"{md5('alice:example.com:secret')}:{found['nonce']}:{md5(f'AUTH:{RELAY}')}")
+    said = f'Digest username="alice", realm="example.com", nonce="{found["nonce"]}", response="{proof}"'
+    alice.ask("AUTH", RELAY, f"Authorization: {said}")
+    [answer] = alice.take()
+    assert answer.word == "400"
+    assert alice.authenticate().word == "200"
+
+
 def test_credentials_for_another_relay() -> None:
     """RFC 4976 9.1: A2 is of the rightmost URI."""
     alice = Client(made(), "alice", "192.0.2.1")
@@ -219,6 +235,21 @@ def test_silence_with_long_heads() -> None:
     assert given_up == [str(number) for number in range(len(given_up))]
     bench.wait(31)
     assert len([one for one in alice.take() if one.word == "REPORT"]) == 200 - len(given_up)
+
+
+def test_response_to_another_method() -> None:
+    """RFC 4976 6.4.3: it goes the whole way back, and the relay moves both of its URIs."""
+    alice, bob, path = pair(made())
+    sent = alice.ask("NICKNAME", path)
+    [got] = bob.take()
+    back = got.fields["From-Path"]
+    assert back == f"{bob.path} {alice.path} {alice.uri}"
+    head = f"MSRP {got.transaction} 425 Taken\r\nTo-Path: {back}\r\nFrom-Path: {bob.uri}\r\n"
+    bob.link.send(f"{head}-------{got.transaction}$\r\n".encode())
+    [answer] = alice.take()
+    assert (answer.transaction, answer.word) == (sent, "425")
+    assert answer.fields["To-Path"] == alice.uri
+    assert answer.fields["From-Path"] == f"{alice.path} {bob.path} {bob.uri}"
 
 
 def test_success_report() -> None:
