@@ -174,6 +174,8 @@ def _users(setup: Setup) -> Users:
 
 
 def _value(text: str) -> Any:
+    if text.startswith("[") and text.endswith("]"):
+        return text[1:-1].split(",")
     lowered = text.lower()
     if lowered in ("true", "yes", "on"):
         return True
