@@ -265,7 +265,9 @@ class Exchanger:
         host = story.trace.setup.modules.get("msrp", {}).get("host", "")
         block = Block([Line("header", name, value, one.line) for name, value in one.headers])
         for status in ("401", "200"):
-            self.say(Say(one.line, source=one.endpoint, what="AUTH", path=[f"msrps://{host};tcp"], block=block))
+            self.say(
+                Say(one.line, source=one.endpoint, what="AUTH", path=[f"msrps://{host};tcp"], block=block)
+            )
             came = self._expecter.find(
                 party, status, story.world.patience, right=lambda came: _fits(came.message, "401|200")
             )

@@ -1,7 +1,7 @@
 """An endpoint that speaks MSRP (RFC 4975): it cuts what comes into messages, and writes its own.
 
-Theory of operation: no line of ``sansip.msrp`` is used here, because that is under test. A message that came is
-in ``inbox`` when its end-line is there; what has come of one that is not over is ``partial``.
+Theory of operation: no line of ``sansip.msrp`` is used here, because that is under test. A message is in
+``inbox`` when its end-line is there; what has come of one that is not over is ``partial``.
 """
 
 from __future__ import annotations

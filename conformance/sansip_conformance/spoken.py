@@ -116,4 +116,6 @@ def _common(
         if not _NAME.fullmatch(given):
             raise lines.fail(f"`{given}` cannot be a name; use letters, digits and -")
         return (given, text) if word == "as" else (name, given)
-    raise lines.fail(f"`{word}` unknown; expected as NAME, with TEXT, and for MSRP continued, aborted, unfinished, to BOB")
+    raise lines.fail(
+        f"`{word}` unknown; expected as NAME, with TEXT, and for MSRP continued, aborted, unfinished, to BOB"
+    )

@@ -1,4 +1,4 @@
-"""An endpoint that asks over HTTP: its requests go to the mount of a module, as an HTTP listener hands them on.
+"""An endpoint that asks over HTTP: its requests go to the mount of a module, as from an HTTP listener.
 
 Theory of operation: what HTTP itself does (lines, lengths, connections) is not in it; the module gets a
 ``WebRequest`` and its answer is a message in ``inbox``. Where the trace has no ``user`` lines the request is

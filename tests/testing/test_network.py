@@ -211,3 +211,32 @@ def test_a_response_is_not_answered() -> None:
     alice.request("OPTIONS", "sip:biloxi.test")
     with pytest.raises(TrafficError, match="only a request can be answered, and this is the 200"):
         alice.reply(alice.expect("200"), 200)
+
+
+def test_connections_and_requests_of_modules() -> None:
+    """A module connects to an endpoint from the server's address, and answers an HTTP client."""
+    from sansip.module import Module, Use, WebRequest, WebResponse, mount
+
+    class Tries(Module):
+        name = "tries"
+
+        def start(self, core, now):
+            self.heard = []
+            stream = core.connect(
+                ("192.0.2.11", 5060), (), received=lambda data, now: self.heard.append(data)
+            )
+            stream.send(b"OPTIONS sip:a SIP/2.0\r\nContent-Length: 0\r\n\r\n", now)
+
+        @mount("/tries", access="open")
+        def serve(self, request: WebRequest) -> WebResponse:
+            return WebResponse(200, request.path.encode())
+
+    network = Network(modules=[Use(Tries)])
+    server = network.server(StackConfig([ListenerConfig(0, "udp", "192.0.2.1", 5060)], ["x.test"]))
+    alice = network.endpoint("alice", "192.0.2.11")
+    server.flush()
+    network.run(1.0)
+    assert alice.inbox[0].transport == "tcp"
+    answers: list[bytes] = []
+    server.web(WebRequest("GET", "/tries/it"), lambda answer, now: answers.append(answer.body))
+    assert answers == [b"/tries/it"]
