@@ -1,8 +1,9 @@
-"""The index of requirements: which normative sentences of RFC 3261 the traces cover.
+"""The index of requirements: which normative sentences of an RFC the traces cover.
 
-Theory of operation: ``data/requirements.json`` lists every sentence of sections 8
-to 19 and 22 that says MUST, SHOULD, SHALL, REQUIRED or RECOMMENDED, by section,
-step and number (``--extract`` makes it out of the RFC's text). A sentence is
+Theory of operation: ``data/requirements.json`` lists every sentence of RFC 3261, sections 8
+to 19 and 22, that says MUST, SHOULD, SHALL, REQUIRED or RECOMMENDED, by section,
+step and number (``--extract`` makes it out of the RFC's text); ``data/requirements-rfc4825.json``
+and its neighbours do so for other RFCs (``OTHERS``). A sentence is
 covered by the traces that cite its section and step; one that no trace cites
 has a reason here, or is listed as open. The page is written by ``page``.
 """
@@ -13,6 +14,7 @@ import json
 import re
 import sys
 from collections.abc import Iterable
+from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -20,7 +22,10 @@ from typing import Any
 from sansip_conformance.run import load_suites
 from sansip_conformance.trace import Trace
 
-__all__ = ["coverage", "extract", "page"]
+__all__ = ["OTHERS", "coverage", "extract", "extract_other", "page"]
+
+# A requirement, the traces that cover it, and why it does not apply.
+Row = tuple[dict[str, Any], list[str], str]
 
 _KEYWORD = re.compile(r"\b(MUST NOT|SHOULD NOT|SHALL NOT|MUST|SHOULD|SHALL|REQUIRED|RECOMMENDED)\b")
 _STEPPED = ("10.3", "16.3", "16.6", "16.7")
@@ -67,6 +72,92 @@ _SINGLE: dict[str, str] = {
 }
 
 
+@dataclass(frozen=True)
+class Other:
+    """Another RFC in the index: what is listed of it, and why sentences do not apply, by section.
+
+    ``begins``: the heading from which on it is read; ``tops``: the first and last section; ``binds``: what
+    they bind.
+    """
+
+    begins: str
+    tops: tuple[int, int]
+    binds: str
+    reasons: dict[str, str]
+
+
+_WRITERS = "advice to the authors of application usages"
+_ENDPOINT = "the duty of endpoints, which the suite plays"
+_SDP = "the duty of the endpoints that make offers and answers; the relay sees no SDP"
+OTHERS: dict[str, Other] = {
+    "4825": Other(
+        "5.  Application Usages",
+        (5, 12),
+        "an XCAP server",
+        {
+            "5.2": _WRITERS,
+            "5.3": _WRITERS,
+            "5.5": _WRITERS,
+            "5.9": _WRITERS,
+            "5.10": _WRITERS,
+            "7": "the duty of the client, which the suite plays",
+        },
+    ),
+    "4975": Other(
+        "6.  MSRP URIs",
+        (6, 10),
+        "a relay, which is one of the nodes that it means,",
+        {
+            "6.2": "the duty of a node that connects; tests/modules/msrp has the relay's own connections",
+            "7.1.3": "success reports are made by endpoints; traces of RFC 4976 6.4.2 show that they pass",
+            "7.3.2": _ENDPOINT,
+            "8": _SDP,
+            "10.4": _ENDPOINT,
+        },
+    ),
+    "4976": Other(
+        "4.  New Protocol Elements",
+        (4, 9),
+        "a relay",
+        {
+            "5": "the duty of the client, which the suite plays",
+            "8": "the duty of the client, which finds its relay by DNS",
+            "9.4": "TLS between relays; tests/modules/msrp has the relay's own connections",
+        },
+    ),
+}
+
+
+def extract_other(text: str, rfc: str) -> list[dict[str, Any]]:
+    """Return the requirements in the text of an RFC in ``OTHERS``."""
+    other = OTHERS[rfc]
+    text = re.sub(rf"\n+[^\n]*\[Page \d+\]\n\f?\n*RFC {rfc}[^\n]*\n+", "\n", text)
+    text = text[text.rindex(f"\n{other.begins}") :]
+    heads = list(re.finditer(r'(?m)^(\d+(?:\.\d+)*)\.  ([A-Z0-9"][^\n]*)$', text))
+    found = []
+    for at, head in enumerate(heads):
+        if not other.tops[0] <= int(head[1].split(".")[0]) <= other.tops[1]:
+            continue
+        end = heads[at + 1].start() if at + 1 < len(heads) else len(text)
+        found += _sentences(head[1], "", text[head.end() : end], 0)
+    return found
+
+
+def _sentences(section: str, step: str, text: str, number: int) -> list[dict[str, Any]]:
+    """Return the requirements in ``text``; ``number`` of them came before in the section."""
+    found = []
+    for sentence in re.split(r"(?<=[.:;]) (?=[A-Z(])", " ".join(text.split())):
+        keyword = _KEYWORD.search(sentence)
+        if keyword is None:
+            continue
+        number += 1
+        words = sentence.split()
+        lead = " ".join(words[:14]) + (" …" if len(words) > 14 else "")
+        name = f"{section}/{number}"
+        found.append({"id": name, "section": section, "step": step, "level": keyword[1], "lead": lead})
+    return found
+
+
 def extract(text: str) -> list[dict[str, Any]]:
     """Return the requirements in the text of RFC 3261."""
     text = re.sub(r"\n+Rosenberg, et\. al\.[^\n]*\n\f?\nRFC 3261[^\n]*\n+", "\n", text)
@@ -84,44 +175,40 @@ def extract(text: str) -> list[dict[str, Any]]:
             if section in _STEPPED:
                 numbered = re.match(r" {3,9}(\d{1,2})\. ", block)
                 step = numbered[1] if numbered else step
-            for sentence in re.split(r"(?<=[.:;]) (?=[A-Z(])", " ".join(block.split())):
-                keyword = _KEYWORD.search(sentence)
-                if keyword is None:
-                    continue
-                number += 1
-                words = sentence.split()
-                lead = " ".join(words[:14]) + (" …" if len(words) > 14 else "")
-                name = f"{section}/{number}"
-                found.append(
-                    {"id": name, "section": section, "step": step, "level": keyword[1], "lead": lead}
-                )
+            sentences = _sentences(section, step, block, number)
+            number += len(sentences)
+            found += sentences
     return found
 
 
-def _requirements() -> list[dict[str, Any]]:
-    text = resources.files("sansip_conformance").joinpath("data", "requirements.json").read_text("utf-8")
+def _requirements(rfc: str) -> list[dict[str, Any]]:
+    name = f"requirements-rfc{rfc}.json" if rfc in OTHERS else "requirements.json"
+    text = resources.files("sansip_conformance").joinpath("data", name).read_text("utf-8")
     return json.loads(text)  # type: ignore[no-any-return]  # Any by design
 
 
-def coverage(traces: Iterable[Trace]) -> list[tuple[dict[str, Any], list[str], str]]:
-    """Return (requirement, ids of the traces that cover it, reason) for each requirement."""
+def coverage(traces: Iterable[Trace], rfc: str = "3261") -> list[Row]:
+    """Return (requirement, ids of the traces that cover it, reason) for each requirement of ``rfc``."""
+    reasons = OTHERS[rfc].reasons if rfc in OTHERS else _REASONS
+    single = {} if rfc in OTHERS else _SINGLE
     cited: dict[tuple[str, str], list[str]] = {}
     explicit: dict[str, list[str]] = {}
     for trace in traces:
         for citation in trace.sections:
-            match = re.fullmatch(r"RFC 3261 ([\d.]+)(?: step (\d+))?", citation)
+            match = re.fullmatch(rf"RFC {rfc} ([\d.]+)(?: step (\d+))?", citation)
             if match is not None:
                 cited.setdefault((match[1], match[2] or ""), []).append(trace.id)
-        for name in trace.covers:
-            explicit.setdefault(name, []).append(trace.id)
+        if rfc not in OTHERS:
+            for name in trace.covers:
+                explicit.setdefault(name, []).append(trace.id)
     rows = []
-    for one in _requirements():
+    for one in _requirements(rfc):
         covering = explicit.get(one["id"], []) + cited.get((one["section"], one["step"]), [])
-        reason = _SINGLE.get(one["id"], "")
+        reason = single.get(one["id"], "")
         if not reason:
-            for prefix in sorted(_REASONS, key=len, reverse=True):
+            for prefix in sorted(reasons, key=len, reverse=True):
                 if one["section"] == prefix or one["section"].startswith(prefix + "."):
-                    reason = _REASONS[prefix]
+                    reason = reasons[prefix]
                     break
         rows.append((one, list(dict.fromkeys(covering)), reason))
     return rows
@@ -129,19 +216,31 @@ def coverage(traces: Iterable[Trace]) -> list[tuple[dict[str, Any], list[str], s
 
 def page(traces: Iterable[Trace]) -> str:
     """Return the index as Markdown."""
-    rows = coverage(traces)
-    binding = [row for row in rows if not row[2]]
-    covered = [row for row in binding if row[1]]
-    passing = [row for row in rows if row[2] and row[1]]
+    traces = list(traces)
     lines = [
         "# Requirements of RFC 3261, sections 8 to 19 and 22",
         "",
         "Generated by `python -m sansip_conformance.requirements`; do not edit.",
         "A sentence counts as covered when a trace cites its section (and step, where it has steps);",
         "whether one of these traces looks at that very sentence is for the reader to judge.",
-        "The lead words find it in the RFC.",
+        f"The lead words find it in the RFC. Below it: {', '.join(f'RFC {one}' for one in OTHERS)}.",
         "",
-        f"{len(rows)} normative sentences. {len(binding)} bind a server, proxy or registrar and can be",
+        *_shown(coverage(traces), "a server, proxy or registrar"),
+    ]
+    for rfc, other in OTHERS.items():
+        first, last = other.tops
+        lines += ["", f"# Requirements of RFC {rfc}, sections {first} to {last}", ""]
+        lines += _shown(coverage(traces, rfc), other.binds)
+    return "\n".join([*lines, ""])
+
+
+def _shown(rows: list[Row], binds: str) -> list[str]:
+    """Return the lines for one RFC."""
+    binding = [row for row in rows if not row[2]]
+    covered = [row for row in binding if row[1]]
+    passing = [row for row in rows if row[2] and row[1]]
+    lines = [
+        f"{len(rows)} normative sentences. {len(binding)} bind {binds} and can be",
         f"observed: {len(covered)} covered, {len(binding) - len(covered)} open.",
         f"The other {len(rows) - len(binding)} have a reason; {len(passing)} of these are in cited sections.",
         "",
@@ -159,8 +258,7 @@ def page(traces: Iterable[Trace]) -> str:
     for one, _, reason in rows:
         if reason:
             grouped[one["section"], reason] = grouped.get((one["section"], reason), 0) + 1
-    lines += [f"| {section} | {count} | {reason} |" for (section, reason), count in grouped.items()]
-    return "\n".join([*lines, ""])
+    return lines + [f"| {section} | {count} | {reason} |" for (section, reason), count in grouped.items()]
 
 
 def _name(one: dict[str, Any]) -> str:
@@ -169,10 +267,11 @@ def _name(one: dict[str, Any]) -> str:
 
 
 def main() -> None:
-    """Print the page; with ``--extract FILE`` the requirements in the RFC's text as JSON."""
+    """Print the page; with ``--extract FILE [RFC]`` the requirements in the RFC's text as JSON."""
     if sys.argv[1:2] == ["--extract"]:
         text = Path(sys.argv[2]).read_text("utf-8", "replace")
-        sys.stdout.write(json.dumps(extract(text), indent=0, ensure_ascii=False) + "\n")
+        found = extract_other(text, sys.argv[3]) if sys.argv[3:] else extract(text)
+        sys.stdout.write(json.dumps(found, indent=0, ensure_ascii=False) + "\n")
     else:
         sys.stdout.write(page(load_suites()))
 
