@@ -113,6 +113,9 @@ class Stack(Assembly):
                 self.resolver.connection_opened(conn, now)
             return self._take(now)
         if flow.transport not in TRANSPORTS:
+            if self.unstarted:
+                # A module that has not begun cannot speak.
+                self.start(now)
             self.links.opened(conn, flow.transport, flow.remote, now)
             return self._take(now)
         reached = Flow(flow.transport, flow.listener, flow.remote, conn)
@@ -130,6 +133,8 @@ class Stack(Assembly):
         """Note that a WebSocket was opened for ``protocol``, which a module speaks, and not for SIP."""
         connection = self.connections.get(conn)
         if connection is not None:
+            if self.unstarted:
+                self.start(now)
             flow = connection.flow
             if self.siblings is not None:
                 self.siblings.closed(connection, "it is no SIP")

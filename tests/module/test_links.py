@@ -67,6 +67,32 @@ class Room(Module):
         self.gone: list[str] = []
 
 
+@pytest.mark.parametrize("whole", [False, True])
+def test_the_first_input_of_all(whole: bool) -> None:
+    """A client may connect before any time has passed: the modules have begun when one hears of it."""
+
+    class Greets(Chat):
+        def opened(self, now: float) -> None:
+            self.send(self.module.greeting)
+
+    class Ready(Room):
+        protocols: ClassVar = {"chat": Greets}
+
+        def start(self, core: Any, now: float) -> None:
+            self.greeting = b"ready\n"
+
+    listeners = [ListenerConfig(0, "ws", "192.0.2.10", 80), PLACE]
+    stack = Stack(StackConfig(listeners, ["example.com"], modules=[Use(Ready)]), b"x" * 16)
+    conn, kind = stack.new_connection(), "ws" if whole else "chat"
+    opened = OpenConnection(0 if whole else 7, kind, ("192.0.2.10", 1), ("192.0.2.1", 2), True)
+    actions = stack.connection_opened(conn, opened, 1.0)
+    if whole:
+        actions += stack.protocol_agreed(conn, "chat", 1.0)
+    actions += stack.data_received(conn, b"hi\n", 1.0, boundary=whole)
+    sent = [one.data for one in actions if isinstance(one, SendData)]
+    assert sent == [b"ready\n", b"hi\n"]
+
+
 def test_messages_are_whole() -> None:
     """However the octets are cut; several in one read, and one over WebSocket as it came."""
     bench = ModuleBench(Room)
