@@ -219,7 +219,9 @@ class Exchanger:
             raise failure(step, f"{message.status} has a transaction that {party.name} has not begun (7.2)")
         if message.get("from-path") != asked.path("to-path")[0] and asked.method == "SEND":
             raise failure(step, f"{message.status} has From-Path {message.get('from-path')!r} (7.2)")
-        if message.get("to-path") != asked.get("from-path"):
+        # RFC 4975 7.2: a response to SEND goes to the previous hop, to another request the whole way back.
+        back = asked.path("from-path")
+        if message.path("to-path") != (back[:1] if asked.method == "SEND" else back):
             raise failure(step, f"{message.status} has To-Path {message.get('to-path')!r} (7.2)")
 
     def _compare(self, step: Hear, message: Spoken) -> None:

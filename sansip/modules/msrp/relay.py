@@ -193,15 +193,15 @@ class Rules:
         back, request = sent.back, sent.request
         if back is None or request is None or back.ended or len(head.to_path) < 2:
             return
-        if request.method == "AUTH" and head.status == 401 and request.get("authorization"):
-            stale = "stale=true" in head.get("www-authenticate").lower().replace('"', "")
-            self.auth_failed(back, stale, now)
         to, path = head.to_path[1:], (head.to_path[0], *head.from_path)
         while len(to) > 1 and self.is_own(to[0]):
             # Both ends use this relay: as in ``_way``, it moves each of its URIs (RFC 4976 6.4.3).
             to, path = to[1:], (to[0], *path)
         answer = Head(request.transaction, "", head.status, head.comment, to, path, head.fields)
         back.out.frame(answer.whole(), now)
+        if request.method == "AUTH" and head.status == 401 and request.get("authorization"):
+            stale = "stale=true" in head.get("www-authenticate").lower().replace('"', "")
+            self.auth_failed(back, stale, now)
 
     def auth_failed(self, side: Hop, stale: bool, now: float) -> None:
         """Count an AUTH that failed; RFC 4976 6.3: after several of them the connection ends."""

@@ -666,3 +666,24 @@ def test_auth_at_an_outer_relay() -> None:
     assert answer.fields["To-Path"] == alice.uri
     assert answer.fields["From-Path"] == f"{alice.path} msrp://192.0.2.9:2855;tcp"
     assert got[0].fields["From-Path"] == f"{alice.path} {alice.uri}"
+
+
+def test_failed_auth_at_an_outer_relay() -> None:
+    """RFC 4976 6.3: after several of them the connection ends, and not before the last response has left."""
+    bench = made(failures=2)
+    alice = Client(bench, "alice", "192.0.2.1")
+    alice.authenticate()
+
+    def outer(data: bytes) -> list[bytes]:
+        answers = []
+        for one in frames(data) if data else []:
+            head = f"MSRP {one.transaction} 401 Unauthorized\r\nTo-Path: {one.fields['From-Path']}\r\n"
+            head += f"From-Path: {one.fields['To-Path']}\r\n"
+            answers.append(f"{head}-------{one.transaction}$\r\n".encode())
+        return answers
+
+    bench.stream_peer(("192.0.2.9", 2855), outer)
+    for ended in (False, True):
+        alice.ask("AUTH", f"{alice.path} msrp://192.0.2.9:2855;tcp", 'Authorization: Digest username="x"')
+        assert [one.word for one in alice.take()] == ["401"]
+        assert bool(alice.link.ended) is ended
