@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 
+from sansip.module import ModuleFault
 from sansip_conformance.live import LiveWorld, at_hosts, host_for
 from sansip_conformance.player import Player, TraceFailedError
 from sansip_conformance.serving import Servers
@@ -98,6 +99,9 @@ def play_on_core(trace: Trace, seed: int = 0) -> Verdict:
         return Verdict(trace, "skip", f"needs {need}")
     try:
         world = CoreWorld(trace, seed)
+    except ModuleFault as fault:
+        # A package that a module needs is not installed, and other traces go on.
+        return Verdict(trace, "skip", str(fault))
     except ValueError as error:
         return Verdict(trace, "fail", str(error), trace.line)
     verdict = judge(trace, lambda: _play(trace, world))

@@ -122,6 +122,14 @@ def test_rules_of_every_response(monkeypatch: pytest.MonkeyPatch) -> None:
             assert words in verdict(MSRP, text).reason
 
 
+def test_a_package_that_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run goes on without lxml: the traces that need it are skipped, and say so."""
+    monkeypatch.setattr("sansip.modules.xcap.module.has_lxml", lambda: False)
+    found = verdict(HTTP, "bill > proxy GET <caps>\nproxy > bill expect 200\n")
+    assert found.outcome == "skip"
+    assert "pip install 'sansip[presence]'" in found.reason
+
+
 def test_ladders_and_live_servers() -> None:
     """A ladder shows the messages; a live server is not asked, and the reason is shown."""
     (trace,) = read_text(f"{MSRP}{SEND}\n", "x.trace")
