@@ -24,7 +24,12 @@ if TYPE_CHECKING:
     from sansip.transport import Flow, Listeners
     from sansip.transport.next_hop import NextHop
 
-__all__ = ["Guard", "Guarded"]
+__all__ = ["BEGIN_NOTHING", "Guard", "Guarded"]
+
+# Within a dialog. RFC 3261 12.2.2: a server may take another request of a dialog that it does not know for
+# one that it forgot, and an INVITE is a call then; so the remote target of a call with a friend, who may name
+# any place, must not lead an INVITE to a gateway.
+BEGIN_NOTHING: Final = frozenset(("ACK", "BYE", "CANCEL", "INFO", "NOTIFY", "PRACK", "UPDATE"))
 
 # Addresses that lead to this machine, as Linux takes them.
 _HERE: Final = ("0.0.0.0", "::", "::1")

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from sansip.client.guarded import BEGIN_NOTHING
 from sansip.errors import RemoteProtocolError
 from sansip.proxy.assertions import OF_STRANGERS
 from sansip.proxy.beginning import relay_usual
@@ -21,7 +22,6 @@ from sansip.proxy.stateless import forward_stateless
 from sansip.proxy.target import Target
 from sansip.routing.gate import settle
 from sansip.routing.lookup import target_of
-from sansip.routing.reaching import BEGIN_NOTHING
 from sansip.routing.relaying import DIALOG_METHODS
 from sansip.routing.request import IncomingRequest
 from sansip.sources import source_of

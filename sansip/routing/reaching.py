@@ -8,17 +8,14 @@ Request-URI alone: a Contact that a user registered, or named in a redirection, 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
+
+from sansip.client.guarded import BEGIN_NOTHING
 
 if TYPE_CHECKING:
     from sansip.routing.incoming import Incoming
 
-__all__ = ["BEGIN_NOTHING", "may_reach"]
-
-# Within a dialog. RFC 3261 12.2.2: a server may take another request of a dialog that it does not know for
-# one that it forgot, and an INVITE is a call then; so the remote target of a call with a friend, who may name
-# any place, must not lead an INVITE to a gateway.
-BEGIN_NOTHING: Final = frozenset(("ACK", "BYE", "CANCEL", "INFO", "NOTIFY", "PRACK", "UPDATE"))
+__all__ = ["may_reach"]
 
 
 def may_reach(request: Incoming) -> bool:

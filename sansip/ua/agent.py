@@ -283,6 +283,7 @@ class UserAgent(Book):
             arrival.refuse(error.status, error.reason, fields)
             return None
         call = Call(self, usage, arrival.flow, handler or self.handler())
+        call.peer = arrival.flow
         call.source = source
         call.home = arrival.flow if arrival.is_stranger else None
         call.heard(request.body)

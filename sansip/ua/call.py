@@ -84,6 +84,7 @@ class Call:
         over: awaits its end; the value is the reason.
         since: when it was answered, on either side; None before.
         home: the flow that a stranger called by, None where the caller is known (``sansip.ua.home``).
+        peer: the flow that the request or response which began it came by.
     """
 
     __slots__ = (
@@ -102,6 +103,7 @@ class Call:
         "number",
         "over",
         "owes_ack",
+        "peer",
         "referrals",
         "remote_sdp",
         "since",
@@ -117,6 +119,7 @@ class Call:
         # The flow that requests go over where the peer cannot be reached by its Contact.
         self._hop = hop
         self.home: Flow | None = None
+        self.peer: Flow | None = None
         self.handler = handler
         # Our INVITE that began it, while it may still be cancelled.
         self.invitation: Cancellable | None = None

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from sansip.client import Asker
+from sansip.client.guarded import BEGIN_NOTHING
 from sansip.errors import LocalProtocolError
 from sansip.later import Later
 from sansip.transport.flow import Flow
@@ -33,6 +34,7 @@ class Asked(Protocol):
     """A call, as its requests see it (``sansip.ua.call.Call``)."""
 
     local_sdp: bytes
+    peer: Flow | None
 
     @property
     def agent(self) -> Owner: ...
@@ -97,7 +99,15 @@ class Requests:
         self, request: Request, asked: Later[Response] | None, hop: Flow | NextHop | Uri | None, now: float
     ) -> None:
         """Send what the usage made; ``asked`` awaits its answer if no key does."""
-        sending = self._call.agent.client.send(request, _InCall(self, self._call, asked), now, hop=hop)
+        client, peer = self._call.agent.client, self._call.peer
+        guarded = client.guarded
+        # The peer names any place in Contact: that of a gateway begins a call with the gateway alone.
+        chosen = (
+            not guarded.active
+            or request.method in BEGIN_NOTHING
+            or (peer is not None and guarded.sent(peer))
+        )
+        sending = client.send(request, _InCall(self, self._call, asked), now, hop=hop, chosen=chosen)
         if request.method == "INVITE":
             self.inviting = sending
 

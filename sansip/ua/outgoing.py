@@ -234,6 +234,7 @@ class OutgoingCall(Asker):
         call = Call(
             self._agent, usage, self._agent.way_back(sending.flow, response, self._hop), self._handler
         )
+        call.peer = sending.flow
         call.local_sdp = self.request.body
         call.invitation = self
         self.early[tag] = call

@@ -233,3 +233,24 @@ def test_a_bridge() -> None:
     outs = rig.udp(reply(calling, 302, headers=[("Contact", f"<{DEAR}>")]), BOB)
     none_to_gateway(outs)
     assert len(refusals(rig)) == 1
+
+
+@pytest.mark.parametrize(("method", "allowed"), [("INVITE", False), ("MESSAGE", False), ("INFO", True)])
+def test_a_bridge_to_a_friend(method: str, allowed: bool) -> None:
+    """The friend names the gateway in the Contact of a 200: what we send within that call is not for it.
+
+    Of a call that a module sent to a gateway everything goes on.
+    """
+    for target, contact, came_from, expected in (
+        (BOB_URI, DEAR, BOB, allowed),
+        (DEAR, "sip:gw@192.0.2.21", GATEWAY, True),
+    ):
+        rig = bench(lambda request, target=target: request.bridge(target) and None)
+        calling = only(rig.udp(sent(uri="sip:bob@biloxi.test")), "INVITE")
+        outs = rig.udp(reply(calling, 200, headers=[("Contact", f"<{contact}>")]), came_from)
+        answer = only(outs, "200").message
+        ours, to = str(answer.contacts[0].uri), f"<sip:bob@biloxi.test>;tag={answer.to_tag}"
+        rig.udp(sent("ACK", ours, to=to, branch="z9hG4bKa"))
+        outs = rig.udp(sent(method, ours, to=to, cseq=2, branch="z9hG4bKr"))
+        assert bool([out for out in outs if out.to == GATEWAY]) is expected
+        assert bool(refusals(rig)) is not expected
