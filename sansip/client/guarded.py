@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from sansip.events import DestinationRefused
-from sansip.transport.transports import DEFAULT_PORTS, TLS, UDP
+from sansip.transport.transports import DEFAULT_PORTS, ONE_WAY, TLS, UDP
 from sansip.wire.host import host_text, is_address, plain_host
 
 if TYPE_CHECKING:
@@ -95,7 +95,7 @@ class Guarded:
             for port in _ports(guard.port):
                 self._names.setdefault((host, port), guard)
             for ip, port in self._found.get(host, ()):
-                self._place(ip, port, guard)
+                self._add(ip, port, guard)
         names = {name for name, _ in self._names}
         self._found = {name: places for name, places in self._found.items() if name in names}
         self.active = bool(self._places or self._names)
@@ -112,7 +112,7 @@ class Guarded:
         if len(found) >= MOST_PLACES:
             del found[next(iter(found))]
         found[ip, port] = None
-        self._place(ip, port, guard)
+        self._add(ip, port, guard)
 
     def _add(self, ip: str, port: int, guard: Guard) -> None:
         for one in _ports(port):
@@ -153,10 +153,11 @@ class Guarded:
     def sent(self, flow: Flow) -> bool:
         """Whether what came by ``flow`` comes from a guarded server, by its address.
 
-        Over UDP by its port as well: a phone may live on the same machine.
+        Over UDP by its port as well: a phone may live on the same machine. Nor is a browser a gateway, whose
+        WebSocket may come through an HTTP server on the gateway's machine.
         """
         if flow.conn:
-            return flow.host in self._hosts
+            return flow.host in self._hosts and flow.transport not in ONE_WAY
         return self.bars(flow.host, flow.port) is not None
 
     def refused(self, guard: Guard, source: str, method: str, ip: str, port: int) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from sansip.transport.dns import Avoided, Place
 from sansip.transport.next_hop import NextHop, Resolve
+from sansip.wire.host import plain_host
 
 if TYPE_CHECKING:
     from sansip.limits import Limits
@@ -37,8 +38,12 @@ class Places:
         if isinstance(found, Exception) or not found:
             return []
         # A resolver that knows addresses only leaves the transport out.
+        # RFC 5118 4.9: an IPv4 address in IPv6 clothes, which a zone may have as AAAA, is the IPv4 address.
         places: list[Place] = [
-            (one[0], one[1], one[2]) if len(one) == 3 else (hop.transport, one[0], one[1]) for one in found
+            (one[0], plain_host(one[1]), one[2])
+            if len(one) == 3
+            else (hop.transport, plain_host(one[0]), one[1])
+            for one in found
         ]
         # A bound for the places that a hostile zone can make us try.
         return self.avoided.sort(places[: self._limits.next_hops], now)

@@ -28,4 +28,7 @@ def may_reach(request: Incoming) -> bool:
     peer = request.trusted
     if peer is not None and peer.relay:
         return True
+    if request.authenticated:
+        # A user of ours, whose connection comes from the machine of a gateway.
+        return False
     return request.core.proxy.client.guarded.sent(request.flow)

@@ -87,6 +87,16 @@ def test_places_of_names() -> None:
     assert not places.active
 
 
+def test_both_ports_of_a_name() -> None:
+    """RFC 3261 19.1.2: a gateway by name with port 5060 is not reached over TLS by its address either."""
+    places = guarded(guard("pbx.test", 5060))
+    places.learn("pbx.test", "192.0.2.31", 5060)
+    assert places.bars("192.0.2.31", 5061) is not None
+    places.replace("dispatcher", [guard("192.0.2.44")])
+    assert places.bars("192.0.2.31", 5061) is not None
+    assert places.bars("192.0.2.31", 5070) is None
+
+
 def test_a_gateway_as_sender() -> None:
     """By its port over UDP, for a phone may be beside it; by its address over a connection."""
     places = guarded(guard("192.0.2.21"))
@@ -95,6 +105,8 @@ def test_a_gateway_as_sender() -> None:
         (Flow("udp", 0, ("192.0.2.21", 40_000)), False),
         (Flow("tcp", 1, ("192.0.2.21", 40_000), 7), True),
         (Flow("tcp", 1, ("192.0.2.22", 40_000), 8), False),
+        # Browsers behind an HTTP server on that machine.
+        (Flow("ws", 1, ("192.0.2.21", 40_000), 9), False),
     ):
         assert places.sent(flow) is sent
 

@@ -28,6 +28,15 @@ def test_who_knows_addresses_only() -> None:
     assert places().take([("192.0.2.1", 5060), A], HOP, 0.0) == [("tcp", "192.0.2.1", 5060), A]
 
 
+@pytest.mark.parametrize("spelled", ["::ffff:192.0.2.1", "::ffff:c000:201"])
+def test_clothes(spelled: str) -> None:
+    """A zone's AAAA with an IPv4 address (RFC 5118 4.9) is no other place: one is guarded as the other."""
+    assert places().take([("tcp", spelled, 5060), (spelled, 5070)], HOP, 0.0) == [
+        ("tcp", "192.0.2.1", 5060),
+        ("tcp", "192.0.2.1", 5070),
+    ]
+
+
 def test_next_hops() -> None:
     """``limits.next_hops``: what a hostile zone can have us try."""
     assert places(next_hops=2).take([A, B, A, B], HOP, 0.0) == [A, B]

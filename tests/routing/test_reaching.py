@@ -150,6 +150,22 @@ def test_a_flow_of_its_own() -> None:
     none_to_gateway(rig.udp(sent(uri="sip:bob@biloxi.test")))
 
 
+@pytest.mark.parametrize("proved", [True, False])
+def test_a_user_on_the_gateways_machine(proved: bool) -> None:
+    """A connection from there is the gateway's own, but not where a user has proved to be there."""
+
+    def relay(request: IncomingRequest) -> None:
+        # As ``authenticate`` does.
+        request.authenticated = proved
+        request.relay()
+
+    rig = bench(relay)
+    conn = rig.accept(("192.0.2.21", 40_001))
+    outs = rig.tcp(conn, sent(source=("192.0.2.21", 40_001), transport="TCP"))
+    assert bool([out for out in outs if out.to == GATEWAY]) is not proved
+    assert len(refusals(rig)) == proved
+
+
 def test_a_redirection() -> None:
     """RFC 3261 16.7 step 4: the contacts of a 302 are the callee's choice."""
     rig = bench(proxy=ProxyConfig(recurse=True))
