@@ -270,3 +270,20 @@ def test_a_bridge_to_a_friend(method: str, allowed: bool) -> None:
         outs = rig.udp(sent(method, ours, to=to, cseq=2, branch="z9hG4bKr"))
         assert bool([out for out in outs if out.to == GATEWAY]) is expected
         assert bool(refusals(rig)) is not expected
+
+
+@pytest.mark.parametrize("friend", [True, False])
+def test_a_call_that_moves(friend: bool) -> None:
+    """Our own re-INVITE, for media on another relay: not where a friend's Contact says, but to a gateway."""
+    rig = bench()
+    rig.register(BOB_URI)
+    calls = rig.stack.modules.get(Calls)
+    uri, place = ("sip:bob@biloxi.test", BOB) if friend else ("sip:4711@biloxi.test", GATEWAY)
+    calling = only(rig.udp(sent(uri=uri)), "INVITE")
+    rig.udp(reply(calling, 200, headers=[("Contact", f"<{DEAR}>")]), place)
+    (call,) = calls
+    (talk,) = call.talks.values()
+    calls.reinvite(call, talk, False, b"v=0\r\n").put(lambda result, now: None, rig.now)
+    outs = rig.wait(1.0)
+    assert bool([out for out in outs if out.to == GATEWAY]) is not friend
+    assert len(refusals(rig)) == friend

@@ -86,7 +86,10 @@ class Reinvite(Inside, Asker):
         self._shifts.raise_after(self._call.call_id, tag, from_.cseq)
         from_.cseq += 1
         self._callback = callback
-        self._client.send(request, self, now, hop=hop)
+        guarded, came_by = self._client.guarded, to.flow
+        # A user names any place in Contact: only a gateway's own calls have it asked (RFC 3261 12.2.2).
+        chosen = not guarded.active or came_by is None or guarded.sent(came_by)
+        self._client.send(request, self, now, hop=hop, chosen=chosen)
 
     @property
     def _interval(self) -> float:
