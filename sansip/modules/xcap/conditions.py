@@ -14,7 +14,8 @@ from sansip.modules.xcap.faults import Fault
 
 __all__ = ["Condition", "judge"]
 
-_TAG: Final = re.compile(r'\s*(?P<weak>W/)?"(?P<tag>[\x21\x23-\x7e\x80-\xff]*)"\s*(?:,|$)')
+# RFC 9110 5.6.1.2: an element of a list may be empty.
+_TAG: Final = re.compile(r'\s*(?:(?P<weak>W/)?"(?P<tag>[\x21\x23-\x7e\x80-\xff]*)"\s*(?:,|$)|,)')
 _MOST: Final = 100
 
 
@@ -44,7 +45,7 @@ def _holds(field: str, etag: str | None, *, strong: bool) -> bool:
         count += 1
         if match is None or count > _MOST:
             raise Fault(400, "expected entity-tags in quotes (RFC 9110 8.8.3)")
-        if match["tag"] == etag and not (strong and match["weak"]):
+        if match["tag"] is not None and match["tag"] == etag and not (strong and match["weak"]):
             found = True
         at = match.end()
     return found

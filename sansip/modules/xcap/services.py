@@ -7,6 +7,7 @@ memory by URI, and follow each change of a document. A client that asks for one 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from typing import Final
 
 from sansip.errors import RemoteProtocolError
 from sansip.location.aor import address_of_record
@@ -19,6 +20,8 @@ from sansip.wire import SipUri, parse_uri
 __all__ = ["Services"]
 
 _Place = tuple[str, str]
+# Services whose URI is taken that an answer names.
+_MOST_TOLD: Final = 10
 
 
 def _canonical(uri: str) -> str:
@@ -80,9 +83,12 @@ class Services:
             if canonical in seen or held or (canonical not in own and is_taken(canonical)):
                 free = self._free(canonical, suggestions, is_taken)
                 exists.append(Exists(field_of(node, "uri", SERVICES), free))
+                if len(exists) >= _MOST_TOLD:
+                    # Each costs as much as the document is long.
+                    break
             seen.add(canonical)
         if exists:
-            raise Conflict("uniqueness-failure", "the URI of a service is taken", exists=exists[:10])
+            raise Conflict("uniqueness-failure", "the URI of a service is taken", exists=exists)
 
     def _free(self, uri: str, most: int, is_taken: Callable[[str], bool]) -> tuple[str, ...]:
         user, at, host = uri.partition("@")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import product
 from typing import Any
 
 import pytest
@@ -295,6 +296,10 @@ CASES: list[tuple[str, str, bytes, str | None, dict[str, str], str]] = [
     ("PUT", "", BASE, None, {"if_match": "W/{etag}"}, "412"),
     ("PUT", "", BASE, None, {"if_match": "*"}, "200"),
     ("PUT", "", BASE, None, {"if_match": '"a,b", {etag}'}, "200"),
+    # RFC 9110 5.6.1.2: elements of a list may be empty.
+    ("PUT", "", BASE, None, {"if_match": ', "a", ,{etag}'}, "200"),
+    ("PUT", "", BASE, None, {"if_match": ", ,"}, "412"),
+    ("PUT", "", BASE, None, {"if_match": '"a" "b"'}, "400"),
     ("PUT", "", b"<a>", None, {"if_match": '"x"'}, "412"),
     ("PUT", "", BASE, "text/plain", {"if_match": '"x"'}, "415"),
     ("PUT", f"{A}/entry%5B3%5D", ENTRY, None, {"if_none_match": "*"}, "412"),
@@ -340,6 +345,7 @@ NEW: list[tuple[str, str, bytes, dict[str, str], str]] = [
     ("PUT", "", BASE, {"if_none_match": "*"}, "201"),
     ("PUT", "", BASE, {"if_match": "*"}, "412"),
     ("PUT", "", BASE, {"if_match": '"x"'}, "412"),
+    ("PUT", "", BASE, {"if_match": ","}, "412"),
     ("PUT", "", BASE, {"if_none_match": '"x"'}, "201"),
     ("PUT", A, ENTRY, {}, "no-parent"),
     ("PUT", f"{A}/@name", b'"x"', {}, "no-parent"),
@@ -475,6 +481,20 @@ def test_the_uri_of_a_service_is_unique() -> None:
     # A restart knows it as well.
     bill.bench = bill.bench.restarted()
     assert said(bill.put(SERVICES, service())) == "uniqueness-failure"
+
+
+def test_many_spellings_of_a_uri() -> None:
+    """Each one that the answer names costs as much as the document is long: it names ten of them."""
+    bill = client()
+    bill.put(SERVICES, service())
+    names = ["".join(one) for one in product(*zip("example", "EXAMPLE", strict=True))]
+    many = "".join(f'</service><service uri="sip:friends@{one}.com"><list/>' for one in names[1:])
+    asked: list[str] = []
+    bill.bench.module._is_taken = lambda uri: bool(asked.append(uri))
+    got = bill.put(SERVICES, service(extra=many))
+    assert said(got) == "uniqueness-failure"
+    assert got.body.count(b"<exists ") == 10
+    assert len(asked) <= 100
 
 
 def test_the_uri_of_a_service_is_no_users() -> None:
