@@ -150,6 +150,14 @@ class Guarded:
             self._names.get((name, hop.port)) if hop.explicit_port else None
         )
 
+    def beside(self, hop: NextHop) -> bool:
+        """Whether a hop leads to the host of a guarded server, at whatever port.
+
+        A carrier listens at other ports, too: there no account of ours answers for a sender.
+        """
+        host = plain_host(hop.host)
+        return host in self._hosts or any(name == host for name, _ in self._names)
+
     def sent(self, flow: Flow) -> bool:
         """Whether what came by ``flow`` comes from a guarded server, by its address.
 

@@ -105,7 +105,8 @@ class Sending(Attempt):
             guarded.refused(guard, "this server", self._request.method, hop.host, hop.port)
             self.refuse(403, now)
             return
-        self._answers = self.client.auth.answers(hop.host, accounts)
+        if accounts or self._chosen or not (guarded.active and guarded.beside(hop)):
+            self._answers = self.client.auth.answers(hop.host, accounts)
         self.locate(hop, now)
 
     def resume(self, transaction: ClientTransaction, branch: str, provisional: bool) -> None:

@@ -103,7 +103,8 @@ class Leaving(Attempt):
             self.refuse(403, now)
             return
         if forwarding.accounts is not None:
-            self._answers = proxy.client.auth.answers(hop.host, forwarding.accounts)
+            if forwarding.accounts or self.target.chosen or not (guarded.active and guarded.beside(hop)):
+                self._answers = proxy.client.auth.answers(hop.host, forwarding.accounts)
             self._shift = proxy.shifts.of(base, forwarding.marked)
         if forwarding.answer:
             proxy.timers.start(now, forwarding.answer, self, "answer")

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from sansip.auth import Account
 from sansip.b2bua import Policy
 from sansip.client.guarded import Guard
 from sansip.events import DestinationRefused
@@ -164,6 +165,31 @@ def test_a_user_on_the_gateways_machine(proved: bool) -> None:
     outs = rig.tcp(conn, sent(source=("192.0.2.21", 40_001), transport="TCP"))
     assert bool([out for out in outs if out.to == GATEWAY]) is not proved
     assert len(refusals(rig)) == proved
+
+
+@pytest.mark.parametrize("how", ["relay", "bridge", "a route's own choice"])
+def test_another_port_of_a_carrier(how: str) -> None:
+    """It is no gateway of ours, but the account there is: a sender who names that port gets no answer by it."""
+    account = Account((GATEWAY[0],), "carrier.test", "trunk", "secret")
+    dear = f"{DEAR}:5080"
+
+    def route(request: IncomingRequest) -> None:
+        if how == "relay":
+            request.relay()
+        elif how == "bridge":
+            request.bridge(request.uri)
+        else:
+            request.relay(dear)
+
+    rig = bench(route, accounts=[account])
+    place = (GATEWAY[0], 5080)
+    outs = rig.udp(sent(uri=dear if how != "a route's own choice" else "sip:bob@biloxi.test"))
+    invite = only(outs, "INVITE")
+    assert invite.to == place
+    headers = [("Proxy-Authenticate", 'Digest realm="carrier.test", nonce="n", algorithm=MD5')]
+    outs = rig.udp(reply(invite, 407, headers=headers), place)
+    answered = [out for out in outs if out.what == "INVITE" and out.message.has("proxy-authorization")]
+    assert bool(answered) is (how == "a route's own choice")
 
 
 def test_a_redirection() -> None:
