@@ -46,6 +46,8 @@ _DEVICES: Final = 32
 # Seconds in which a phone takes a request with the same branch for a repetition, over UDP: Timer J (RFC 3261
 # 17.2.2), less the time that the request and a wrong clock may take.
 _REPEATS: Final = 30.0
+# Seconds after which another node that was to deliver has an answer, or none (Timer F, RFC 3261 17.1.2.2).
+_OTHERS: Final = 40.0
 # Seconds until a reminder, at most.
 _FUTURE: Final = 366 * 86_400
 # What a notice says (RFC 5438 8.1, 8.2): its element, and by which word the sender asks for it.
@@ -234,7 +236,7 @@ class Messages(Module):
             unix + self.settings.expires, fields, body,
         )  # fmt: skip
         await self._keeping.write(row, of.user, _yes())
-        self._changed(user, (), self.core.location.lookup(user, now))
+        self._deliver_to(user, now)
 
     # --- reminders
 
@@ -274,10 +276,13 @@ class Messages(Module):
         """Bindings changed: a device gets what it does not have."""
         if not after or (aor not in self._held.rows and before):
             return
-        if not self.core.once(f"deliver {aor}"):
-            return
-        now = self.core.ua.now
-        for binding in after:
+        # All nodes hear of it.
+        if self.core.once(f"deliver {aor}"):
+            self._deliver_to(aor, self.core.ua.now)
+
+    def _deliver_to(self, aor: str, now: float) -> None:
+        """Give all devices of ``aor`` what they do not have. What this node alone knows of it has to do."""
+        for binding in self.core.location.lookup(aor, now):
             self._begin((aor, _device(binding)), now)
 
     def _begin(self, key: tuple[str, str], now: float) -> None:
@@ -373,7 +378,11 @@ class Messages(Module):
         if isinstance(name, tuple):
             if name[0] == "retry":
                 self._retrying.discard(name[1])
-            self._changed(name[1], (), self.core.location.lookup(name[1], now))
+            elif name[0] == "due" and not self.core.once(f"deliver {name[1]}"):
+                # The other node has a timer for it if it started since; else this one has to do it.
+                self.core.timers.start(now, _OTHERS, self, ("late", name[1]))
+                return
+            self._deliver_to(name[1], now)
             return
         if name == "restore":
             self.core.run(self._restore(), now, self._restored)

@@ -10,6 +10,7 @@ import pytest
 
 from sansip.auth import Lookup
 from sansip.module import CommandError
+from sansip.module.core import Core
 from sansip.modules.messages import Messages, MessagesSettings
 from sansip.modules.messages.notices import MessageRefused
 from sansip.modules.messages.row import GIVEN, KEPT
@@ -524,6 +525,23 @@ def test_two_nodes() -> None:
     bench.sent.clear()
     register(bench, cseq=2)
     assert fetch(bench) == []
+
+
+def test_what_one_node_alone_knows(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its timers and notices: ``once`` may name another node, which hears of no timer of this one."""
+    monkeypatch.setattr(Core, "once", lambda self, name: False)
+    bench = made(retry=30.0)
+    register(bench)
+    at = datetime.fromtimestamp(1_700_000_060, UTC).isoformat()
+    assert bench.command("messages.remind", user=BOB, text="the dentist", at=at)
+    # The other node might have a timer, too.
+    bench.wait(61)
+    assert come(bench) == []
+    bench.wait(41)
+    [first] = come(bench)
+    answer(bench, first, "503 Busy")
+    bench.wait(31)
+    assert fetch(bench) == ["the dentist"]
 
 
 def test_removed() -> None:
