@@ -257,6 +257,8 @@ class OutgoingCall(Asker):
                 self.request = further.request
                 if further.redirected:
                     self._hop = None
+                    # The callee did.
+                    self.chosen = False
                 self._send(now)
                 return
         self.answered.set(CallRefused(response), now)

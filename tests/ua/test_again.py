@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from sansip.client.guarded import Guard
 from sansip.limits import DEFAULT
 from sansip.ua import CallRefused
 from tests.ua.phones import ANSWER, OFFER, SDP, Bench
@@ -125,6 +126,20 @@ def test_redirected_for_ever() -> None:
         bench.network.run(70)
         assert done == [302]
         assert bench.at_rest()
+
+
+def test_redirected_to_a_gateway() -> None:
+    """The callee chose the place: one that only modules send to is refused, and the next contact called."""
+    bench = Bench()
+    gateway = Guard("192.0.2.3", 5060, "gateway", "lcr.direct")
+    bench.server.stack.proxy.client.guarded.replace("lcr", [gateway])
+    done = during(bench, calling(redirects=5))
+    moved(bench, "<sip:88213@192.0.2.3>;q=0.9", "<sip:b@192.0.2.1>;q=0.2")
+    third = bench.alice.expect("INVITE")
+    bench.alice.reply(third, 200, None, [SDP], body=ANSWER)
+    bench.alice.expect("ACK")
+    assert done[0].remote_sdp == ANSWER
+    assert not bench.carol.history
 
 
 def test_a_6xx_speaks_for_all() -> None:
