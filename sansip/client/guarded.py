@@ -134,8 +134,15 @@ class Guarded:
     def bars(self, ip: str, port: int) -> Guard | None:
         """Return the guarded server at this place, None where there is none.
 
-        A server on this machine has each of the machine's addresses that we know.
+        A server on this machine has each of the machine's addresses that we know, and through a NAT the one
+        that we are known by.
         """
+        guard = self._at(ip, port)
+        if guard is None and port in self._local and self._listeners.is_advertised(ip):
+            guard = self._local[port]
+        return guard
+
+    def _at(self, ip: str, port: int) -> Guard | None:
         guard = self._places.get((ip, port))
         if guard is None and port in self._local and self._is_here(ip):
             guard = self._local[port]
@@ -166,7 +173,7 @@ class Guarded:
         """
         if flow.conn:
             return flow.host in self._hosts and flow.transport not in ONE_WAY
-        return self.bars(flow.host, flow.port) is not None
+        return self._at(flow.host, flow.port) is not None
 
     def refused(self, guard: Guard, source: str, method: str, ip: str, port: int) -> None:
         """Tell that a request from ``source`` was not sent to ``guard``."""

@@ -70,6 +70,7 @@ class Listeners:
     __slots__ = (
         "_accepting",
         "_addresses",
+        "_advertised",
         "_bound",
         "_by_id",
         "_domains",
@@ -128,6 +129,9 @@ class Listeners:
         self._addresses: dict[str | bytes, set[int]] = {}
         self._ports: set[int] = set()
         self._bound = {plain_host(listener.host.lower()) for listener in self._by_id.values()}
+        self._advertised = {
+            plain_host(one.advertise_host.lower()) for one in self._by_id.values() if one.advertise_host
+        }
         for listener in self._by_id.values():
             self._reach.setdefault((listener.transport, listener.is_ipv6), []).append(listener)
             self._ports.update((listener.port, listener.advertise_port or listener.port))
@@ -259,6 +263,10 @@ class Listeners:
     def is_bound(self, host: str) -> bool:
         """Whether a listener is bound to ``host``, an IP address: a sender there is this machine."""
         return host in self._bound
+
+    def is_advertised(self, host: str) -> bool:
+        """Whether peers know a listener by ``host``, an IP address (``advertise_host``)."""
+        return host in self._advertised
 
     def serves(self, host: str, port: int | None = None) -> bool:
         """Whether addresses-of-record at ``host`` are ours to know (RFC 3261 16.5)."""

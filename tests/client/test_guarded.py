@@ -58,6 +58,17 @@ def test_a_gateway_on_this_machine(asked: str, own: str) -> None:
     assert places.bars(asked, 5090) is None
 
 
+def test_a_gateway_on_this_machine_behind_a_nat() -> None:
+    """The NAT may send it what comes to the address that peers know; but who sends from there is anybody."""
+    listener = Listener(0, "udp", "10.0.0.1", 5060, advertise_host="203.0.113.1")
+    places = Guarded(Listeners([listener]), lambda event: None)
+    places.replace("lcr", [guard("127.0.0.1", 5080)])
+    assert places.bars("203.0.113.1", 5080) is not None
+    assert places.bars("203.0.113.1", 5090) is None
+    assert not places.sent(Flow("udp", 0, ("203.0.113.1", 5080)))
+    assert places.sent(Flow("udp", 0, ("10.0.0.1", 5080)))
+
+
 def test_names() -> None:
     """A name is guarded before it is resolved; without a port at all ports (RFC 3263 4.2)."""
     places = guarded(guard("Carrier.test.".lower(), None), guard("pbx.test", 5080))
