@@ -77,6 +77,8 @@ DOCUMENTS = Table("documents", Document, key=("auid", "user", "name"))
 _Key = tuple[str, str, str]
 # What makes a document another one.
 Edit = Callable[[Document | None], bytes | None]
+# Changes of one document that wait for the one before.
+_MOST_WAITING: Final = 64
 # The owner of documents that are no user's.
 _GLOBAL: Final = "global"
 
@@ -192,7 +194,7 @@ class Documents(Module):
         ``edit`` gets the document as it is at that moment, None where there is none, and returns the octets
         of the new one, None for none; whatever it raises leaves everything as it is. Changes of one document
         happen one after the other. The change goes on if the caller stops waiting. Raises ``ValueError``
-        for a document that is refused.
+        for a document that is refused, ``OSError`` where the store fails or too many changes wait for it.
         """
         ended: Later[Document | None] = Later()
         self.core.run(self._in_turn((auid, user, name), edit), self.core.ua.now, ended.set)
@@ -203,6 +205,9 @@ class Documents(Module):
         if waiting is None:
             self._changing[key] = deque()
         else:
+            if len(waiting) >= _MOST_WAITING:
+                # They wait for a slow store with their bodies, also those whose clients are gone.
+                raise OSError("too many changes of the document wait")
             turn: Later[None] = Later()
             waiting.append(turn)
             await turn

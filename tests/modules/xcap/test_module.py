@@ -752,6 +752,19 @@ def test_eight_at_once_with_one_tag() -> None:
     assert f">{winner}<".encode() in bill.get(LISTS).body
 
 
+def test_changes_that_wait_are_bounded() -> None:
+    """While the store takes its time, clients that come and go leave no more than so many bodies."""
+    bill = client()
+    tag = etag(bill.put(LISTS, BASE))
+    slow = Slow(bill.bench)
+    for number in range(80):
+        slow.put(number, BASE.replace(b"Three", b"%d" % number), tag)
+    slow.go_on(Write)
+    assert list(slow.statuses.values()) == [503] * 15
+    slow.go_on()
+    assert sorted(slow.statuses.values()) == [200] + [412] * 64 + [503] * 15
+
+
 def test_a_client_that_goes_while_the_store_writes() -> None:
     """What is being written is there afterwards, also in the rows, and the next client has its turn."""
     bill = client()
