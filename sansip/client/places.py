@@ -35,18 +35,21 @@ class Places:
 
     def take(self, found: Any, hop: NextHop, now: float) -> list[Place]:
         """Return the answer to ``hop.question()`` as places to try, best first."""
+        # A bound for the places that a hostile zone can make us try.
+        return self.avoided.sort(self.all(found, hop)[: self._limits.next_hops], now)
+
+    def all(self, found: Any, hop: NextHop) -> list[Place]:
+        """Return all places of the answer to ``hop.question()``."""
         if isinstance(found, Exception) or not found:
             return []
         # A resolver that knows addresses only leaves the transport out.
         # RFC 5118 4.9: an IPv4 address in IPv6 clothes, which a zone may have as AAAA, is the IPv4 address.
-        places: list[Place] = [
+        return [
             (one[0], plain_host(one[1]), one[2])
             if len(one) == 3
             else (hop.transport, plain_host(one[0]), one[1])
             for one in found
         ]
-        # A bound for the places that a hostile zone can make us try.
-        return self.avoided.sort(places[: self._limits.next_hops], now)
 
     def avoid(self, place: Place, retry_after: str | None, now: float) -> None:
         """Note that ``place`` failed; ``retry_after`` is what its 503 said."""

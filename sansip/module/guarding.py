@@ -80,7 +80,8 @@ class Guarding:
 
     def _found(self, hop: NextHop, found: Any, now: float) -> None:
         # Where a name server does not answer, the places known before stand.
-        for _, ip, port in self._places.take(found, hop, now):
+        # All of them, also those that no request would try.
+        for _, ip, port in self._places.all(found, hop):
             self._guarded.learn(hop.host, ip, port)
 
     def timer_fired(self, _name: object, now: float) -> None:

@@ -54,6 +54,15 @@ def test_names_are_looked_up() -> None:
         assert guarded.bars(*place) is not None
 
 
+def test_a_carrier_with_many_addresses() -> None:
+    """All are guarded, not only as many as one request tries (``limits.next_hops``)."""
+    rig = Rig(modules=[Use(Gateways)])
+    rig.wait(0.01)
+    places = [("udp", f"192.0.2.{number}", 5060) for number in range(100, 120)]
+    answered(rig, {"udp": places})
+    assert all(rig.stack.proxy.client.guarded.bars(ip, port) for _, ip, port in places)
+
+
 def test_the_module_goes() -> None:
     """A reload that takes it away opens its servers, and nothing is looked up any more."""
     rig = Rig(modules=[Use(Gateways)])
