@@ -76,7 +76,7 @@ class Guarding:
         if self._hops:
             self._timer = self._timers.start(now, AGAIN, self, "names")
         for hop in self._hops:
-            self._places.resolve(hop.question(), partial(self._found, hop), now)
+            self._places.resolve(hop.question(every=True), partial(self._found, hop), now)
 
     def _found(self, hop: NextHop, found: Any, now: float) -> None:
         # Where a name server does not answer, the places known before stand.

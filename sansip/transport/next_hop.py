@@ -30,6 +30,7 @@ class Resolve:
         explicit_transport: the URI has a transport, so there is no choice (4.1).
         secure: the URI is a sips URI.
         mark: questions with the same mark get the same order of equal servers (4.4).
+        every: the answer is to have all places, and not only as many as are tried (``limits.next_hops``).
     """
 
     host: str
@@ -39,6 +40,7 @@ class Resolve:
     explicit_transport: bool = field(default=True, compare=False)
     secure: bool = field(default=False, compare=False)
     mark: str = field(default="", compare=False)
+    every: bool = field(default=False, compare=False)
 
 
 @dataclass(slots=True)
@@ -61,10 +63,10 @@ class NextHop:
     secure: bool = False
     sips: bool = False
 
-    def question(self, mark: str = "") -> Resolve:
+    def question(self, mark: str = "", *, every: bool = False) -> Resolve:
         """Return the question for the addresses of ``host``."""
         given = self.explicit_port, self.explicit, self.secure
-        return Resolve(self.host, self.port, self.transport, *given, mark)
+        return Resolve(self.host, self.port, self.transport, *given, mark, every)
 
     def proves(self, transport: str) -> str:
         """Return the name that the certificate of a peer reached over ``transport`` must have.

@@ -213,7 +213,7 @@ class _Search:
         """Find the addresses of (transport, host, port), in this order."""
         locator = self.locator
         # Each host has an address or is of no use, so more hosts are never tried.
-        hosts = list(dict.fromkeys(hosts))[: locator.resolver.limits.next_hops]
+        hosts = list(dict.fromkeys(hosts))[: self._most]
         found: list[list[list[str]]] = [[[] for _ in locator.families] for _ in hosts]
         waiting = len(hosts) * len(locator.families)
         if not waiting:
@@ -251,7 +251,13 @@ class _Search:
                     for ip in pair
                     if ip is not None and (transport, ":" in ip) in self.locator.reach
                 ]
-        return list(dict.fromkeys(places))[: self.locator.resolver.limits.next_hops]
+        return list(dict.fromkeys(places))[: self._most]
+
+    @property
+    def _most(self) -> int:
+        """How many hosts are looked up, and places found."""
+        limits = self.locator.resolver.limits
+        return limits.dns_records if self._question.every else limits.next_hops
 
     # --- the end
 

@@ -9,6 +9,8 @@ import pytest
 
 from sansip import ListenerConfig
 from sansip.transport.dns import LookupFailed
+from sansip.transport.next_hop import next_hop
+from sansip.wire import parse_uri
 from tests.transport.dns.zone import SERVER, World, Zone, names
 
 TLS = (
@@ -258,6 +260,11 @@ def test_too_many_servers_are_cut() -> None:
         f"udp:192.0.2.{n}:5060" for n in range(1, 9)
     ]
     assert len(bench.queries) == 9
+    # All of them, where the answer is no list to be tried.
+    bench = world(zone, listeners=UDP_ONLY)
+    question = next_hop(parse_uri("sip:example.test;transport=udp")).question(every=True)
+    (found,) = bench.ask(question)
+    assert len(found) == 40
 
 
 def test_silence_fails_at_once_and_failure_leads_on() -> None:
