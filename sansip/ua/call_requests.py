@@ -103,9 +103,7 @@ class Requests:
         guarded = client.guarded
         # The peer names any place in Contact: that of a gateway begins a call with the gateway alone.
         chosen = (
-            not guarded.active
-            or request.method in BEGIN_NOTHING
-            or (peer is not None and guarded.sent(peer))
+            not guarded.active or request.method in BEGIN_NOTHING or (peer is not None and guarded.sent(peer))
         )
         sending = client.send(request, _InCall(self, self._call, asked), now, hop=hop, chosen=chosen)
         if request.method == "INVITE":

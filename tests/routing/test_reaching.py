@@ -169,7 +169,7 @@ def test_a_user_on_the_gateways_machine(proved: bool) -> None:
 
 @pytest.mark.parametrize("how", ["relay", "bridge", "a route's own choice"])
 def test_another_port_of_a_carrier(how: str) -> None:
-    """It is no gateway of ours, but the account there is: a sender who names that port gets no answer by it."""
+    """It is no gateway of ours, but the account there is: it answers for no sender who names that port."""
     account = Account((GATEWAY[0],), "carrier.test", "trunk", "secret")
     dear = f"{DEAR}:5080"
 
