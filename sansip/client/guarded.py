@@ -85,6 +85,12 @@ class Guarded:
         self._guards[owner] = tuple(guards)
         if not self._guards[owner]:
             del self._guards[owner]
+        self._rebuild()
+        names = {name for name, _ in self._names}
+        self._found = {name: places for name, places in self._found.items() if name in names}
+        self.active = bool(self._places or self._names)
+
+    def _rebuild(self) -> None:
         self._places, self._names, self._local, self._hosts = {}, {}, {}, set()
         for guard in (one for guards in self._guards.values() for one in guards):
             host = plain_host(guard.host)
@@ -96,9 +102,6 @@ class Guarded:
                 self._names.setdefault((host, port), guard)
             for ip, port in self._found.get(host, ()):
                 self._add(ip, port, guard)
-        names = {name for name, _ in self._names}
-        self._found = {name: places for name, places in self._found.items() if name in names}
-        self.active = bool(self._places or self._names)
 
     def learn(self, name: str, ip: str, port: int) -> None:
         """Note that ``name`` led to this place, if the name is guarded."""
@@ -108,9 +111,12 @@ class Guarded:
             return
         found = self._found.setdefault(name, {})
         if (ip, port) in found:
+            # It is still there: others are forgotten before it.
+            found[ip, port] = found.pop((ip, port))
             return
         if len(found) >= MOST_PLACES:
             del found[next(iter(found))]
+            self._rebuild()
         found[ip, port] = None
         self._add(ip, port, guard)
 

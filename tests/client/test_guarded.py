@@ -84,9 +84,14 @@ def test_places_of_names() -> None:
     places.learn("elsewhere.test", "192.0.2.9", 5060)
     assert places.bars("192.0.2.9", 5060) is None
     for number in range(MOST_PLACES + 1):
+        places.learn("carrier.test", "192.0.2.29", 5060)
         places.learn("carrier.test.", "192.0.2.30", 10_000 + number)
         places.learn("carrier.test.", "192.0.2.30", 10_000 + number)
     assert places.bars("192.0.2.30", 10_000 + MOST_PLACES) is not None
+    # At once, or a zone that changes for months would fill the memory.
+    assert places.bars("192.0.2.30", 10_000) is None
+    # One that is found again and again stays.
+    assert places.bars("192.0.2.29", 5060) is not None
     # Another module's servers change: the places stay.
     places.replace("dispatcher", [guard("192.0.2.44")])
     assert places.bars("192.0.2.30", 10_000 + MOST_PLACES) is not None
