@@ -188,6 +188,10 @@ class Lcr(Operated):
         if request.authenticates and not request.proven and not self.settings.strangers:
             # Who has proved nothing calls phones here, and no gateway that somebody pays for.
             return
+        if request.method == "REFER":
+            # RFC 3515 2.4.2: the gateway would call the party in Refer-To, past prices, limits and quotas.
+            request.reply(403, "No REFER To Gateways")
+            return
         request.record_route()
         if not await self.send(request) and not request.decided:
             # RFC 3261 21.5.4

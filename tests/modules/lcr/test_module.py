@@ -414,6 +414,16 @@ def test_phones_first_and_strangers_never() -> None:
     assert gateway_of(only(call(rig, sender="<sip:mallory@elsewhere.test>"), "INVITE")) == "one"
 
 
+def test_no_refer_out_of_dialogs() -> None:
+    """RFC 3515: a gateway that is asked so calls another number than the one with the price."""
+    rig = Farm(table("one,,0.01"))
+    headers = [("Contact", "<sip:alice@192.0.2.1>"), ("Refer-To", "<sip:88213@192.0.2.31>")]
+    outs = rig.udp(request("REFER", "sip:4930@biloxi.test", headers=headers))
+    assert what(outs) == ["403"]
+    outs = rig.udp(request("OPTIONS", "sip:4930@biloxi.test", branch="z9hG4bKo", call_id="o"))
+    assert gateway_of(only(outs, "OPTIONS")) == "one"
+
+
 @pytest.mark.parametrize("user", ["bob", "4930x", "+", "%34%39", "49" * 150, ""])
 def test_no_number(user: str) -> None:
     """A name, or a number of 300 digits that no rate has: not found, at once."""
