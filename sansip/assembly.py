@@ -145,6 +145,8 @@ class Assembly(Service):
             own_name(config),
         )
         self.ua.tell = self.tell
+        self.ua.tell_due(self.timers.beside())
+        self.location.tell_expiry(self.timers.beside())
         keys = config.nonce_keys or [config.secret or seed]
         self.authenticator: Authenticator | None = None
         self.bans = Bans(limits.bans)

@@ -6,11 +6,17 @@ which they were started, so each duration has a deque that is sorted by construc
 timer is an append, cancelling it is an assignment. A heap has the deadline of the head of each queue, or an
 earlier one (that of a timer cancelled since), so that no more queues are looked at than have something due.
 A cancelled timer is dropped when it reaches the head.
+
+The next deadline is asked for after each message, so it is one number, ``earliest``, which everything that
+changes it keeps true. Queues of another kind (bindings, calls of the user agent) have a part in it: each says
+when its first deadline changes (``beside``).
 """
 
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
+from functools import partial
 from heapq import heapify, heappop, heappush, heapreplace
 from math import inf
 from typing import Any, Protocol
@@ -41,9 +47,12 @@ class Timer:
 
 
 class Timers:
-    """All timers of one stack."""
+    """All timers of one stack.
 
-    __slots__ = ("_heads", "_listed", "_next", "_queues")
+    ``earliest``: what ``next_deadline`` returns; ``math.inf`` where that is None.
+    """
+
+    __slots__ = ("_beside", "_heads", "_listed", "_next", "_others", "_queues", "earliest")
 
     def __init__(self) -> None:
         self._queues: dict[float, deque[Timer]] = {}
@@ -52,6 +61,23 @@ class Timers:
         self._listed: set[float] = set()
         # No live timer fires before this; it may have been cancelled since.
         self._next = inf
+        # The first deadline of each queue of another kind, and of them all.
+        self._beside: list[float] = []
+        self._others = inf
+        self.earliest = inf
+
+    def beside(self) -> Callable[[float], None]:
+        """Return a function for another kind of queue: give it the queue's first deadline when that changes.
+
+        ``math.inf`` where there is none.
+        """
+        self._beside.append(inf)
+        return partial(self._changed, len(self._beside) - 1)
+
+    def _changed(self, place: int, deadline: float) -> None:
+        self._beside[place] = deadline
+        self._others = others = min(self._beside)
+        self.earliest = min(self._next, others)
 
     def start(self, now: float, duration: float, owner: TimerOwner, name: Any) -> Timer:
         """Start a timer that calls ``owner.timer_fired(name, now)`` after ``duration`` s."""
@@ -59,6 +85,8 @@ class Timers:
         timer = Timer(deadline, owner, name)
         if deadline < self._next:
             self._next = deadline
+            if deadline < self.earliest:
+                self.earliest = deadline
         queue = self._queues.get(duration)
         if queue is None:
             queue = self._queues[duration] = deque()
@@ -77,6 +105,8 @@ class Timers:
         timer = Timer(deadline, owner, name)
         if deadline < self._next:
             self._next = deadline
+            if deadline < self.earliest:
+                self.earliest = deadline
         queue = self._queues.get(duration)
         if queue is None:
             queue = self._queues[duration] = deque()
@@ -95,13 +125,13 @@ class Timers:
         return timer
 
     def next_deadline(self) -> float | None:
-        """Return a time at or before which no timer fires, or None when there is none.
+        """Return a time before which nothing is due, or None when there is nothing.
 
         It is the next live timer's deadline, or that of one cancelled since the
-        last call of ``fire_due``: asked after every batch of messages, so it must
+        last call of ``fire_due``, or a queue's beside them: asked after every batch of messages, so it must
         cost nothing, and a wake-up with nothing to do costs little.
         """
-        return None if self._next == inf else self._next
+        return None if self.earliest == inf else self.earliest
 
     def fire_due(self, now: float) -> None:
         """Fire, in order of their deadlines, all timers due at ``now``.
@@ -128,7 +158,9 @@ class Timers:
                 owner, timer.owner = timer.owner, None
                 if owner is not None:
                     owner.timer_fired(timer.name, now)
-        self._next = heads[0][0] if heads else inf
+        self._next = self.earliest = heads[0][0] if heads else inf
+        if self._others < self._next:
+            self.earliest = self._others
         if len(self._queues) > 64:
             # Durations that a peer chooses (those of name servers) must not pile up.
             self._queues = {

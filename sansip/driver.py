@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from math import inf
 from typing import Any, Protocol
 
 from sansip.actions import Action, Address, Disconnect, Notify, SendData
@@ -208,8 +209,8 @@ class Driver:
     def next_deadline(self) -> float | None:
         """Return when ``time_passed`` is due at the earliest, or None."""
         deadline = self.stack.next_deadline()
-        own = self.timers.next_deadline()
-        if own is None:
+        own = self.timers.earliest
+        if own == inf:
             return deadline
         return own if deadline is None or own < deadline else deadline
 

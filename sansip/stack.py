@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from itertools import groupby
+from math import inf
 from typing import Any, Protocol
 
 from sansip.actions import Action, Address, Disconnect, Notify, SendData, SendDatagram
@@ -275,14 +276,14 @@ class Stack(Assembly):
         """Return when to call ``time_passed`` next, or None when nothing waits."""
         if self.unstarted:
             return 0.0
-        timer = self.timers.next_deadline()
-        expiry = self.location.next_expiry()
-        for due in (self.modules.stack_hooks.next_due(), self.ua.next_due()):
-            if due is not None and (expiry is None or due < expiry):
-                expiry = due
-        if timer is None:
-            return expiry
-        return timer if expiry is None else min(timer, expiry)
+        # That of timers, bindings and the user agent's calls.
+        earliest = self.timers.earliest
+        hooks = self.modules.stack_hooks
+        if hooks.has_clocks:
+            due = hooks.next_due()
+            if due is not None and due < earliest:
+                return due
+        return None if earliest == inf else earliest
 
     def is_crowd(self, listener: int, source: Address) -> bool:
         """Whether many send from ``source``, so that limits by source do not hold for it."""

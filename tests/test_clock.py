@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import inf
 from typing import Any
 
 from hypothesis import given
@@ -188,3 +189,48 @@ def test_timers_that_began_before(plan: list[tuple[float, float, float]]) -> Non
         timers.fire_due(now)
     assert sorted(deadlines) == [at for _, at in owner.fired]
     assert len(timers) == 0
+
+
+@given(
+    st.lists(
+        st.one_of(
+            st.tuples(st.just("start"), st.sampled_from([0.5, 4.0, 32.0])),
+            st.tuples(st.just("put"), st.sampled_from([0.5, 4.0, 32.0])),
+            st.tuples(st.just("cancel"), st.integers(0, 30)),
+            st.tuples(st.just("pass"), st.sampled_from([0.0, 0.25, 3.0, 40.0])),
+            st.tuples(st.just("first"), st.none() | st.integers(0, 60)),
+            st.tuples(st.just("second"), st.none() | st.integers(0, 60)),
+        ),
+        max_size=40,
+    )
+)
+def test_the_earliest_is_always_true(plan: list[tuple[str, Any]]) -> None:
+    """One number, asked after each step: the least deadline of timers and of the queues beside them.
+
+    A timer that was cancelled may count until the next look at what is due, so then it may be too early.
+    """
+    timers, owner = Timers(), Owner()
+    queues = {"first": timers.beside(), "second": timers.beside()}
+    beside = {"first": inf, "second": inf}
+    now = looked = 100.0
+    held: list[Timer] = []
+    for what, given_ in plan:
+        if what == "start":
+            held.append(timers.start(now, given_, owner, "timer"))
+        elif what == "put":
+            held.append(timers.put(now + given_ / 2, given_, owner, "timer"))
+        elif what == "cancel":
+            if given_ < len(held):
+                held[given_].cancel()
+        elif what == "pass":
+            now += given_
+            timers.fire_due(now)
+            looked = now
+        else:
+            beside[what] = inf if given_ is None else now + given_
+            queues[what](beside[what])
+        others = min(beside.values())
+        most = min([others, *(one.deadline for one in held if one.owner is not None)])
+        least = min([others, *(one.deadline for one in held if one.deadline > looked)])
+        assert least <= timers.earliest <= most
+        assert timers.next_deadline() == (None if timers.earliest == inf else timers.earliest)

@@ -4,13 +4,15 @@ Theory of operation: phones choose their own expiry times, so a queue per distin
 of queues, and a lazy heap would keep an entry for every refresh. Here an address-of-record stands in one
 bucket only, that of the second after its earliest binding expires, and moves when that changes; a heap orders
 the buckets, not their entries. So there is at most one entry per address-of-record, and every operation but
-``pop_due`` of an emptied bucket is constant time. A sweep is up to a second late. This has no visible effect:
+the end of the earliest bucket is constant time. A sweep is up to a second late. This has no visible effect:
 lookups compare the exact time themselves.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from heapq import heapify, heappop, heappush
+from math import inf
 
 __all__ = ["ExpiryBuckets"]
 
@@ -19,15 +21,22 @@ _SLACK = 64
 
 
 class ExpiryBuckets:
-    """Keys in buckets of whole seconds; ``None`` as a second stands for no bucket."""
+    """Keys in buckets of whole seconds; ``None`` as a second stands for no bucket.
 
-    __slots__ = ("_buckets", "_order")
+    Attributes:
+        earliest: the second of the earliest bucket, ``math.inf`` where all are empty.
+        tell: called with ``earliest`` each time that it has changed.
+    """
+
+    __slots__ = ("_buckets", "_order", "earliest", "tell")
 
     def __init__(self) -> None:
         # A dict and not a set, for its order: a replay must give the same actions.
         self._buckets: dict[int, dict[str, None]] = {}
-        # Every number in _buckets once or more, and some that are gone.
+        # Every number in _buckets once or more, and some that are gone; the first is none of those.
         self._order: list[int] = []
+        self.earliest = inf
+        self.tell: Callable[[float], None] | None = None
 
     def move(self, key: str, old: int | None, new: int | None) -> None:
         """Take ``key`` out of bucket ``old`` and put it in bucket ``new``."""
@@ -38,6 +47,8 @@ class ExpiryBuckets:
             del bucket[key]
             if not bucket:
                 del self._buckets[old]
+                if old == self.earliest:
+                    self._settle()
         if new is not None:
             bucket_or_none = self._buckets.get(new)
             if bucket_or_none is None:
@@ -48,17 +59,22 @@ class ExpiryBuckets:
                 if len(self._order) > 2 * len(self._buckets) + _SLACK:
                     self._order = list(self._buckets)
                     heapify(self._order)
+                if new < self.earliest:
+                    self._settle()
             else:
                 bucket_or_none[key] = None
 
     def next_due(self) -> float | None:
         """Return the time of the earliest bucket, or None when all are empty."""
+        return None if self.earliest == inf else self.earliest
+
+    def _settle(self) -> None:
         order = self._order
-        while order:
-            if order[0] in self._buckets:
-                return float(order[0])
+        while order and order[0] not in self._buckets:
             heappop(order)
-        return None
+        self.earliest = float(order[0]) if order else inf
+        if self.tell is not None:
+            self.tell(self.earliest)
 
     def pop_due(self, now: float) -> str | None:
         """Remove and return a key whose bucket is due at ``now``, or None.
@@ -66,14 +82,14 @@ class ExpiryBuckets:
         Within a bucket the latest key comes first: taking the first one out of
         a dict again and again would take quadratic time.
         """
-        due = self.next_due()
-        if due is None or due > now:
+        if self.earliest == inf or self.earliest > now:
             return None
         second = self._order[0]
         bucket = self._buckets[second]
         key, _ = bucket.popitem()
         if not bucket:
             del self._buckets[second]
+            self._settle()
         return key
 
     def __len__(self) -> int:

@@ -169,6 +169,10 @@ class MemoryLocation:
         """Return when ``expire`` will have something to do, or None. A whole second."""
         return self._buckets.next_due()
 
+    def tell_expiry(self, tell: Callable[[float], None]) -> None:
+        """Have ``tell`` called with ``next_expiry`` when it has changed; ``math.inf`` is for None."""
+        self._buckets.tell = tell
+
     def expire(self, now: float, limit: int = 1000) -> list[Binding]:
         """Remove bindings that expired by ``now`` and return them.
 

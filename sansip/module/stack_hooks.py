@@ -27,7 +27,10 @@ _MOST_TOLD: Final = 100
 
 
 class StackHooks:
-    """Calls ``methods``, which are by the name of their hook; ``failed`` hears of what they raise."""
+    """Calls ``methods``, which are by the name of their hook; ``failed`` hears of what they raise.
+
+    ``has_clocks``: whether some module has a clock of its own, to be asked by ``next_due``.
+    """
 
     __slots__ = (
         "_event_received",
@@ -36,6 +39,7 @@ class StackHooks:
         "_telling",
         "_time_passed",
         "_told",
+        "has_clocks",
         "message_arrived",
         "request_received",
         "stray_received",
@@ -58,6 +62,7 @@ class StackHooks:
         self.request_received = methods["request_received"]
         self._event_received = methods["event_received"]
         self._next_due = methods["next_due"]
+        self.has_clocks = bool(self._next_due)
         self._time_passed = methods["time_passed"]
 
     def judge(self, message: Request | Response, flow: Flow, now: float) -> Reply | bool | None:

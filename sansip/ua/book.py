@@ -6,6 +6,7 @@ is answered, too. ``Watch`` holds when calls have something to do, and ``time_pa
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from sansip.dialog import DialogId
@@ -97,6 +98,10 @@ class Book:
     def next_due(self) -> float | None:
         """Return a time before which nothing has to be done, None where nothing waits."""
         return self._watch.next_due()
+
+    def tell_due(self, tell: Callable[[float], None]) -> None:
+        """Have ``tell`` called with ``next_due`` when it has changed; ``math.inf`` is for None."""
+        self._watch.tell = tell
 
     def time_passed(self, now: float) -> None:
         """Do the work that is due."""

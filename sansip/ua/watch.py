@@ -1,13 +1,15 @@
 """When the usage of each call has something to do: a heap whose entries may be out of date.
 
 Theory of operation: a call is in the heap at ``call.due``. A usage may put off its work without a word: then
-the call is found too early, and put back. An entry that is not at ``call.due`` any more is dropped.
+the call is found too early, and put back. An entry that is not at ``call.due`` any more is dropped. The
+time of the first entry is told when it changes, so that nobody has to ask.
 """
 
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from math import inf
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -20,12 +22,17 @@ _SLACK: Final = 1_000
 
 
 class Watch:
-    """Calls by the time at which the user agent looks at them."""
+    """Calls by the time at which the user agent looks at them.
 
-    __slots__ = ("_heap",)
+    ``tell``: called with ``next_due`` each time that it has changed; ``math.inf`` is for None.
+    """
+
+    __slots__ = ("_earliest", "_heap", "tell")
 
     def __init__(self) -> None:
         self._heap: list[tuple[float, int, Call]] = []
+        self._earliest = inf
+        self.tell: Callable[[float], None] | None = None
 
     def look(self, call: Call, calls: int) -> None:
         """Look at ``call`` again when its usage is due; ``calls``: how many there are."""
@@ -40,6 +47,14 @@ class Watch:
             heap[:] = [(at, number, one) for (at, number), one in kept.items() if at is not None]
             heapq.heapify(heap)
         heapq.heappush(heap, (due, call.number, call))
+        self._settle()
+
+    def _settle(self) -> None:
+        earliest = self._heap[0][0] if self._heap else inf
+        if earliest != self._earliest:
+            self._earliest = earliest
+            if self.tell is not None:
+                self.tell(earliest)
 
     def next_due(self) -> float | None:
         """Return a time before which nothing has to be done, None where nothing waits."""
@@ -50,6 +65,7 @@ class Watch:
         heap = self._heap
         while heap and heap[0][0] <= now:
             due, _, call = heapq.heappop(heap)
+            self._settle()
             if call.due != due:
                 # It was looked at earlier.
                 continue

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import inf
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -81,3 +83,31 @@ def test_every_key_comes_due_once_in_its_last_bucket(moves):
 
     for now in range(21):
         assert sorted(drain(buckets, now)) == sorted(k for k, second in place.items() if second == now)
+
+
+@given(
+    st.lists(
+        st.one_of(
+            st.tuples(st.sampled_from("abcdef"), st.none() | st.integers(0, 20)),
+            st.tuples(st.just("pop"), st.integers(0, 20)),
+        ),
+        max_size=60,
+    )
+)
+def test_the_earliest_is_always_true(steps):
+    """After each step it is the least second that holds a key, and the last change was told."""
+    buckets = ExpiryBuckets()
+    told = [inf]
+    buckets.tell = told.append
+    place: dict[str, int | None] = {}
+    for key, second in steps:
+        if key == "pop":
+            popped = buckets.pop_due(second)
+            if popped is not None:
+                place[popped] = None
+        else:
+            buckets.move(key, place.get(key), second)
+            place[key] = second
+        earliest = min((one for one in place.values() if one is not None), default=inf)
+        assert buckets.earliest == told[-1] == earliest
+        assert buckets.next_due() == (None if earliest == inf else earliest)
