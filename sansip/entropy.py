@@ -15,12 +15,13 @@ __all__ = ["Entropy"]
 class Entropy:
     """Tokens and numbers, all derived from ``seed`` (16 to 64 octets)."""
 
-    __slots__ = ("_count", "_hash", "_pool", "_seed", "mark")
+    __slots__ = ("_count", "_hash", "_pool", "_seed", "_tokens", "mark")
 
     def __init__(self, seed: bytes) -> None:
         self._seed = seed[:64]
-        # Copied for each keyed hash: cheaper than to begin with the key again.
+        # Copied for each hash: cheaper than to begin with the key again.
         self._hash = blake2b(key=self._seed, digest_size=8, person=b"sansip-hash")
+        self._tokens = blake2b(key=self._seed, digest_size=32, person=b"sansip-token")
         self._count = 0
         # Begins each branch that is made with it: the mark of a worker (``sansip.seat``).
         self.mark = ""
@@ -32,9 +33,9 @@ class Entropy:
         pool = self._pool
         if not pool:
             self._count += 1
-            pool = blake2b(
-                self._count.to_bytes(8, "big"), key=self._seed, digest_size=32, person=b"sansip-token"
-            ).hexdigest()
+            hashed = self._tokens.copy()
+            hashed.update(self._count.to_bytes(8, "big"))
+            pool = hashed.hexdigest()
         self._pool = pool[16:]
         return pool[:16]
 

@@ -106,10 +106,13 @@ class Marks:
         place: the digit of this worker (``Seat.digit``); "" for a server that is alone.
     """
 
-    __slots__ = ("_hours", "_key", "_targets", "most", "place")
+    __slots__ = ("_dialog", "_hours", "_targets", "_whole", "most", "place")
 
     def __init__(self, key: bytes, life: float, most: int) -> None:
-        self._key = blake2b(key, digest_size=32, person=b"sansip-marks").digest()
+        own = blake2b(key, digest_size=32, person=b"sansip-marks").digest()
+        # Copied for each seal: that costs half as much as to begin with the key again.
+        self._dialog = blake2b(key=own, digest_size=_DIALOG)
+        self._whole = blake2b(key=own, digest_size=_WHOLE)
         self.live(life)
         self.most = most
         self.place = ""
@@ -128,8 +131,8 @@ class Marks:
         """Return the mark; ``dialog`` is Call-ID, local tag ("" for the callee), remote tag, next route."""
         first = f"{head | _OURS if who else head:04x}"
         text = "\n".join((first, *dialog))
-        whole = self._seal(f"{text}\n{target}\n{who}", _WHOLE)
-        return first + self._seal(text, _DIALOG) + whole + self.place
+        whole = self._seal(f"{text}\n{target}\n{who}", self._whole)
+        return first + self._seal(text, self._dialog) + whole + self.place
 
     def _head_of(self, mark: str, unix: float) -> int:
         """Return the head of ``mark``, -1 where it is none of ours, or too old."""
@@ -153,7 +156,7 @@ class Marks:
             return False
         local = from_tag if head & CALLER else ""
         text = f"{mark[:_HEAD_END]}\n{call_id}\n{local}\n{to_tag}\n\n{address_of(uri)}\n{who}"
-        return compare_digest(self._seal(text, _WHOLE), mark[_DIALOG_END:_LENGTH])
+        return compare_digest(self._seal(text, self._whole), mark[_DIALOG_END:_LENGTH])
 
     def read(self, mark: str, request: Request, who: str, unix: float) -> Reading:
         """Return what ``mark``, of our Route value, proves of ``request``, which has lost that value."""
@@ -165,15 +168,17 @@ class Marks:
         local = (from_tag or "") if head & CALLER else ""
         after = address_of(str(request.routes[0].uri)) if "route" in request.keys else ""
         text = "\n".join((mark[:_HEAD_END], call_id, local, to_tag or "", after))
-        whole = self._seal(f"{text}\n{address_of(request.uri_text)}\n{who}", _WHOLE)
+        whole = self._seal(f"{text}\n{address_of(request.uri_text)}\n{who}", self._whole)
         if compare_digest(whole, mark[_DIALOG_END:_LENGTH]):
             return Reading.WHOLE
-        if compare_digest(self._seal(text, _DIALOG), mark[_HEAD_END:_DIALOG_END]):
+        if compare_digest(self._seal(text, self._dialog), mark[_HEAD_END:_DIALOG_END]):
             return Reading.OURS if head & _OURS else Reading.DIALOG
         return Reading.NONE
 
-    def _seal(self, text: str, size: int) -> str:
-        return blake2b(text.encode("utf-8", "surrogateescape"), key=self._key, digest_size=size).hexdigest()
+    def _seal(self, text: str, begun: blake2b) -> str:
+        sealed = begun.copy()
+        sealed.update(text.encode("utf-8", "surrogateescape"))
+        return sealed.hexdigest()
 
     # --- what a target refresh changes
 
@@ -231,7 +236,7 @@ class Marks:
         """Whether ``mark`` left with the request that ``response`` answers; ``values`` from its own on."""
         after = next((address_of(uri_of(value)) for value in values if mark not in value), "")
         text = "\n".join((mark[:_HEAD_END], response.call_id, "", response.from_tag or "", after))
-        return compare_digest(self._seal(text, _DIALOG), mark[_HEAD_END:_DIALOG_END])
+        return compare_digest(self._seal(text, self._dialog), mark[_HEAD_END:_DIALOG_END])
 
 
 def sender(user: str, host: str) -> str:

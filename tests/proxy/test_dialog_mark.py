@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from hashlib import blake2b
+
 import pytest
 
-from sansip.proxy.dialog_mark import address_of, contact_of, uri_of
+from sansip.proxy.dialog_mark import Marks, address_of, contact_of, uri_of
 from sansip.wire import Request, parse_message
 from tests.rig import request
 
@@ -75,3 +77,20 @@ def test_the_first_contact() -> None:
     message = parse_message(request(headers=[("Contact", "<sip:a@b.c>, <sip:d@e.f>")]))
     assert contact_of(message) == "sip:a@b.c"
     assert contact_of(parse_message(request())) == ""
+
+
+def test_a_mark_is_the_same_on_every_node() -> None:
+    """Its seals are keyed hashes of their texts: nodes of several versions read each other's marks."""
+    marks = Marks(b"a secret of the whole site", 3600.0, 10)
+    own = blake2b(b"a secret of the whole site", digest_size=32, person=b"sansip-marks").digest()
+    first = f"{0x8123 | 0x4000:04x}"
+    text = f"{first}\nc1\n1a\n1b\n"
+    for _ in range(2):
+        # The second one is not changed by the first.
+        assert marks.make(0x8123, ("c1", "1a", "1b", ""), "sip:bob@192.0.2.2", "alice 192.0.2.1") == (
+            first
+            + blake2b(text.encode(), key=own, digest_size=6).hexdigest()
+            + blake2b(
+                f"{text}\nsip:bob@192.0.2.2\nalice 192.0.2.1".encode(), key=own, digest_size=7
+            ).hexdigest()
+        )
