@@ -50,9 +50,10 @@ class Timers:
     """All timers of one stack.
 
     ``earliest``: what ``next_deadline`` returns; ``math.inf`` where that is None.
+    ``others``: the same of the queues beside them alone.
     """
 
-    __slots__ = ("_beside", "_heads", "_listed", "_next", "_others", "_queues", "earliest")
+    __slots__ = ("_beside", "_heads", "_listed", "_next", "_queues", "earliest", "others")
 
     def __init__(self) -> None:
         self._queues: dict[float, deque[Timer]] = {}
@@ -61,9 +62,9 @@ class Timers:
         self._listed: set[float] = set()
         # No live timer fires before this; it may have been cancelled since.
         self._next = inf
-        # The first deadline of each queue of another kind, and of them all.
+        # The first deadline of each queue of another kind.
         self._beside: list[float] = []
-        self._others = inf
+        self.others = inf
         self.earliest = inf
 
     def beside(self) -> Callable[[float], None]:
@@ -76,7 +77,7 @@ class Timers:
 
     def _changed(self, place: int, deadline: float) -> None:
         self._beside[place] = deadline
-        self._others = others = min(self._beside)
+        self.others = others = min(self._beside)
         self.earliest = min(self._next, others)
 
     def start(self, now: float, duration: float, owner: TimerOwner, name: Any) -> Timer:
@@ -159,8 +160,8 @@ class Timers:
                 if owner is not None:
                     owner.timer_fired(timer.name, now)
         self._next = self.earliest = heads[0][0] if heads else inf
-        if self._others < self._next:
-            self.earliest = self._others
+        if self.others < self._next:
+            self.earliest = self.others
         if len(self._queues) > 64:
             # Durations that a peer chooses (those of name servers) must not pile up.
             self._queues = {

@@ -256,11 +256,14 @@ class Stack(Assembly):
             self.start(now)
         # The time for modules that hear of something without it: the location's watchers.
         self.ua.now = now
-        self.timers.fire_due(now)
-        self.ua.time_passed(now)
-        self.modules.stack_hooks.time_passed(now)
-        due = self.location.next_expiry()
-        if due is not None and due <= now:
+        timers = self.timers
+        timers.fire_due(now)
+        if timers.others <= now:
+            self.ua.time_passed(now)
+        hooks = self.modules.stack_hooks
+        if hooks.has_clocks:
+            hooks.time_passed(now)
+        if timers.others <= now:
             for binding in self.location.expire(now):
                 if self.seat is not None and not self.seat.owns(binding.aor):
                     # One worker tells.
