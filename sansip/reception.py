@@ -36,7 +36,7 @@ from sansip.routing.quick_relay import QuickRelay
 from sansip.routing.room import is_exempt
 from sansip.routing.shortcut import METHODS, Shortcut
 from sansip.siblings import Siblings
-from sansip.sources import SharedRates, SourceRates
+from sansip.sources import SharedRates, SourceRates, source_of
 from sansip.transaction import server_key
 from sansip.transaction.refusals import Refusals, acknowledges_refusal
 from sansip.transport import Flow, note_source
@@ -304,9 +304,16 @@ class Reception:
 
     def allows(self, flow: Flow, now: float) -> bool:
         """Whether the sender at ``flow`` may send one more request; if not, tell so."""
-        if self.is_within_rate(flow, now):
+        core = self._core
+        host = flow.address[0]
+        # As in ``is_within_rate``: this is asked of nearly every request.
+        if (
+            not core.limits.source_rate
+            or self.rates.allow(source_of(host) if ":" in host else host, now)
+            or is_exempt(core, flow)
+        ):
             return True
-        self._core.notices.reached("source_rate", flow.host, now)
+        core.notices.reached("source_rate", flow.host, now)
         return False
 
     def is_within_rate(self, flow: Flow, now: float) -> bool:
@@ -314,7 +321,7 @@ class Reception:
         core = self._core
         return (
             not core.limits.source_rate
-            or self.rates.allow_from(flow.address[0], now)
+            or self.rates.allow(source_of(flow.address[0]), now)
             or is_exempt(core, flow)
         )
 

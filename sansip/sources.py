@@ -52,10 +52,6 @@ class SourceRates:
         self._burst = float(limits.source_burst)
         self._most = limits.sources
 
-    def allow_from(self, host: str, now: float) -> bool:
-        """Take a token of the source that the address ``host`` belongs to; return whether there was one."""
-        return self.allow(source_of(host) if ":" in host else host, now)
-
     def allow(self, source: str, now: float) -> bool:
         """Take a token of ``source``; return whether there was one."""
         bucket = self._buckets.get(source)
