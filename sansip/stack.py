@@ -90,15 +90,20 @@ class Stack(Assembly):
                 # RFC 5626 3.5.1 and common practice: keepalives want no answer.
                 return []
         reception = self.reception
-        if data.startswith(b"SIP/2.0 ") and reception.returns_briefly(data, listener, source, now):
-            return self._take(now)
-        if data[0] in PASSING and reception.sends_briefly(data, listener, source, now):
-            return self._take(now)
-        if data[0] == OPENING[0] and reception.opens_briefly(data, listener, source, now):
-            return self._take(now)
-        if data[0] not in BEGINNINGS or not reception.answers_briefly(data, listener, source, now):
+        if not (
+            (data.startswith(b"SIP/2.0 ") and reception.returns_briefly(data, listener, source, now))
+            or (data[0] in PASSING and reception.sends_briefly(data, listener, source, now))
+            or (data[0] == OPENING[0] and reception.opens_briefly(data, listener, source, now))
+            or (data[0] in BEGINNINGS and reception.answers_briefly(data, listener, source, now))
+        ):
             reception.message_received(data, Flow(UDP, listener, source), now)
-        return self._take(now)
+        # As in ``_take``: nearly every input is this one.
+        if self.connections.failed:
+            self.settlement.settle(now)
+        out = self.out
+        actions = out[:]
+        out.clear()
+        return actions
 
     def _stun_received(self, listener: int, data: bytes, source: Address, now: float) -> list[Action]:
         # A Binding request is answered, anything else that begins like STUN is dropped.
