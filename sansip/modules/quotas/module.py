@@ -243,6 +243,8 @@ class Quotas(Module):
         period = self._period(now)
         for user in [name for name, use in self._uses.items() if use.period != period and not use.running]:
             del self._uses[user]
+            # The other workers forget them as well.
+            self._others.share(user, Use(period))
 
     @step("translate", rank=80)
     async def limit_calls(self, request: IncomingRequest) -> None:

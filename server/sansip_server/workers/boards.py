@@ -21,13 +21,16 @@ Fact = tuple[Any, ...]
 
 
 class Boards:
-    """The words and the counts of all workers; at most ``limits.shared_values`` words."""
+    """The words and the counts of all workers; at most ``limits.shared_values`` words.
+
+    Of a worker's words about itself the names are kept beyond that: as many as its modules hold.
+    """
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
         # (module, key) -> its last word
         self._said: dict[tuple[str, str], Any] = {}
-        # Worker -> those that are about itself.
+        # Worker -> those that are about itself, until it takes them back.
         self._own: dict[int, dict[tuple[str, str], None]] = {}
         # Worker -> key -> how many it counts; and the sums.
         self._held: dict[int, dict[str, int]] = {}
@@ -40,7 +43,10 @@ class Boards:
                 self._count(number, key, change)
             case ("said" | "own" as kind, module, key, word):
                 if kind == "own":
-                    self._own.setdefault(number, {})[module, key] = None
+                    own = self._own.setdefault(number, {})
+                    own[module, key] = None
+                    if word is None:
+                        del own[module, key]
                 self._said.pop((module, key), None)
                 if word is not None:
                     self._said[module, key] = word
@@ -71,7 +77,10 @@ class Boards:
                 self._sums[key] = left
             else:
                 del self._sums[key]
-        words = [place for place in self._own.pop(number, {}) if self._said.pop(place, None) is not None]
+        words = self._own.pop(number, {})
+        for place in words:
+            # It may not stand here any more (``limits.shared_values``), but the others have it.
+            self._said.pop(place, None)
         return [
             *(("held", key, -count) for key, count in counts.items()),
             *(("said", *place, None) for place in words),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -217,6 +218,24 @@ def test_too_many_users() -> None:
     other = request(headers=[CONTACT], sender="<sip:carol@biloxi.test>", **names(1))
     (refusal,) = rig.udp(other)
     assert (refusal.what, refusal.message.reason) == ("403", "Too Many Users")
+
+
+def test_other_workers_forget_users_with_this_one() -> None:
+    """Else what they have heard of users who never call again grows for as long as the server runs."""
+    rig = Bank(minutes=1.0, most_users=1, period="hour")
+    said: list[Any] = []
+    others: Any = rig.quotas._others
+    others._digit = "0"
+    others._core = SimpleNamespace(announce=lambda key, word, own: said.append((key, word)))
+    route = talking(rig)
+    rig.wait(10.0)
+    hung_up(rig, route)
+    assert said[-1] == (f"0 {USER}", (UNIX, 10.0, 6_000_000, ()))
+    rig.wait(3_600.0)
+    rig.register(BOB_URI)
+    other = request(headers=[CONTACT], sender="<sip:carol@biloxi.test>", **names(1))
+    assert "INVITE" in what(rig.udp(other))
+    assert said[-1] == (f"0 {USER}", None)
 
 
 def test_periods() -> None:

@@ -51,3 +51,21 @@ def test_limits_shared_values() -> None:
     for number in range(9):
         boards.note(0, ("said", "m", str(number), number))
     assert [fact[2] for words in boards.words() for fact in words] == ["6", "7", "8"]
+
+
+def test_words_that_a_worker_took_back_leave_nothing() -> None:
+    """A module says a word about each user for as long as he calls: the parent lives for months."""
+    boards = Boards(Limits())
+    for number in range(9):
+        boards.note(0, ("own", "m", str(number), number))
+        boards.note(0, ("own", "m", str(number), None))
+    assert boards._own == {0: {}}
+    assert boards.gone(0) == []
+
+
+def test_words_beyond_the_limit_are_taken_back_from_the_others() -> None:
+    """They have heard them: a call that goes on at a dead worker would use up its user's quota for ever."""
+    boards = Boards(Limits(shared_values=1))
+    for key in ("a", "b"):
+        boards.note(0, ("own", "quotas", key, 1))
+    assert boards.gone(0) == [("said", "quotas", key, None) for key in ("a", "b")]
