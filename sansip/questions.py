@@ -61,6 +61,10 @@ class Questions:
         self._table[self._last] = (callback, timer)
         self._out.append(Ask(self._last, subject))
 
+    def waits(self, number: int) -> bool:
+        """Return whether somebody waits for the answer to question ``number``."""
+        return number in self._table
+
     def answer(self, number: int, result: Any, now: float) -> None:
         """Take the answer to question ``number``; an unknown number is ignored."""
         asked = self._table.pop(number, None)

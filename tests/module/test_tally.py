@@ -93,8 +93,10 @@ def test_one_place_admits(answer: Any, expected: bool) -> None:
         if isinstance(one, Ask)
     ]
     assert asked.question == Admit("words a", 2)
+    assert stack.questions.waits(asked.id)
     stack.answer(asked.id, answer, 0.0)
     assert results == [expected]
+    assert not stack.questions.waits(asked.id)
 
 
 def test_words_reach_a_module_once_it_is_started() -> None:

@@ -113,6 +113,8 @@ class Worker:
         self._management: Management | None = None
         self._reload: Reload | None = None
         self._asked: dict[int, tuple[type, Any]] = {}
+        # Question -> the key of which the parent was asked to count one more.
+        self._admits: dict[int, str] = {}
         self._answers: dict[int, _Answer] = {}
         self._followers: Followers | None = None
         # The parent, where its operators follow the events.
@@ -252,6 +254,7 @@ class Worker:
             case Count(key, count, per):
                 self._send(("value", action.id, "count", key, count, per))
             case Admit(key, most):
+                self._admits[action.id] = key
                 self._send(("admit", action.id, key, most))
 
     def _ask_outside(self, action: Ask) -> None:
@@ -303,6 +306,10 @@ class Worker:
         self._server.hub.answer(question, result)
 
     def _on_value(self, question: int, result: Any, error: str | None) -> None:
+        key = self._admits.pop(question, None)
+        if key is not None and result and not self._server.stack.questions.waits(question):
+            # It came too late (``limits.answer_time``): the call was refused, and must not count for ever.
+            self._tell(Tell(("held", key, -1)))
         self._server.hub.answer(question, result if error is None else OSError(error))
 
     def _on_outside(self, question: int, answer: bytes) -> None:

@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 
+from sansip.actions import Ask
+from sansip.module.tally import Admit
 from sansip_server.workers.worker import Common, Worker
 
 
@@ -51,3 +53,27 @@ def test_other_messages_wait_until_it_serves(link: tuple[socket.socket, socket.s
     worker.attach(None, None, followers, [])
     follower: Any = worker._follower
     assert (follower, worker._go) == ("follower", True)
+
+
+def test_a_call_admitted_too_late_does_not_count(link: tuple[socket.socket, socket.socket]) -> None:
+    """It was refused meanwhile, so nobody else would take it back: the limit would be lower for ever."""
+    _, end = link
+    directory: Any = SimpleNamespace(number=0)
+    worker = Worker(Common([[], []], [(end, end)] * 2, b"s" * 32, 7, directory), 1, 0, end)
+    waiting = {1}
+    questions = SimpleNamespace(waits=waiting.__contains__)
+    posted: list[Any] = []
+    answers: list[Any] = []
+    hub = SimpleNamespace(
+        inbox=SimpleNamespace(post=posted.append), answer=lambda *answer: answers.append(answer)
+    )
+    worker._server = SimpleNamespace(hub=hub, stack=SimpleNamespace(questions=questions))
+    for number in (1, 2, 3):
+        worker._ask_value(Ask(number, Admit("calls a", 2)))
+    worker._on_value(1, True, None)
+    assert worker._facts == []
+    worker._on_value(2, True, None)
+    # There was no room: nothing was counted.
+    worker._on_value(3, False, None)
+    assert (worker._facts, worker._admits) == ([("held", "calls a", -1)], {})
+    assert answers == [(1, True), (2, True), (3, False)]
