@@ -10,8 +10,8 @@ another worker is passed on as it came (``PassOn``, ``Stack.passed_on``):
     dialog of ours
     a request within a        to the worker that relayed its first request: its digit is in the mark of our
     dialog that we relay      Route value (``proxy.dialog_mark``), and it has what modules know of the call
-    a request of ours that    to the worker that sent it: its mark is in the branch of our Via, the topmost
-    comes back (a spiral)
+    a request of ours that    to the worker that sent it: its mark is in the branch of our Via, the topmost;
+    comes back (a spiral)     so do its CANCEL and the ACK of its failure
     any other request         to the worker that has its server transaction: a CANCEL, the ACK of a failure,
                               or a retransmission that a NAT sends from another port
 
@@ -138,14 +138,17 @@ class Siblings:
         elif request.method in ("ACK", "CANCEL"):
             # RFC 3261 9.1, 17.1.1.3: they have the branch of their INVITE.
             other = self.seat.directory.find(key)
+            if other is None:
+                # That of a spiral was not noted: it went to the worker that sent it.
+                other = self._spiral_of(request)
             if other is None and tag is not None:
                 # RFC 3261 13.2.2.4: the ACK of a 2xx has a branch of its own.
                 other = self._dialog_at(request)
         else:
             if tag is not None:
                 other = self._dialog_at(request)
-            elif self._core.listeners.is_own_sent_by(request.via.sent_by):
-                other = seat_of_branch(self.seat, request.via.branch)
+            else:
+                other = self._spiral_of(request)
             if other is None:
                 other = self.seat.directory.claim(key)
         if other is None or other == self.seat.number:
@@ -161,6 +164,13 @@ class Siblings:
         if self._sums.request() and not self._looks:
             self._looks = True
             self._core.proxy.timers.start(now, _LOOK, self, None)
+
+    def _spiral_of(self, request: Request) -> int | None:
+        """Return the other worker that sent this request, which comes back here; None for this one, or none."""
+        via = request.via
+        if not self._core.listeners.is_own_sent_by(via.sent_by):
+            return None
+        return seat_of_branch(self.seat, via.branch)
 
     def _dialog_at(self, request: Request) -> int | None:
         """Return the other worker that relayed the first request of this dialog, None for this one."""

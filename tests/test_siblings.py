@@ -378,3 +378,38 @@ def test_wrong_passwords_count_in_sum() -> None:
     for index in range(most):
         one._guard.failed("192.0.2.1", "bob", index, 0.0)
     assert other._guard.barred("192.0.2.1", "bob", 0.0) is not None
+
+
+def test_the_cancel_and_the_ack_of_a_spiral_follow_its_invite() -> None:
+    """RFC 3261 9.1, 17.1.1.3: else a phone rings on that nobody calls, and the 487 is repeated for 32 s."""
+    crew = Crew()
+    server, phone = ("192.0.2.10", 5060), ("192.0.2.3", 5060)
+    crew.datagram(0, register(), BOB)
+    carol = register("sip:carol@192.0.2.3").replace(b"bob@", b"carol@")
+    crew.datagram(0, carol.replace(b"z9hG4bKr", b"z9hG4bKc"), phone)
+    sent = crew.datagram(1, invite())
+    copy = next(action.data for _, action in sent if action.address == BOB)
+    # The contact of bob was carol's address here.
+    copy = copy.replace(b"INVITE sip:bob@192.0.2.2 ", b"INVITE sip:carol@example.com ")
+    sent = crew.datagram(0, copy, server)
+    asked = next(action.data for number, action in sent if (number, action.address) == (1, phone))
+    start, *_ = asked.split(b"\r\n")
+    crew.datagram(0, asked.replace(start, b"SIP/2.0 180 Ringing"), phone)
+    lines = copy.partition(b"\r\n\r\n")[0].split(b"\r\n")
+    vias = [line for line in lines if line.startswith(b"Via")]
+    names = (b"From", b"To", b"Call-ID", b"Max-Forwards")
+    taken = [line for line in lines[1:] if line.split(b":")[0] in names]
+    end = [b"Content-Length: 0", b"", b""]
+    cancel = [b"CANCEL sip:carol@example.com SIP/2.0", vias[0], *taken, b"CSeq: 1 CANCEL", *end]
+    sent = crew.datagram(0, b"\r\n".join(cancel), server)
+    assert {action.data[:11] for _, action in sent} == {b"SIP/2.0 200", b"CANCEL sip:"}
+    sent = crew.datagram(0, asked.replace(start, b"SIP/2.0 487 Gone"), phone)
+    gone = next(action.data for _, action in sent if action.data.startswith(b"SIP/2.0 487"))
+    to = next(line for line in gone.split(b"\r\n") if line.startswith(b"To"))
+    taken = [to if line.startswith(b"To") else line for line in taken]
+    ack = [b"ACK sip:carol@example.com SIP/2.0", vias[0], *taken, b"CSeq: 1 ACK", *end]
+    crew.datagram(0, b"\r\n".join(ack), server)
+    servers = [one for stack in crew.stacks for one in stack.transactions.servers.values()]
+    states = [one.state for one in servers if one.method == "INVITE"]
+    # That of the caller at worker 1 rings until the 487 of the spiral comes back to it.
+    assert states == ["proceeding", "confirmed"]
