@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from sansip.client.sending import Sending
 from sansip.wire import Request
 from sansip.wire.echo import Echo
-from sansip.wire.reader import parse_message
+from sansip.wire.reader import read_again
 
 if TYPE_CHECKING:
     from sansip.client.outlet import Outlet
@@ -61,7 +61,7 @@ class BriefRequest:
         return True
 
     def _become(self, transaction: ClientTransaction) -> Sending:
-        request = parse_message(self._data)
+        request = read_again(self._data)
         assert isinstance(request, Request)
         self._data = b""
         sending = Sending(self._client, request, self._asker, None)

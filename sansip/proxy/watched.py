@@ -22,7 +22,7 @@ from sansip.proxy.unseen import fill_over, is_over, is_unseen, seen, unseen
 from sansip.proxy.usual import Usual
 from sansip.transport.flow import ensure_length
 from sansip.transport.next_hop import NextHop
-from sansip.wire import parse_message
+from sansip.wire import read_again
 from sansip.wire.echo import Echo
 from sansip.wire.unread import UnreadRequest, UnreadResponse, unread_request, unread_response
 
@@ -212,7 +212,7 @@ class Watched(Usual):
             return
         message: Response
         if type(response) is Echo:
-            message, tag = unread_response(status, (parse_message, response.data)), response.tag
+            message, tag = unread_response(status, (read_again, response.data)), response.tag
         else:
             message, tag = response, None
             take_back(self.proxy, self, response, transaction.flow, stranger=self.strange)
@@ -395,4 +395,4 @@ class Watched(Usual):
 
 def _without(data: bytes, via: str) -> Request:
     """Return the request in ``data`` without the line ``via``, our own."""
-    return parse_message(data.replace(f"{via}\r\n".encode(), b"", 1))  # type: ignore[return-value]  # a request
+    return read_again(data.replace(f"{via}\r\n".encode(), b"", 1))  # type: ignore[return-value]  # a request

@@ -26,7 +26,7 @@ from sansip.routing.lookup import target_of
 from sansip.routing.request import IncomingRequest
 from sansip.transport import Flow, note_source
 from sansip.transport.transports import DEFAULT_PORT, UDP
-from sansip.wire import Request, parse_message
+from sansip.wire import Request, parse_message, read_again
 from sansip.wire.headers.name_addr import parse_name_addr
 from sansip.wire.headers.simple import CSeq
 from sansip.wire.opening import read_opening
@@ -283,7 +283,7 @@ class Openings:
 
 def _read(data: bytes, flow: Flow, force_rport: str) -> Request:
     """Return the request in ``data``, read before in brief, as the long way would have made it."""
-    request = parse_message(data)
+    request = read_again(data)
     assert isinstance(request, Request)
     note_source(request, flow, force_rport)
     return request

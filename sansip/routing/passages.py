@@ -27,7 +27,7 @@ from sansip.transaction.refusals import MARK as REFUSAL_MARK
 from sansip.transport import Flow, note_source
 from sansip.transport.transports import DEFAULT_PORT, UDP
 from sansip.ua.tags import MARK as TAG_MARK
-from sansip.wire import Request, parse_message
+from sansip.wire import Request, parse_message, read_again
 from sansip.wire.headers.name_addr import parse_name_addr
 from sansip.wire.headers.simple import CSeq
 from sansip.wire.passing import read_passing
@@ -203,7 +203,7 @@ class Passages:
 
 def _read(data: bytes, flow: Flow, force_rport: str) -> Request:
     """Return the request in ``data``, read before in brief, as the long way would have made it."""
-    request = parse_message(data)
+    request = read_again(data)
     assert isinstance(request, Request)
     note_source(request, flow, force_rport)
     request.drop_line("route")

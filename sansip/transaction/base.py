@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, Protocol
 from sansip.limits import DEFAULT
 from sansip.transaction.table import IGNORE, IMPOSSIBLE, TERMINATED, Machine, Row
 from sansip.transport.flow import ensure_length
-from sansip.wire import Request, parse_message
+from sansip.wire import Request, read_again
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -267,7 +267,7 @@ class ClientTransaction(Transaction):
         request = self._request
         if request is None:
             # It was sent as octets alone.
-            read = parse_message(self.data)
+            read = read_again(self.data)
             assert isinstance(read, Request)
             request = self._request = read
         return request

@@ -25,7 +25,7 @@ from sansip.wire.message import Message, Request, Response
 from sansip.wire.multipart import Part, build_multipart, message_parts, parse_multipart
 from sansip.wire.names import COMPACT, DISPLAY, display_name, header_key
 from sansip.wire.params import Params, format_params, parse_params
-from sansip.wire.reader import check_headers, head_end, parse_message
+from sansip.wire.reader import check_headers, head_end, parse_message, read_again
 from sansip.wire.status import REASONS
 from sansip.wire.tel import TelUri
 from sansip.wire.uri import OtherUri, SipUri, Uri, escape_user, parse_uri, unescape
@@ -88,6 +88,7 @@ __all__ = [
     "parse_uri",
     "parse_via",
     "quote",
+    "read_again",
     "response_to",
     "split_host_port",
     "split_values",

@@ -33,7 +33,7 @@ from sansip.wire.names import DISPLAY, SPELLINGS
 from sansip.wire.uri import SipUri, parse_uri, plain_sip_uri
 from sansip.wire.values import line_value
 
-__all__ = ["check_headers", "head_end", "parse_message", "read_message"]
+__all__ = ["check_headers", "head_end", "parse_message", "read_again", "read_message"]
 
 _NAME: Final = compiled(rf"({TOKEN}){LWS}:")
 _METHOD: Final = compiled(TOKEN)
@@ -57,6 +57,19 @@ _MANDATORY: Final = {
     "call-id": "RFC 3261 20.8",
     "cseq": "RFC 3261 20.16",
 }
+# More than any message has.
+_ANY: Final = 1 << 60
+_UNLIMITED: Final = Limits(
+    message_size=_ANY,
+    head_size=_ANY,
+    header_size=_ANY,
+    header_count=_ANY,
+    via_count=_ANY,
+    route_count=_ANY,
+    contact_count=_ANY,
+    header_parts=_ANY,
+    uri_size=_ANY,
+)
 # RFC 3261 7.3.1: more than one line only where the value is a list.
 _ONCE: Final = ("from", "to", "call-id", "cseq", "content-length", "max-forwards")
 
@@ -80,6 +93,15 @@ def parse_message(data: bytes, limits: Limits = DEFAULT, *, datagram: bool = Tru
     if HAS_SCANNER and (ordinary := read_ordinary(data, limits, datagram)) is not None:
         return ordinary
     return read_message(data, limits, datagram)
+
+
+def read_again(data: bytes) -> Request | Response:
+    """Return the message in ``data``, which was found sound before, or is a copy of one, with lines of ours.
+
+    No limit holds for it: those of this server may be wider than the default ones, and a copy is a little
+    larger than what came.
+    """
+    return parse_message(data, _UNLIMITED)
 
 
 def read_message(data: bytes, limits: Limits, datagram: bool) -> Request | Response:

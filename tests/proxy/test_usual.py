@@ -15,6 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sansip.auth import AuthConfig
+from sansip.proxy import ProxyConfig
 from sansip.proxy.usual import Usual
 from sansip.routing import TrustedPeer
 from tests.proxy.sides import BUSY, CALLEE, CANCEL, INVITE, OTHER, RINGS, TAKES, TRIES, Side, compare
@@ -165,3 +166,20 @@ def test_a_call_makes_no_response_context() -> None:
         assert isinstance(client.user, Usual)
     side.pass_time(40.0)
     assert side.stack.snapshot()["timers"] <= 1
+
+
+# With these lines a request is as large as it may be: its copy is beyond the limits.
+MANY = "".join(f"X{number}: a\n" for number in range(248))
+LONG = "".join(f"X{number}: {'a' * 1_000}\n" for number in range(32)) + f"Y: {'b' * 110}\n"
+
+
+@pytest.mark.parametrize("lines", [MANY, LONG])
+@pytest.mark.parametrize(
+    "end", [[RINGS, CANCEL], [BUSY], [("wait", 40.0)], [RINGS, ("wait", 300.0)], [TAKES]]
+)
+def test_a_request_at_the_limits_ends_as_any(end: list[tuple[Any, ...]], lines: str) -> None:
+    """A CANCEL, or the ACK of a failure, is made of the copy: an exception left the stack.
+
+    By UDP these go another way, but where no size is too large, and to phones at TCP, TLS and WebSocket.
+    """
+    compare([("request", "INVITE", lines), *end], proxy=ProxyConfig(tcp_above=0))

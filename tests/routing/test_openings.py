@@ -198,3 +198,17 @@ STEPS = st.one_of(
 def test_any_play_ends_alike(name: str, spelled: tuple[str, str], steps: list[tuple[Any, ...]]) -> None:
     """No order of responses, failures, CANCELs and silence tells the octets' way from the long one."""
     compare([INVITE, *steps, ("first", *spelled), *steps], None, **CONFIGS[name])
+
+
+WIDE = Limits(
+    header_count=999, via_count=999, route_count=999, contact_count=999, header_parts=9_999, uri_size=9_999
+)
+
+
+@pytest.mark.parametrize("end", [[BUSY], [RINGS, CANCEL, BUSY], [TAKES]])
+def test_limits_that_an_operator_has_raised(end: list[tuple[Any, ...]]) -> None:
+    """What was within them is read again without any: an exception left the stack."""
+    more: dict[str, Any] = {"limits": WIDE, "proxy": ProxyConfig(tcp_above=0)}
+    large = ("request", "INVITE", "".join(f"X{number}: a\n" for number in range(300)))
+    assert taken([large, *end], **more) == 1
+    compare([large, *end], None, **more)
