@@ -44,7 +44,7 @@ from sansip.transport.flow import same_peer
 from sansip.transport.flow_token import MARK
 from sansip.transport.transports import UDP
 from sansip.ua.tags import MARK as TAG_MARK
-from sansip.wire import Request, Response, parse_message
+from sansip.wire import Request, Response, parse_message, read_again
 from sansip.wire.echo import read_echo
 from sansip.wire.unread import LAZY, UnreadRequest, UnreadResponse, unread_response
 
@@ -155,7 +155,7 @@ class Reception:
             return user.returns(transaction, echo, now)
         if not isinstance(user, Usual) or not user.knows(transaction.method == "INVITE", echo):
             return False
-        message = unread_response(echo.status, (parse_message, data, core.limits))
+        message = unread_response(echo.status, (read_again, data))
         known = hop.address == source and hop.listener == listener and not hop.name
         flow = hop if known else Flow(UDP, listener, source)
         if self.admits(message, flow, now) and not (

@@ -166,7 +166,7 @@ class Siblings:
             self._core.proxy.timers.start(now, _LOOK, self, None)
 
     def _spiral_of(self, request: Request) -> int | None:
-        """Return the other worker that sent this request, which comes back here; None for this one, or none."""
+        """Return the other worker that sent this request, which comes back; None for this one, or none."""
         via = request.via
         if not self._core.listeners.is_own_sent_by(via.sent_by):
             return None

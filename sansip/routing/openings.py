@@ -26,7 +26,7 @@ from sansip.routing.lookup import target_of
 from sansip.routing.request import IncomingRequest
 from sansip.transport import Flow, note_source
 from sansip.transport.transports import DEFAULT_PORT, UDP
-from sansip.wire import Request, parse_message, read_again
+from sansip.wire import Request, read_again
 from sansip.wire.headers.name_addr import parse_name_addr
 from sansip.wire.headers.simple import CSeq
 from sansip.wire.opening import read_opening
@@ -98,7 +98,7 @@ class Openings:
         flow = Flow(UDP, listener, source)
         if not hooks.message_arrived:
             return self._sends(opening, data, flow, force_rport, None, now)
-        message = unread_request("INVITE", (parse_message, data, core.limits))
+        message = unread_request("INVITE", (read_again, data))
         if self._gate.admits(message, flow, now) and not (
             type(message) is UnreadRequest and self._sends(opening, data, flow, force_rport, message, now)
         ):

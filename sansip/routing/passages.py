@@ -27,7 +27,7 @@ from sansip.transaction.refusals import MARK as REFUSAL_MARK
 from sansip.transport import Flow, note_source
 from sansip.transport.transports import DEFAULT_PORT, UDP
 from sansip.ua.tags import MARK as TAG_MARK
-from sansip.wire import Request, parse_message, read_again
+from sansip.wire import Request, read_again
 from sansip.wire.headers.name_addr import parse_name_addr
 from sansip.wire.headers.simple import CSeq
 from sansip.wire.passing import read_passing
@@ -86,7 +86,7 @@ class Passages:
         flow = Flow(UDP, listener, source)
         if not hooks.message_arrived:
             return self._sends(passing, data, flow, force_rport, None, now)
-        message = unread_request(passing.method, (parse_message, data, core.limits))
+        message = unread_request(passing.method, (read_again, data))
         if self._gate.admits(message, flow, now) and not (
             type(message) is UnreadRequest and self._sends(passing, data, flow, force_rport, message, now)
         ):
