@@ -366,7 +366,14 @@ class Reception:
         If not, everything has been done. The default route is to decide on it.
         """
         before = self._core.modules.stack_hooks.before(default_route, handle)
-        if before is default_route and not handle.decided and type(handle.message) is UnreadRequest:
+        if (
+            before is default_route
+            and not handle.decided
+            and type(handle.message) is UnreadRequest
+            # What a module may have said of the relay without a look at the message.
+            and handle.follows is None
+            and handle.flows is None
+        ):
             return True
         if before is not None:
             handle.arrived = arrived()

@@ -89,6 +89,7 @@ class QuickRelay:
             handle.decided
             or handle.returned
             or handle.flows is not None
+            or handle.follows is not None
             or handle.marked is not None
             or not self._is_open(request)
         ):

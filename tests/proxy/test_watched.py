@@ -18,10 +18,12 @@ from hypothesis import strategies as st
 from sansip.module import DROP, PASS, Module, Reply, Slot, Use
 from sansip.proxy import stateless
 from sansip.proxy.hooks import BranchRefused
+from sansip.proxy.target import Target
 from sansip.proxy.usual import Usual
 from sansip.proxy.watched import Watched
 from sansip.routing import relaying
 from sansip.routing.awaitables import sleep
+from sansip.wire import parse_uri
 from sansip.wire.unread import LAZY, is_unread
 from tests.proxy.sides import BUSY, CALLEE, CANCEL, INVITE, OTHER, RINGS, TAKES, TRIES, Side, leave_only
 
@@ -131,6 +133,9 @@ PLAYS: dict[str, list[tuple[Any, ...]]] = {
     "repeated": [INVITE, INVITE, ("wait", 0.6), RINGS, INVITE, TAKES, INVITE],
     "busy": [INVITE, RINGS, BUSY, BUSY, ("wait", 3.0)],
     "moved": [INVITE, ("response", "302 Moved", "b", CALLEE, True)],
+    "moved elsewhere": [
+        *(INVITE, ("response", "302 Moved", "b", CALLEE, True, "Contact: <sip:bob@192.0.2.7:5060>")),
+    ],
     "given up at once": [INVITE, CANCEL, RINGS, ("response", "487 Gone", "b", CALLEE, True)],
     "given up": [INVITE, RINGS, CANCEL, ("response", "487 Gone", "b", CALLEE, True)],
     "given up too late": [INVITE, RINGS, TAKES, CANCEL],
@@ -282,6 +287,15 @@ def retargets(request: Any, *_: Any) -> None:
     request.message.append("X-Asked", "1")
 
 
+def follows(request: Any, *_: Any) -> None:
+    request.follow(lambda uri: True)
+
+
+def leads(request: Any, *_: Any) -> None:
+    if request.method != "REGISTER":
+        request.lead_to(Target(parse_uri("sip:bob@192.0.2.7:5060")))
+
+
 def takes_silently(_request: Any) -> bool:
     return True
 
@@ -366,6 +380,8 @@ CHANGES: list[tuple[dict[str, Act], str]] = [
     ({"request_received": drops}, "drops"),
     ({"request_received": takes_silently}, "takes it and is silent"),
     ({"request_received": retargets}, "changes the request"),
+    ({"request_received": follows}, "follows redirections"),
+    ({"request_received": leads}, "leads elsewhere"),
     ({"message_arrived": drops_arrived}, "drops what arrives"),
     ({"message_arrived": drops_byes}, "drops each BYE"),
     ({"message_arrived": rejects_arrived}, "rejects what arrives"),
