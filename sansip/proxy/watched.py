@@ -212,7 +212,8 @@ class Watched(Usual):
             return
         message: Response
         if type(response) is Echo:
-            message, tag = unread_response(status, (read_again, response.data)), response.tag
+            read = _below, response.data, response.top
+            message, tag = unread_response(status, read), response.tag
         else:
             message, tag = response, None
             take_back(self.proxy, self, response, transaction.flow, stranger=self.strange)
@@ -391,6 +392,17 @@ class Watched(Usual):
             super().cancel(now, reason)
         elif self.handle is not None:
             self.proxy.hooks.cancelled(self.handle, now)
+
+
+def _below(data: bytes, top: str) -> Response:
+    """Return the response in ``data``, which came with the line ``top`` above its other Via.
+
+    RFC 3261 16.7 step 3: nobody but the caller reads those, so they need not be well-formed.
+    """
+    at = data.find(b"\r\n") + 2
+    response = read_again(b"".join((data[:at], top.encode(), b"\r\n", data[at:])))
+    response.pop_first_value("via")
+    return response  # type: ignore[return-value]  # a response
 
 
 def _without(data: bytes, via: str) -> Request:

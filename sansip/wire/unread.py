@@ -35,8 +35,8 @@ _set: Final = object.__setattr__
 def _fill(message: Message, kind: type[Message], names: tuple[str, ...]) -> None:
     """Turn ``message`` into what its octets say."""
     make, *arguments = message._unread
-    _set(message, "__class__", kind)
     made = make(*arguments)
+    _set(message, "__class__", kind)
     for name in names:
         setattr(message, name, getattr(made, name))
     message._unread = None

@@ -160,6 +160,11 @@ class Side:
             method, old, new = rest
             text = WITHIN.format(method=method, more="", route=self.route)
             return self.feed(wire(text).replace(old.encode(), new.encode()), CALLER)
+        if kind == "spoiled":
+            status, old, new = rest
+            found = [one for one in self.sent if one.startswith(b"INVITE")]
+            spoiled = [reply(one, status, "b").replace(old.encode(), new.encode()) for one in found[:1]]
+            return [one for data in spoiled for one in self.feed(data, CALLEE)]
         if kind == "raw":
             return self.feed(self._raw(*rest), CALLER)
         if kind == "unfold":

@@ -145,6 +145,10 @@ PLAYS: dict[str, list[tuple[Any, ...]]] = {
     "unreachable": [INVITE, ("failed",)],
     "without the caller's Via": [INVITE, ("response", "180 Ringing", "b", CALLEE, False), TAKES],
     "a 200 without the caller's Via": [INVITE, ("response", "200 OK", "b", CALLEE, False)],
+    "a malformed Via of the caller": [
+        *(INVITE, ("spoiled", "180 Ringing", "received=192", "received=1:")),
+        *(("spoiled", "200 OK", "received=192", "received=1:"), *WITHIN),
+    ],
     "a message": [("request", "MESSAGE", ""), TAKES, TAKES],
     "a slow message": [("request", "MESSAGE", ""), ("wait", 10.0), TRIES, ("wait", 10.0), TAKES],
     "a message that fails": [("request", "MESSAGE", ""), BUSY],
