@@ -187,7 +187,8 @@ def _read_plainly(data: bytes) -> tuple[tuple[str | bool | None, ...], tuple[str
         return None
     via, sender, to, call_id, cseq = own["Via"], own["From"], own["To"], own["Call-ID"], own["CSeq"]
     number, method = cseq.groups()
-    if method != start[0]:
+    # RFC 3261 7.3.1: a parameter of Via that stands twice.
+    if method != start[0] or (via[3] is not None and via[5] is not None):
         return None
     contact = own.get("Contact")
     parts = (

@@ -223,6 +223,9 @@ def _read_plainly(data: bytes, end: int) -> tuple[Any, ...] | None:
     if not head.isascii():
         spans = [len(head[:at].encode()) for at in spans]
     before, behind = match[8], match[10]
+    if before is not None and behind is not None:
+        # RFC 3261 7.3.1: a parameter that stands twice.
+        return None
     groups = match.groups()
     return (
         *groups[:7],

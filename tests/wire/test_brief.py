@@ -231,3 +231,10 @@ def test_few_lines_are_remembered() -> None:
     kept.cache_clear()
     assert read(head + b"X: %s\r\n\r\n" % (b"x" * brief_module._MEMORABLE)) is not None
     assert kept.cache_info().currsize == 0
+
+
+def test_rport_twice() -> None:
+    """RFC 3261 7.3.1: the reader refuses it, so that a failure of it later would leave the stack."""
+    data = OPTIONS.replace(b";branch", b";rport;branch")
+    assert agree(OPTIONS)
+    assert not agree(data)

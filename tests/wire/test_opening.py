@@ -183,3 +183,10 @@ def test_both_readers_agree(scanner: Any) -> None:
     wide = data.replace(b"A, B", "Zoë".encode())
     assert scanner.opening(wide) is None
     assert agree(wide)
+
+
+def test_rport_twice() -> None:
+    """RFC 3261 7.3.1: the reader refuses it, so that a failure of it later would leave the stack."""
+    data = INVITE.replace(b";branch", b";rport;branch")
+    assert agree(INVITE)
+    assert not agree(data)
