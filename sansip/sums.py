@@ -60,6 +60,10 @@ class _Steps:
         """How many there are here."""
         return sum(here for here, _ in self._counts.values())
 
+    def here(self, key: str) -> int:
+        """Return how many of ``key`` there are here."""
+        return self._counts[key][0] if key in self._counts else 0
+
 
 class SharedPending(Pending):
     """How many wait at all workers; ``tell(key, change)`` tells the others, who call ``hear``."""
@@ -89,10 +93,12 @@ class SharedPending(Pending):
 
     def hear(self, key: str, change: int) -> bool:
         """Take what another worker tells; return whether it was for here."""
-        for begin, table in ((_SOURCE, self.sources), (_CALLEE, self.callees)):
+        both = (_SOURCE, self.sources, self._sources), (_CALLEE, self.callees, self._callees)
+        for begin, table, steps in both:
             if key.startswith(begin):
                 name = key.removeprefix(begin)
-                left = table.get(name, 0) + change
+                # What waits here is counted here, whatever another one takes back.
+                left = max(table.get(name, 0) + change, steps.here(key))
                 if left > 0:
                     table[name] = left
                 else:

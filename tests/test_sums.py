@@ -36,6 +36,16 @@ def test_steps_are_few_and_nothing_stays() -> None:
     assert not other.hear("\0transactions", 1)
 
 
+def test_what_waits_here_is_not_taken_back() -> None:
+    """A worker that took back too much made the next end of a call here raise KeyError."""
+    pending = SharedPending(LIMITS, lambda key, change: None)
+    pending.add("a", "bob")
+    pending.hear("\0source a", -5)
+    pending.hear("\0callee bob", -5)
+    pending.remove("a", "bob")
+    assert (pending.sources, pending.callees) == ({}, {})
+
+
 def busy(crew: Crew, worker: int, count: int) -> list[int]:
     """Send INVITEs for bob's phone, which rings; return the statuses that come back but 100."""
     statuses = []

@@ -71,7 +71,8 @@ def _asked(fields: Mapping[str, str], prefix: str) -> Asked | None:
     message_id = fields.get(f"{prefix}Message-ID", "")
     sender, recipient = _uri(fields.get("From", "")), _uri(fields.get("To", ""))
     kinds = frozenset(one.partition(";")[0].strip().lower() for one in names.split(","))
-    if not all(one.isprintable() for one in (message_id, sender, recipient)):
+    date, original = fields.get("DateTime", ""), _uri(fields.get(f"{prefix}Original-To", ""))
+    if not all(one.isprintable() for one in (message_id, sender, recipient, date, original)):
         # XML has no way to write it.
         return None
     # RFC 5438 7.2.1: a notice takes the way that IMDN-Record-Route says, which may be anybody's address.
@@ -81,9 +82,9 @@ def _asked(fields: Mapping[str, str], prefix: str) -> Asked | None:
         message_id,
         sender,
         recipient,
-        fields.get("DateTime", ""),
+        date,
         kinds,
-        _uri(fields.get(f"{prefix}Original-To", "")),
+        original,
     )
 
 

@@ -118,8 +118,8 @@ class Quotas(Module):
     async def _restore(self) -> None:
         core = self.core
         try:
-            own = await self._quotas.all()
             used = await self._used.all()
+            own = await self._quotas.all()
         except Exception as error:
             self._trouble = f"the rows cannot be read: {error}"
             core.timers.start(core.ua.now, _AGAIN, self, "restore")

@@ -41,6 +41,7 @@ def test_what_a_message_asks_for() -> None:
         # What it asks for stands behind the header.
         IM.replace(b"\r\nDateTime", b"\r\n\r\nDateTime"),
         IM.replace(b"34jk324j", b"34\x01"),
+        IM.replace(b"2006-04", b"2006\x0104"),
     ],
 )
 def test_nothing_is_asked_for(body: bytes) -> None:
