@@ -72,6 +72,8 @@ hosts = ["127.0.0.1"]
 realm = "upstream.test"
 username = "trunk"
 password_env = "SANSIP_TRUNK"
+# Users call the next server by its address, at a port that is not SIP's.
+direct = true
 """
 REGISTERING = """
 register = "sip:trunk@127.0.0.1:{port}"
