@@ -280,7 +280,7 @@ class Usual:
     def knows(self, invite: bool, echo: Echo) -> bool:
         """Whether ``echo``, of the next hop's host, repeats the lines that went there, and is usual so far.
 
-        RFC 3261 16.7: the rest of it is no matter of a proxy. The reader would read it.
+        RFC 3261 16.7: a proxy does not look at the rest. The reader would.
         """
         status = echo.status
         if (

@@ -260,7 +260,7 @@ class Messages(Module):
             sip_date(at), unix, at + self.settings.expires, fields, body, at,
         )  # fmt: skip
         if not await self._keeping.write(row, from_ or whose, self._is_user(uri)):
-            raise CommandError(f"messages.remind: {user!r:.80} is no user of this server")
+            raise CommandError(f"messages.remind: this server has no user {user!r:.80}")
         self._wait_for(row, now)
         return row.id
 

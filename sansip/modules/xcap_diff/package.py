@@ -94,7 +94,7 @@ class DiffPackage(Package):
         return (address.auid, address.name) == (auid, name) and self._owner(address) == user
 
     def _owner(self, address: Address) -> str:
-        """Return whose document is at ``address``; "" for nobody's."""
+        """Return the user who owns the document at ``address``; "" if no user does."""
         try:
             return self._source.owner_of(address)
         except Fault:

@@ -170,7 +170,7 @@ def _hosts_of(text: str) -> Iterable[str]:
         network = ip_network(text.strip("[]"), strict=False)
     except ValueError:
         return [text.lower()]
-    # A network of more is no list of a carrier's servers.
+    # A larger network does not list the servers of a carrier.
     return [str(one) for one in network] if network.num_addresses <= MOST_HOSTS else []
 
 

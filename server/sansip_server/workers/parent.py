@@ -367,4 +367,4 @@ def _how(status: int) -> str:
 
 
 def _nothing() -> None:
-    """There is nobody to answer."""
+    """Take an answer that no process waits for."""

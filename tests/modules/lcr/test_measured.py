@@ -46,6 +46,6 @@ def test_calls_of_all_workers_count() -> None:
 
 
 def test_one_process_says_nothing() -> None:
-    """There is nobody to tell."""
+    """Without workers there is no other process to tell."""
     core: Any = SimpleNamespace(seat=None)
     Measured(core).share(gateway(Quality()), 1.0)

@@ -152,7 +152,7 @@ def test_odd_answers_in_a_row() -> None:
 
 
 def test_too_many_questions() -> None:
-    """Our own bound on answers that are waited for (``limits.module_questions``) is no fault of the relay."""
+    """A full queue of ours (``limits.module_questions``) does not count as a fault of the relay."""
     rig = MediaRig(limits={"module_questions": 2})
     rig.engine.mood = "silent"
     rig.invite(0)

@@ -76,6 +76,6 @@ def test_what_a_dead_worker_said_is_forgotten() -> None:
 
 
 def test_one_process_says_nothing() -> None:
-    """There is nobody to tell."""
+    """Without workers there is no other process to tell."""
     core: Any = SimpleNamespace(seat=None)
     Others(core).share(USER, Use(0))
