@@ -102,11 +102,11 @@ def test_taken_over() -> None:
     taker = ("n2", "n3")[told.index(1)]
     assert watcher.last.cseq.number > last
     assert watcher.state.startswith("active")
-    assert nodes.address(taker)[0] in str(watcher.last.contacts[0].uri)  # type: ignore[index]
+    assert nodes.address(taker)[0] in str(watcher.last.contacts[0].uri)  # type: ignore[index]  # it has one
     assert [len(engine(nodes, name)) for name in ("n2", "n3")] == told
     # RFC 3261 12.2.1.2: the watcher's refresh goes there, and is served.
     watcher.at(taker)
-    watcher.target = str(watcher.last.contacts[0].uri)  # type: ignore[index]
+    watcher.target = str(watcher.last.contacts[0].uri)  # type: ignore[index]  # it has one
     assert watcher.subscribe() == 200
     (row,) = nodes.rows.scan(Scan(Events.tables[0]))
     assert Events.tables[0].row_of(row).owner == taker
