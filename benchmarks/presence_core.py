@@ -23,6 +23,7 @@ from sansip.modules.events import Events, EventsSettings
 from sansip.modules.presence import Presence, PresenceSettings
 from sansip.modules.publications import Publications, PublicationsSettings
 from sansip.rows import Change, MemoryRows, Read, Scan, Write
+from sansip_sockets.memory import tune_gc
 
 HERE = ("192.0.2.10", 5060)
 
@@ -187,11 +188,12 @@ def main() -> None:
     place = table.names.index("id")
     change = [(*row[:place], f"{row[place]}{number}", *row[place + 1 :]) for number in range(given.restored)]
     many.write(Write((Change(table, tuple(change), ()),)))
-    begin = time.process_time()
-    bench = Bench(many, now=200.0)
-    print(
-        f"{len(bench.stack.modules.get(Events))} subscriptions restored: {time.process_time() - begin:.1f} s"
-    )
+    # As `sansip serve` sets the collector before it reads rows.
+    with tune_gc():
+        begin = time.process_time()
+        bench = Bench(many, now=200.0)
+        spent_on_it = time.process_time() - begin
+    print(f"{len(bench.stack.modules.get(Events))} subscriptions restored: {spent_on_it:.1f} s")
 
 
 if __name__ == "__main__":

@@ -176,10 +176,16 @@ class Notifier(SubscriptionUsage):
 
     # --- what arrives
 
-    def received(self, request: Request, owner: Any, now: float) -> list[Effect]:
-        """A SUBSCRIBE in the dialog, of this event: a refresh, or the end (RFC 6665 4.2.1.4)."""
+    def received(
+        self, request: Request, owner: Any, now: float, wanted: int | Refusal | None = None
+    ) -> list[Effect]:
+        """A SUBSCRIBE in the dialog, of this event: a refresh, or the end (RFC 6665 4.2.1.4).
+
+        ``wanted``: what ``duration`` has said of it.
+        """
         refusal = self.dialog.take(request)
-        wanted = duration(request, default=self.usual, least=self.least, most=self.most)
+        if wanted is None:
+            wanted = duration(request, default=self.usual, least=self.least, most=self.most)
         if refusal is None and isinstance(wanted, Refusal):
             refusal = wanted
         if refusal is None and self.is_over:

@@ -13,6 +13,7 @@ import dataclasses
 import re
 import types
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from operator import attrgetter
 from typing import Any, Generic, Literal, TypeAlias, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from sansip.errors import LocalProtocolError
@@ -28,6 +29,8 @@ Values: TypeAlias = tuple[Any, ...]
 Migration: TypeAlias = Callable[[dict[str, Any]], dict[str, Any] | None]
 
 _KINDS: dict[Any, Kind] = {str: "text", int: "integer", float: "real", bool: "boolean", bytes: "octets"}
+# Types of which each value fits a column of that kind; numbers have to be looked at.
+_PLAIN: dict[Kind, type] = {"text": str, "boolean": bool, "octets": bytes}
 # A name that every database takes unquoted, with room for a prefix.
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,47}")
 # The range of 64 bits, signed.
@@ -57,7 +60,7 @@ class Table(Generic[Row]):
     Raises ``LocalProtocolError`` where this cannot be a table.
     """
 
-    __slots__ = ("_get", "columns", "key", "migrations", "name", "row", "version")
+    __slots__ = ("_get", "_plain", "_read", "columns", "key", "migrations", "name", "names", "row", "version")
 
     def __init__(
         self,
@@ -73,6 +76,11 @@ class Table(Generic[Row]):
         self.name = name
         self.row = row
         self.columns = _columns(name, row)
+        # The columns' names, in order.
+        self.names = [column.name for column in self.columns]
+        # Reads all values of a row in one call; of one column it returns no tuple.
+        self._read = attrgetter(*self.names)
+        self._plain = tuple([_PLAIN.get(column.kind) for column in self.columns])
         self.key = tuple(key)
         self.version = version
         self.migrations = dict(migrations or {})
@@ -99,16 +107,13 @@ class Table(Generic[Row]):
     def __repr__(self) -> str:
         return f"Table({self.name!r}, version={self.version})"
 
-    @property
-    def names(self) -> list[str]:
-        """The columns' names, in order."""
-        return [column.name for column in self.columns]
-
     def values_of(self, row: Row) -> Values:
         """Return the values of ``row``. Raises ``LocalProtocolError`` for one that no database holds."""
-        values = tuple(getattr(row, column.name) for column in self.columns)
-        for column, value in zip(self.columns, values, strict=True):
-            self._check_value(column, value)
+        read = self._read(row)
+        values: Values = read if len(self.columns) > 1 else (read,)
+        for plain, value, column in zip(self._plain, values, self.columns, strict=True):
+            if type(value) is not plain:
+                self._check_value(column, value)
         return values
 
     def _check_value(self, column: Column, value: Any) -> None:
@@ -130,7 +135,11 @@ class Table(Generic[Row]):
 
     def row_of(self, values: Iterable[Any]) -> Row:
         """Return the row that has these values."""
-        return self.row(**dict(zip(self.names, values, strict=True)))
+        # By place: the columns are the fields of the dataclass.
+        given = tuple(values)
+        if len(given) != len(self.columns):
+            raise ValueError(f"table {self.name}: {len(given)} values for {len(self.columns)} columns")
+        return self.row(*given)
 
     def key_of(self, values: Values) -> Key:
         """Return the key within the values of a whole row."""

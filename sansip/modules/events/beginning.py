@@ -13,7 +13,7 @@ from sansip.dialog import Dialog
 from sansip.dialog.dialog import needs_sips_contact
 from sansip.errors import LocalProtocolError, RemoteProtocolError
 from sansip.modules.events.notices import SubscriptionLimitReached
-from sansip.modules.events.screening import accepted_types, filter_of, refuse_filter
+from sansip.modules.events.screening import accepted_types, filter_of, mark_of, refuse_filter
 from sansip.modules.events.subscription import Subscription
 from sansip.sources import source_of
 from sansip.transport.transports import SECURE
@@ -76,6 +76,7 @@ class Beginning:
         one.flow = flow
         one.accept = accepted_types(message, package) or ()
         one.params = dict(message.typed("event").params)
+        one.seen = mark_of(message)
         one.began = core.unix(request.now)
         if given is not None:
             one.filter, one.filter_type, one.filter_body = given

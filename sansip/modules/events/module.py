@@ -27,7 +27,7 @@ from sansip.modules.events.notifying import GROUP, Notifying, rates
 from sansip.modules.events.package import Package
 from sansip.modules.events.restoring import Restoring
 from sansip.modules.events.row import SUBSCRIPTIONS
-from sansip.modules.events.screening import filter_of, refuse_filter, screen_subscribe
+from sansip.modules.events.screening import filter_of, mark_of, refuse_filter, screen_subscribe
 from sansip.modules.events.settings import EventsSettings
 from sansip.modules.events.shown import Shown, shown
 from sansip.modules.events.subscription import Subscription
@@ -353,29 +353,35 @@ class Events(Module):
             # RFC 3261 8.2.1
             request.reply(405, None, [("Allow", "SUBSCRIBE")])
             return True
+        one = self._book.ids.get(tag)
+        seen = mark_of(message)
+        # What was read of the SUBSCRIBE before it holds for this one.
+        same = seen != 0 and one is not None and one.seen == seen
+        given = None
         try:
-            key = event_key(message)
-            one = self._book.ids.get(tag)
+            key = None if same else event_key(message)
             if one is None and self._keeping.is_over(tag):
                 # RFC 6665 4.1.2.2: also while its row is being deleted.
                 request.reply(481)
                 return True
-            one = one or await self._adopt(key[0], tag)
-            if one is None and self._list_for is not None:
-                one = await self._adopt(f"{key[0]}.list", tag)
-            if one is None or key != _key_of(one):
+            if one is None and key is not None:
+                one = await self._adopt(key[0], tag)
+                if one is None and self._list_for is not None:
+                    one = await self._adopt(f"{key[0]}.list", tag)
+            if one is None or not (same or key == _key_of(one)):
                 request.reply(481)
                 return True
-            refusal = screen_subscribe(message, one.package, self.extensions)
+            refusal = None if same else screen_subscribe(message, one.package, self.extensions)
             if refusal is not None:
                 request.reply(refusal.status, refusal.reason, refusal.headers)
                 return True
             if not await admits(request, self.settings.open or not one.proven):
                 return True
-            if self.core.address_of(message.from_.uri) != one.watcher:
-                request.reply(403)
-                return True
-            given = filter_of(message, one.package, one.filter_body)
+            if not same:
+                if self.core.address_of(message.from_.uri) != one.watcher:
+                    request.reply(403)
+                    return True
+                given = filter_of(message, one.package, one.filter_body)
             wanted = duration(
                 message, default=one.package.usual, least=self.settings.least, most=self.settings.longest
             )
@@ -391,9 +397,11 @@ class Events(Module):
             return True
         number = message.cseq.number
         fresh = number > (one.usage.dialog.remote_cseq or 0)
-        contacts = message.contacts
-        named = str(contacts[0].uri) if isinstance(contacts, list) and contacts else ""
-        moved = isinstance(wanted, int) and fresh and named not in ("", one.reached)
+        moved = False
+        if isinstance(wanted, int) and fresh:
+            # Also where it says the same: a 2xx may have moved the target meanwhile.
+            contacts = message.contacts
+            moved = isinstance(contacts, list) and bool(contacts) and str(contacts[0].uri) != one.reached
         counts = moved and one.unanswered is None
         if counts:
             # The NOTIFY goes to an address that has answered none yet.
@@ -407,16 +415,18 @@ class Events(Module):
                 if counts:
                     self._book.answered(one)
                 return True
-            # RFC 6446 5.1: a refresh without a rate takes it away.
-            one.params = dict(message.typed("event").params)
-            one.usage.params = rates(one)
+            if not same:
+                # RFC 6446 5.1: a refresh without a rate takes it away.
+                one.params = dict(message.typed("event").params)
+                one.usage.params = rates(one)
+                one.seen = seen
             one.flow = request.flow
             if given is not None:
                 one.filter, one.filter_type, one.filter_body = given
         now = self._notifying.now = request.now
         request.decided = True
         one.full = True
-        self._notifying.perform(one, one.usage.received(message, request, now), now)
+        self._notifying.perform(one, one.usage.received(message, request, now, wanted), now)
         self._notifying.consider(one, now)
         return True
 

@@ -9,6 +9,7 @@ numbers (RFC 3261 12.2.1.1) and the versions of documents only ever rise.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 from sansip.dialog import CONFIRMED, Dialog, DialogId
@@ -20,6 +21,7 @@ from sansip.wire import NameAddr, parse_name_addr, parse_uri
 if TYPE_CHECKING:
     from sansip.modules.events.subscription import Subscription
     from sansip.transport import Listeners
+    from sansip.wire import Uri
 
 __all__ = ["BLOCK", "SUBSCRIPTIONS", "SubscriptionRow", "dialog_of", "flow_of", "row_of"]
 
@@ -105,11 +107,17 @@ def dialog_of(row: SubscriptionRow) -> Dialog:
     dialog.local_cseq, dialog.remote_cseq = row.cseq, row.remote_cseq
     dialog.route_set = tuple(_address(one) for one in row.routes.split("\n") if one)
     dialog.remote_target = parse_uri(row.target)
-    dialog.local_target = parse_uri(row.contact)
+    dialog.local_target = _contact(row.contact)
     dialog.secure = row.secure
     dialog.state = CONFIRMED
     dialog.is_caller = False
     return dialog
+
+
+@lru_cache(maxsize=64)
+def _contact(text: str) -> Uri:
+    # Of ours, one for each listener: a restart reads it of each row.
+    return parse_uri(text)
 
 
 def _address(text: str) -> NameAddr:

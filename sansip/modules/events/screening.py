@@ -6,7 +6,7 @@ accepted. Nothing here costs more than reading the fields.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from sansip.dialog import Refusal
 from sansip.modules.events.content import BadFilter
@@ -18,7 +18,10 @@ if TYPE_CHECKING:
     from sansip.routing import IncomingRequest
     from sansip.wire import Request
 
-__all__ = ["accepted_types", "filter_of", "media_type", "refuse_filter", "screen_subscribe"]
+__all__ = ["accepted_types", "filter_of", "mark_of", "media_type", "refuse_filter", "screen_subscribe"]
+
+# The fields by which one SUBSCRIBE of a subscription differs from the next, but for its number.
+_TELLING: Final = ("from", "event", "contact", "accept", "require", "expires", "record-route")
 
 
 def media_type(message: Request) -> str:
@@ -46,6 +49,18 @@ def screen_subscribe(request: Request, package: Package, extensions: Collection[
         # RFC 6665 3.1.3, RFC 3261 21.4.7
         return Refusal(406, None, (("Accept", ", ".join(package.types)),))
     return None
+
+
+def mark_of(request: Request) -> int:
+    """Return a number that the next SUBSCRIBE of the dialog has, too, if it says the same; 0: unknown.
+
+    A refresh nearly always says what the one before said, so what was read of that holds for it.
+    """
+    keys = request.keys
+    # Each field once, but for Via.
+    if request.body or len(keys) - len({*keys}) != keys.count("via") - 1:
+        return 0
+    return hash(tuple([request.first_line(key) for key in _TELLING]))
 
 
 def accepted_types(request: Request, package: Package) -> tuple[str, ...] | None:

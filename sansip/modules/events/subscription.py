@@ -83,6 +83,7 @@ class Subscription(BriefAsker):
         "reserved",
         "resource",
         "retry_at",
+        "seen",
         "sent_at",
         "source",
         "tokens",
@@ -141,6 +142,8 @@ class Subscription(BriefAsker):
         # Whether a 200 moved the target, and nothing has answered there.
         self.moved = False
         self.source = ""
+        # The mark of its last SUBSCRIBE (``screening.mark_of``), 0 for none.
+        self.seen = 0
         # Whether it is among the subscriptions of its resource, and whether it has a row.
         self.counted = False
         self.kept = False

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from sansip.rows import MemoryRows
+from sansip.rows import MemoryRows, Scan
 from tests.modules.events.weather import RESOURCE, bench, body, engine, watcher, weather
 
 
@@ -61,3 +61,24 @@ def test_a_store_that_is_down_at_the_start(monkeypatch: pytest.MonkeyPatch) -> N
     assert len(engine(rig)) == 0
     one.wait(10)
     assert len(engine(rig)) == 1
+
+
+def test_a_start_writes_no_rows() -> None:
+    """A start with many subscriptions takes seconds: each row is written with its own NOTIFY, not before."""
+    rig = bench()
+    watchers = [watcher(rig, name=f"w{number}") for number in range(3)]
+    for one in watchers:
+        one.subscribe(600)
+    table = engine(rig).tables[0]
+    before = rig.rows.scan(Scan(table, (), None, 10))
+    rig = bench(rig.rows, now=150.0, restore_rate=1)
+    after = rig.rows.scan(Scan(table, (), None, 10))
+    place = table.names.index("cseq")
+    written = [new[place] != old[place] for old, new in zip(before, after, strict=True)]
+    assert written.count(True) <= 1, "the one whose NOTIFY left at once"
+    for one in watchers:
+        one.rig = rig
+    rig.wait(5)
+    last = rig.rows.scan(Scan(table, (), None, 10))
+    # RFC 3261 12.2.1.1: the numbers of a restart are behind those that were reserved before.
+    assert all(new[place] > old[place] for old, new in zip(before, last, strict=True))

@@ -7,6 +7,7 @@ import pytest
 from sansip.modules.events import Package
 from sansip.modules.events.screening import accepted_types
 from sansip.wire import Request
+from tests.modules.events.weather import bench, watcher
 
 
 class Two(Package):
@@ -32,3 +33,21 @@ def test_accept(accept: str | None, types: tuple[str, ...] | None) -> None:
     """The watcher's order counts; without the field it is the package's default; a flood of values is cut."""
     headers = [] if accept is None else [("Accept", accept)]
     assert accepted_types(Request.build("SUBSCRIBE", "sip:x@y.test", headers), Two()) == types
+
+
+def test_a_refresh_that_says_something_else_is_judged_anew() -> None:
+    """What was read of a SUBSCRIBE holds for the next one only if that says the same (RFC 6665 4.2.1)."""
+    rig = bench()
+    one = watcher(rig)
+    assert one.subscribe(600) == 200
+    assert one.subscribe(600) == 200
+    # RFC 3261 21.4.7, 8.2.2.3; RFC 6665 8.2.1
+    assert one.subscribe(600, [("Accept", "image/png")]) == 406
+    assert one.subscribe(600, [("Require", "unknown")]) == 420
+    assert one.subscribe(600, [("Event", "weather;id=7")]) == 481
+    assert one.subscribe(600) == 200
+    one.user = "mallory"
+    assert one.subscribe(600) == 403
+    one.user = "alice"
+    assert one.subscribe(600, [("Event", "weather"), ("Event", "weather")]) == 400
+    assert one.subscribe(600) == 200
