@@ -14,9 +14,10 @@ from sansip.errors import RemoteProtocolError
 from sansip.module import CommandError, Doc, Module, ModuleFault, command
 from sansip.module.xml import FIX, has_lxml
 from sansip.modules.documents import DocumentChanged, Documents, DocumentsRead
-from sansip.modules.events import Events, Package, Subscription
+from sansip.modules.events import Events, Package, Subscription, WatcherChanged
 from sansip.modules.lists.package import ListPackage
 from sansip.modules.lists.services import Member, Service, members_of, parse_lists, parse_services
+from sansip.modules.watches import Watches
 from sansip.wire import SipUri, parse_uri
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ class Lists(Module):
     name = "lists"
     Settings = ListsSettings
     requires = (Documents, Events)
-    events = (DocumentChanged, DocumentsRead)
+    events = (DocumentChanged, DocumentsRead, WatcherChanged)
     settings: ListsSettings
 
     def __init__(self, settings: ListsSettings) -> None:
@@ -129,10 +130,23 @@ class Lists(Module):
 
     def _added(self, base: Package, now: float) -> None:
         """A package is served: so are lists of it."""
-        package = ListPackage(base, self._members, self._is_user, self.core.entropy.token)
+        package = ListPackage(
+            base, self._members, self._is_user, self.core.entropy.token, self._watches, self._look
+        )
         package.interval = self.settings.interval
         self._packages[base.event] = package
         self._engine.add(package, now)
+
+    def _watches(self) -> Watches | None:
+        """Return the module that subscribes elsewhere, None where it is not configured."""
+        try:
+            return self.core.module(Watches)
+        except LookupError:
+            return None
+
+    def _look(self, subscription: Subscription, now: float) -> None:
+        if subscription.counted:
+            self._engine.look(subscription, now)
 
     def _is_user(self, address: str) -> bool:
         try:
@@ -156,6 +170,11 @@ class Lists(Module):
 
     def event_received(self, event: Any, now: float) -> None:
         """A user's lists are other ones: they are told whole. At the start, once all documents are read."""
+        if isinstance(event, WatcherChanged):
+            one = event.subscription
+            if isinstance(one.package, ListPackage) and not one.counted:
+                one.package.let_go(one, now)
+            return
         owner = ""
         if isinstance(event, DocumentChanged):
             if (event.auid, event.name) not in (_SERVICES, _LISTS):

@@ -1,23 +1,31 @@
 """One event package for lists (RFC 4662): the states of all members in one NOTIFY.
 
 Theory of operation: for each member that is a user of this server the base package is asked what this watcher
-may see, and for its content, as if the watcher had subscribed to that member; nothing goes through SIP. The
+may see, and for its content, as if the watcher had subscribed to that member; nothing goes through SIP. To a
+member elsewhere this server subscribes for the watcher (module ``watches``), and passes on what it hears. The
 first NOTIFY has all members, the next ones those that changed.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
+from functools import partial
 from typing import Any, Final
 
+from sansip.errors import RemoteProtocolError
 from sansip.module.xml import attribute, text
 from sansip.modules.events import Content, Package, Subscription, Verdict
 from sansip.modules.lists.services import Member
+from sansip.modules.watches import Watch, Watches
+from sansip.modules.watches.watch import Hears
+from sansip.wire import SipUri, parse_uri
 from sansip.wire.multipart import Part, build_multipart
 
 __all__ = ["ListPackage"]
 
 _RLMI: Final = "application/rlmi+xml"
+# Packages of which each NOTIFY has the whole state: a newer one takes the place of an older one.
+_WHOLE: Final = frozenset(("presence", "message-summary"))
 _WORDS: Final = {
     Verdict.ALLOW: "active",
     Verdict.POLITE: "active",
@@ -29,12 +37,15 @@ _WORDS: Final = {
 class _Told:
     """What a watcher of a list has to be told."""
 
-    __slots__ = ("changed", "inner")
+    __slots__ = ("changed", "elsewhere", "hears", "inner")
 
-    def __init__(self) -> None:
+    def __init__(self, hears: Hears) -> None:
         # Members that changed since the last NOTIFY, and the watcher's view of each.
         self.changed: set[str] = set()
         self.inner: dict[str, Subscription] = {}
+        # Subscriptions to members elsewhere, and what they tell.
+        self.elsewhere: dict[str, Watch] = {}
+        self.hears = hears
 
 
 class ListPackage(Package):
@@ -50,6 +61,8 @@ class ListPackage(Package):
         members: Callable[[Subscription], list[Member] | None],
         is_user: Callable[[str], bool],
         token: Callable[[], str],
+        watches: Callable[[], Watches | None],
+        look: Callable[[Subscription, float], None],
     ) -> None:
         # The name of its rows; the watcher reads that of the base.
         self.event = f"{base.event}.list"  # type: ignore[misc]  # a name of the object, for each base
@@ -57,6 +70,8 @@ class ListPackage(Package):
         self._members = members
         self._is_user = is_user
         self._token = token
+        self._watches = watches
+        self._look = look
         self.types = ("multipart/related", _RLMI, *base.types)  # type: ignore[misc]  # the parts' as well
         self.interval, self.burst = 5.0, 2
 
@@ -72,18 +87,54 @@ class ListPackage(Package):
 
     def changed(self, subscription: Subscription, member: str) -> None:
         """Something of ``member`` changed."""
-        _told(subscription).changed.add(member)
+        self._told(subscription).changed.add(member)
         subscription.note(None, None)
+
+    # --- members elsewhere
+
+    def _told(self, subscription: Subscription) -> _Told:
+        if subscription.memo is None:
+            subscription.memo = _Told(partial(self._heard, subscription))
+        told: _Told = subscription.memo
+        return told
+
+    def _heard(self, subscription: Subscription, watch: Watch, now: float) -> None:
+        """What is known of a member elsewhere changed."""
+        self.changed(subscription, watch.uri)
+        self._look(subscription, now)
+
+    def _follow(self, subscription: Subscription, told: _Told, member: str, now: float) -> Watch | None:
+        """Return what is known of ``member``, who is elsewhere; None where nothing is."""
+        watch = told.elsewhere.get(member)
+        if watch is not None or self.base.event not in _WHOLE or not subscription.counted:
+            # A fetch (RFC 6665 4.4.3) is over before anything could be heard.
+            return watch
+        watches = self._watches()
+        if watches is not None and _may_be_watched(member):
+            kind = self.base.types[0]
+            watch = watches.follow(subscription.watcher, member, self.base.event, kind, told.hears, now)
+            if watch is not None:
+                told.elsewhere[member] = watch
+        return watch
+
+    def let_go(self, subscription: Subscription, now: float, known: Collection[str] = ()) -> None:
+        """End the subscriptions to members elsewhere that are not ``known``: all, where the list's ends."""
+        told: _Told | None = subscription.memo
+        watches = self._watches()
+        if told is not None and watches is not None:
+            for gone in told.elsewhere.keys() - known:
+                watches.leave(told.elsewhere.pop(gone), told.hears, now)
 
     def content(self, subscription: Subscription, now: float) -> Content | None:
         members = self._members(subscription)
         if members is None:
             return None
-        told = _told(subscription)
+        told = self._told(subscription)
         full = subscription.full
         known = {member.uri for member in members}
         for gone in told.inner.keys() - known:
             del told.inner[gone]
+        self.let_go(subscription, now, known)
         wanted = members if full else [one for one in members if one.uri in told.changed]
         told.changed.clear()
         boundary, root = self._token(), f"{self._token()}@rlmi"
@@ -126,15 +177,31 @@ class ListPackage(Package):
                     parts.append((number, content))
                     cid = f' cid="{number}"'
             instance = f'<instance id="1" state="{state}"{reason}{cid}/>'
+        elif (watch := self._follow(subscription, told, member.uri, now)) is not None:
+            instance = self._instance_elsewhere(watch, parts)
         # RFC 4662 5.4: without an instance nothing is known of it.
         return f"<resource uri={attribute(member.uri)}>{name}{instance}</resource>"
 
+    def _instance_elsewhere(self, watch: Watch, parts: list[tuple[str, Content]]) -> str:
+        if watch.state == "active" and watch.body:
+            number = f"{self._token()}@{len(parts)}"
+            parts.append((number, Content(watch.type, watch.body)))
+            return f'<instance id="1" state="active" cid="{number}"/>'
+        if watch.state == "terminated":
+            # RFC 4662 5.5: with a reason.
+            return f'<instance id="1" state="terminated" reason={attribute(watch.reason)}/>'
+        # RFC 4662 5.5: "active" needs a part.
+        return '<instance id="1" state="pending"/>' if watch.state == "pending" else ""
 
-def _told(subscription: Subscription) -> _Told:
-    if subscription.memo is None:
-        subscription.memo = _Told()
-    told: _Told = subscription.memo
-    return told
+
+def _may_be_watched(address: str) -> bool:
+    """Whether a SUBSCRIBE can be sent to ``address``, which a user wrote into a list."""
+    try:
+        uri = parse_uri(address)
+    except RemoteProtocolError:
+        return False
+    # RFC 3261 19.1.5: header fields in a URI would be the user's words in a request of ours.
+    return isinstance(uri, SipUri) and uri.user is not None and not uri.headers
 
 
 def _inner(base: Package, outer: Subscription, resource: str) -> Subscription:

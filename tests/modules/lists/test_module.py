@@ -14,6 +14,7 @@ from sansip.modules.events import Events
 from sansip.modules.lists import Lists, ListsSettings
 from sansip.modules.presence import Presence, PresenceSettings
 from sansip.modules.publications import Publications
+from sansip.modules.watches import Watches, WatchesSettings
 from sansip.proxy import ProxyConfig
 from sansip.routing.trust import TrustedPeer
 from sansip.rows import MemoryRows
@@ -24,6 +25,8 @@ from tests.modules.presence.test_pidf import document, service
 from tests.modules.presence.test_rules import one as identity
 from tests.modules.presence.test_rules import rule, ruleset
 from tests.modules.publications.test_module import publish as publish_any
+from tests.modules.watches.elsewhere import Elsewhere
+from tests.modules.watches.elsewhere import document as document_elsewhere
 from tests.modules.watching import Watcher
 from tests.rig import Rig
 
@@ -31,7 +34,9 @@ ALICE, LIST = "sip:alice@biloxi.test", "sip:friends@biloxi.test"
 RLMI = "{urn:ietf:params:xml:ns:rlmi}"
 
 
-def bench(rows: MemoryRows | None = None, now: float = 100.0, **settings: Any) -> Stored:
+def bench(
+    rows: MemoryRows | None = None, now: float = 100.0, elsewhere: bool = False, **settings: Any
+) -> Stored:
     settings.setdefault("interval", 0.0)
     rig = Stored(
         rows,
@@ -41,6 +46,7 @@ def bench(rows: MemoryRows | None = None, now: float = 100.0, **settings: Any) -
             Use(Lists, ListsSettings(**settings)),
             Use(Presence, PresenceSettings(interval=0.0)),
             Use(Publications),
+            *([Use(Watches, WatchesSettings(rate=1000.0, most_of_watcher=3))] if elsewhere else []),
         ],
         now=now,
         trusted=[TrustedPeer("192.0.2.0/24")],
@@ -247,3 +253,105 @@ def test_a_restart() -> None:
     publish(rig, "bob", one)
     assert told(one.last)[1:] == ("false", {BOB: ("active", "open")})
     assert one.subscribe() == 200
+
+
+ZOE, YAN = "sip:zoe@192.0.2.9", "sip:yan@192.0.2.9"
+
+
+def listen(server: Elsewhere, one: Watcher, seconds: float = 1.0) -> None:
+    """Let both the other server and the watcher answer while time passes."""
+    before = len(server.rest)
+    server.wait(seconds)
+    one.take(server.rest[before:])
+
+
+def test_members_elsewhere() -> None:
+    """RFC 4662 4: they are subscribed to for the watcher; the first NOTIFY does not wait for them."""
+    rig = bench(elsewhere=True)
+    server = Elsewhere(rig)
+    put(rig, services(BOB, ZOE))
+    one = watch(rig)
+    assert one.subscribe() == 200
+    assert told(one.last) == ("0", "true", {BOB: ("active", "closed"), ZOE: ("", "")})
+    listen(server, one)
+    (asked,) = server.asked
+    # For the watcher; without eventlist, so that lists of lists elsewhere end (RFC 4662 7.4).
+    assert (str(asked.from_.uri), asked.uri_text, asked.has("supported")) == (ALICE, ZOE, False)
+    assert told(one.last) == ("1", "false", {ZOE: ("active", "open")})
+    one.take(server.notify(body=document_elsewhere(ZOE, "closed")))
+    assert told(one.last) == ("2", "false", {ZOE: ("active", "closed")})
+    # RFC 4662 5.5: active needs a part, and terminated a reason.
+    one.take(server.notify("pending"))
+    assert told(one.last)[2] == {ZOE: ("pending", "")}
+    one.take(server.notify("terminated;reason=rejected"))
+    assert told(one.last)[2] == {ZOE: ("terminated", "")}
+    assert b'reason="rejected"' in one.last.body
+    one.subscribe()
+    assert told(one.last)[1:] == ("true", {BOB: ("active", "closed"), ZOE: ("terminated", "")})
+
+
+def test_members_elsewhere_end_with_the_list() -> None:
+    """What nobody wants to know any longer is not subscribed to: a new document, and the end of the list."""
+    rig = bench(elsewhere=True)
+    server = Elsewhere(rig)
+    put(rig, services(ZOE, YAN))
+    one = watch(rig)
+    one.subscribe()
+    listen(server, one)
+    assert {asked.uri_text for asked in server.asked} == {ZOE, YAN}
+    put(rig, services(ZOE), one)
+    server.take(rig.log[-20:])
+    listen(server, one)
+    (ended,) = [asked for asked in server.asked if asked.expires == 0]
+    assert str(ended.to.uri) == YAN
+    one.subscribe(0)
+    server.take(rig.log[-20:])
+    listen(server, one)
+    assert {str(asked.to.uri) for asked in server.asked if asked.expires == 0} == {ZOE, YAN}
+    server.wait(40)
+    assert len(rig.stack.modules.get(Watches)) == 0
+
+
+def test_a_fetch_of_a_list_subscribes_nowhere() -> None:
+    """RFC 6665 4.4.3: it is over before anything could be heard; it must not leave subscriptions behind."""
+    rig = bench(elsewhere=True)
+    server = Elsewhere(rig)
+    put(rig, services(ZOE))
+    one = watch(rig)
+    one.subscribe(0)
+    listen(server, one)
+    assert server.asked == []
+
+
+def test_two_lists_share_what_is_elsewhere() -> None:
+    """One subscription for each watcher and member, however many lists and phones; limits are per watcher."""
+    rig = bench(elsewhere=True)
+    server = Elsewhere(rig)
+    members = [f"sip:m{number}@192.0.2.9" for number in range(5)]
+    put(rig, services(*members))
+    one, two = watch(rig), watch(rig, name="w2")
+    one.subscribe()
+    two.subscribe()
+    listen(server, one)
+    # `watches.most_of_watcher` is 3 here: the others have no state.
+    assert len(server.asked) == 3
+    states = [state for state, _ in told_of(one, members)]
+    assert states == ["active"] * 3 + [""] * 2
+
+
+def told_of(one: Watcher, members: list[str]) -> list[tuple[str, str]]:
+    """What a refresh tells of these members."""
+    one.subscribe()
+    found = told(one.last)[2]
+    return [found[member] for member in members]
+
+
+def test_a_member_that_cannot_be_subscribed_to() -> None:
+    """A URI with header fields would put words of the user into requests of this server."""
+    rig = bench(elsewhere=True)
+    server = Elsewhere(rig)
+    put(rig, services("sip:192.0.2.9", "tel:+1234"))
+    one = watch(rig)
+    one.subscribe()
+    listen(server, one)
+    assert server.asked == []
