@@ -1,11 +1,12 @@
 """The shared location at work: it answers the stack's questions from Redis, and tells its health.
 
-Theory of operation: each kind of question has a handler in a worker thread, with a connection of
-its own. The handler takes all questions that wait as one batch: one round trip. When Redis cannot
-be asked, the log says so once, with the consequences. Until the next try is due every question
-fails at once, so no phone waits for a Redis that is known to be gone. The signs of life, every
-few seconds, try on their own, and so notice when Redis is back. A Redis that answers and refuses
-(full, read-only, without its replicas) has not failed: the commands that it accepts go on.
+Theory of operation: reads and writes have a connection each in the loop itself (``location_turns``);
+signs of life, and all questions to a cluster, have a handler in a worker thread. All questions that wait
+are one batch: one round trip. When Redis cannot be asked, the log says so once, with the consequences.
+Until the next try is due every question fails at once, so no phone waits for a Redis that is known to be
+gone. The signs of life, every few seconds, try on their own, and so notice when Redis is back. A Redis that
+answers and refuses (full, read-only, without its replicas) has not failed: the commands that it accepts go
+on.
 """
 
 from __future__ import annotations
@@ -18,11 +19,14 @@ from typing import Any
 
 from sansip.location import Heartbeat, Nodes, NodeState, SharedRead, SharedRecord, SharedWrite
 from sansip_server.config.redis import RedisPlace, RedisSettings
+from sansip_server.location_turns import LocationTurns
 from sansip_server.stores.redis_client import RedisClient, Replicas, password_of
 from sansip_server.stores.redis_clock import RedisClock
 from sansip_server.stores.redis_codec import NewerRecord
+from sansip_server.stores.redis_link import Link
 from sansip_server.stores.redis_location import RedisLocation
 from sansip_sockets import handler
+from sansip_sockets.hub import Hub
 
 __all__ = ["SharedStorage", "Unavailable"]
 
@@ -55,8 +59,11 @@ class SharedStorage:
         self, place: RedisPlace, settings: RedisSettings, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self._place = place
+        self._settings = settings
         self._clock = clock
-        password = password_of(place, settings)
+        self._password = password = password_of(place, settings)
+        # Connections in the loop.
+        self._links: list[Link] = []
         clients = [RedisClient(place, settings, password) for _ in range(3)]
         clients[0].check()
         self._reader, self._writer, self._pulse = (
@@ -133,8 +140,21 @@ class SharedStorage:
                 self._pulse.beat(Heartbeat(self._node, 0.0))
         except Exception as error:
             logger.info("could not tell the other nodes of the end: %s", error)
+        for link in self._links:
+            link.close()
         for location in (self._reader, self._writer, self._pulse):
             location.close()
+
+    def attach(self, hub: Hub) -> None:
+        """Answer reads and writes from the loop of ``hub``, without a thread between; not of a cluster."""
+        if self._place.kind == "cluster":
+            # Its servers are several, and may send a question on; redis-py knows how.
+            return
+        for kind, reads in ((SharedRead, True), (SharedWrite, False)):
+            link = Link(hub, self._place, self._settings, self._password)
+            self._links.append(link)
+            asking = LocationTurns(hub, link, self._judged, self.closed, self._time, self._settings, reads)
+            hub.answering.ask_by(kind, asking.ask)
 
     # --- in worker threads
 
@@ -173,20 +193,30 @@ class SharedStorage:
         self._works()
         return states
 
-    def _guarded(self, kind: str, count: int, ask: Callable[[], Sequence[Any]]) -> Sequence[Any]:
+    def closed(self) -> Exception | None:
+        """Return an exception where the location failed a moment ago, and is not tried yet."""
         if self.failing_since is not None and self._clock() < self._again:
-            return [Unavailable("the shared location failed a moment ago")] * count
-        refused: Exception | None = None
+            return Unavailable("the shared location failed a moment ago")
+        return None
+
+    def _guarded(self, kind: str, count: int, ask: Callable[[], Sequence[Any]]) -> Sequence[Any]:
+        closed = self.closed()
+        if closed is not None:
+            return [closed] * count
         try:
-            answers = ask()
-        except Replicas as error:
-            refused = error
-            answers = [error] * count
+            answers: Sequence[Any] | Exception = ask()
         except Exception as error:
-            if not _is_refusal(error):
-                return [self._failed(error)] * count
-            refused = error
-            answers = [error] * count
+            answers = error
+        return self._judged(kind, count, answers)
+
+    def _judged(self, kind: str, count: int, answers: Sequence[Any] | Exception) -> Sequence[Any]:
+        """Note what the answers to ``count`` questions say of the location; return an answer for each."""
+        refused: Exception | None = None
+        if isinstance(answers, Exception):
+            if not (isinstance(answers, Replicas) or _is_refusal(answers)):
+                return [self._failed(answers)] * count
+            refused = answers
+            answers = [answers] * count
         self._works()
         for answer in answers:
             if isinstance(answer, NewerRecord):

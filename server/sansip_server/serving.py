@@ -190,6 +190,8 @@ def run_server(
         return stack
 
     def on_ready(server: Any) -> None:
+        if shared is not None:
+            shared.attach(server.hub)
         if worker is None:
             click.echo(f"runtime {runtime}: {why}")
         else:

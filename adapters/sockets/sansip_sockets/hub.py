@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import socket
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import Any
 
@@ -116,6 +116,8 @@ class Hub:
         self._armed = float("inf")
         self._wall_offset = float("inf")
         self._drains: list[Drain] = []
+        # Called once when the actions of this turn have been performed.
+        self._ends: list[Callable[[], None]] = []
         # The number of turns of the loop, for the watchdog; and the function that the watchdog calls before
         # it ends the process without the loop. It runs in the watchdog's thread and saves only data that
         # must not be lost.
@@ -211,9 +213,23 @@ class Hub:
                 self._failed(action, error)
         if self._writing.dirty:
             self._writing.flush()
+        if self._ends:
+            self._end_turn()
         # The heart wakes so soon anyway that nothing new can be due before.
         if self._armed > now + 2 * SLACK:
             self.settle(now)
+
+    def at_end(self, function: Callable[[], None]) -> None:
+        """Call ``function`` when all actions of this ``perform`` have been; for code that performs one."""
+        self._ends.append(function)
+
+    def _end_turn(self) -> None:
+        ends, self._ends = self._ends, []
+        for function in ends:
+            try:
+                function()
+            except Exception as error:
+                self.report("the end of a turn", error)
 
     def settle(self, now: float) -> None:
         """Have the heart wake for a deadline that is earlier than what it waits for."""
@@ -241,6 +257,17 @@ class Hub:
     def answer(self, number: int, result: Any) -> None:
         """Give the stack the answer to question ``number`` (stack's thread only)."""
         self._feed(self.driver.answer, (number, result))
+
+    def answer_all(self, answers: Iterable[tuple[int, Any]]) -> None:
+        """Give the stack the answers to several questions, and then perform the actions of all."""
+        now = self.clock()
+        actions: list[Action] = []
+        for number, result in answers:
+            try:
+                actions += self.driver.answer(number, result, now)
+            except Exception as error:
+                self.report("an answer", error)
+        self.perform(actions, now)
 
     def _feed(self, method: Callable[..., list[Action]], args: tuple[Any, ...]) -> None:
         now = self.clock()

@@ -11,17 +11,16 @@ One client belongs to one thread.
 from __future__ import annotations
 
 import importlib
+import socket
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from sansip_server.config.redis import RedisPlace, RedisSettings
 from sansip_server.faults import OperatorError, os_reason
+from sansip_server.stores.resp import Command
 
-__all__ = ["RedisClient", "Replicas", "connect", "password_of"]
-
-# A command or one of its arguments: bytes on the wire, or a value that becomes bytes.
-Command = Sequence[bytes | str | int]
+__all__ = ["Connected", "Opening", "RedisClient", "Replicas", "connect", "password_of"]
 
 
 class Replicas(Exception):
@@ -108,6 +107,45 @@ class RedisClient:
         if self._client is None:
             self._client = connect(self.place, self._settings, self._password)
         return self._client
+
+
+class Connected:
+    """An open connection that waits for nothing: its socket, and the pumps that use it."""
+
+    def __init__(self, connection: Any) -> None:
+        # It owns the socket.
+        self._connection = connection
+        self.sock: socket.socket = connection._sock
+        self.sock.setblocking(False)
+        self.pumps = 0
+
+    def left(self) -> None:
+        """Note that a pump is done with it; the last one closes it."""
+        self.pumps -= 1
+        if self.pumps <= 0:
+            self.close()
+
+    def close(self) -> None:
+        self._connection.disconnect()
+
+
+class Opening:
+    """Opens connections for code that must not wait: names, sentinels, TLS and AUTH are redis-py's.
+
+    It is a handler of ``sansip_sockets.workers``, and runs in a thread. Raises as ``RedisClient`` does.
+    """
+
+    def __init__(self, place: RedisPlace, settings: RedisSettings, password: str | None) -> None:
+        self._given = (place, settings, password)
+        self._client: Any = None
+
+    def __call__(self, _question: None) -> Connected:
+        """Return a new connection."""
+        if self._client is None:
+            self._client = connect(*self._given)
+        connection = self._client.connection_pool.make_connection()
+        connection.connect()
+        return Connected(connection)
 
 
 def _is_read_only(answer: Any) -> bool:

@@ -48,6 +48,10 @@ class RedisClock:
         """Compare with ``read``, which asks Redis for its Unix time."""
         sent = self._steady()
         unix = read()
+        self.took(sent, unix)
+
+    def took(self, sent: float, unix: float) -> None:
+        """Take ``unix``, the answer of Redis to a question that was sent at ``sent``."""
         came = self._steady()
         sample = _Sample(came, unix - (sent + came) / 2, self._wall() - came, (came - sent) / 2)
         before, self._sample = self._sample, sample
@@ -55,15 +59,23 @@ class RedisClock:
         noise = 0.0 if before is None else sample.uncertain + before.uncertain
         self.stepped = step if abs(step) > SKEW + noise else 0.0
 
-    def offset(self, read: Callable[[], float]) -> float:
-        """Return Redis's Unix time minus the stack's clock, asked for again if the last answer is old."""
+    @property
+    def known(self) -> float | None:
+        """Redis's Unix time minus the stack's clock; None if the last answer is old."""
         sample = self._sample
         now = self._steady()
-        moved = 0.0 if sample is None else abs(self._wall() - now - sample.own)
-        if sample is None or now - sample.came > _FRESH or moved > _MOVED:
-            self.ask(read)
-            sample = self._sample
-            assert sample is not None
+        if sample is None or now - sample.came > _FRESH or abs(self._wall() - now - sample.own) > _MOVED:
+            return None
+        return sample.offset
+
+    def offset(self, read: Callable[[], float]) -> float:
+        """Return Redis's Unix time minus the stack's clock, asked for again if the last answer is old."""
+        known = self.known
+        if known is not None:
+            return known
+        self.ask(read)
+        sample = self._sample
+        assert sample is not None
         return sample.offset
 
     @property

@@ -19,10 +19,11 @@ from hashlib import sha1
 from typing import Any
 
 from sansip.location import Heartbeat, NodeState, SharedRead, SharedRecord, SharedWrite
-from sansip_server.stores.redis_client import Command, RedisClient
+from sansip_server.stores.redis_client import RedisClient
 from sansip_server.stores.redis_codec import NewerRecord, decode, encode, lifetime
+from sansip_server.stores.resp import Command
 
-__all__ = ["RedisLocation"]
+__all__ = ["TIME", "WRITE", "Commands", "RedisLocation", "unix_of"]
 
 logger = logging.getLogger("sansip.location")
 
@@ -72,7 +73,85 @@ return alive
 # KEYS: the hash of nodes, so that in a cluster one server's clock is asked.
 _TIME = "return redis.call('TIME')"
 
-_SHA = {text: sha1(text.encode(), usedforsecurity=False).hexdigest() for text in (_WRITE, _BEAT, _TIME)}
+
+class Commands:
+    """What is asked of Redis, and what its answers mean; ``prefix`` begins every key."""
+
+    def __init__(self, prefix: str) -> None:
+        self._prefix = prefix
+
+    def key(self, aor: str) -> bytes:
+        """Return the key of ``aor``; braces of its own would end the hash tag early."""
+        if "%" in aor or "{" in aor or "}" in aor:
+            aor = aor.replace("%", "%25").replace("{", "%7B").replace("}", "%7D")
+        return f"{self._prefix}:{{{aor}}}".encode("utf-8", "surrogateescape")
+
+    @property
+    def nodes(self) -> bytes:
+        """The key of the signs of life."""
+        return f"{self._prefix}:{{nodes}}".encode()
+
+    def reads(self, reads: Sequence[SharedRead]) -> list[Command]:
+        """Return the commands of ``reads``: callers of one number come in bursts, and it is read once."""
+        return [("GET", self.key(aor)) for aor in dict.fromkeys([read.aor for read in reads])]
+
+    def records(
+        self, reads: Sequence[SharedRead], answers: Sequence[Any], offset: float
+    ) -> list[SharedRecord | Exception]:
+        """Return the record for each of ``reads``, from the answers to their commands."""
+        found = dict(zip(dict.fromkeys([read.aor for read in reads]), answers, strict=True))
+        return [_record(read.aor, found[read.aor], offset) for read in reads]
+
+    def writes(self, writes: Sequence[SharedWrite], now: float, offset: float) -> list[Command]:
+        """Return the calls of the script of ``writes``, without its name."""
+        calls: list[Command] = []
+        for one in writes:
+            life = lifetime(one.bindings, now)
+            body = encode(one.version, one.bindings, offset) if life >= 0 else b""
+            calls.append((self.key(one.aor), _octets(one.expected), one.version, life, body))
+        return calls
+
+    @staticmethod
+    def written(
+        writes: Sequence[SharedWrite], answers: Sequence[Any], offset: float
+    ) -> list[SharedRecord | Exception | None]:
+        """Return None for each write that was made, else the record that is there instead."""
+        return [
+            None if answer == 1 else _record(one.aor, answer, offset)
+            for one, answer in zip(writes, answers, strict=True)
+        ]
+
+
+class Script:
+    """Calls of a script, each with one key: by its digest, and by its text where Redis does not know it."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+        self._digest = sha1(text.encode(), usedforsecurity=False).hexdigest().encode()
+
+    def commands(self, calls: Sequence[Command]) -> list[Command]:
+        """Return the commands of ``calls``, each a key and arguments."""
+        return [(b"EVALSHA", self._digest, b"1", *call) for call in calls]
+
+    def again(self, calls: Sequence[Command], answers: Sequence[Any]) -> list[Command]:
+        """Return the commands for those ``calls`` to which Redis answered that it does not know the script.
+
+        It was started or promoted since, and learns the script by EVAL.
+        """
+        return [
+            (b"EVAL", self._text, b"1", *call)
+            for call, answer in zip(calls, answers, strict=True)
+            if _is_unknown(answer)
+        ]
+
+    @staticmethod
+    def merged(answers: Sequence[Any], again: Sequence[Any]) -> list[Any]:
+        """Return ``answers`` with those to ``again`` in their places."""
+        late = iter(again)
+        return [next(late) if _is_unknown(answer) else answer for answer in answers]
+
+
+WRITE, BEAT, TIME = map(Script, (_WRITE, _BEAT, _TIME))
 
 
 class RedisLocation:
@@ -80,55 +159,40 @@ class RedisLocation:
 
     def __init__(self, client: RedisClient, prefix: str) -> None:
         self._client = client
-        self._prefix = prefix
+        self._commands = Commands(prefix)
         # The last description of a node that could not be read: the log says so once.
         self._unread = b""
 
     def key(self, aor: str) -> bytes:
-        """Return the key of ``aor``; braces of its own would end the hash tag early."""
-        tag = aor.replace("%", "%25").replace("{", "%7B").replace("}", "%7D")
-        return f"{self._prefix}:{{{tag}}}".encode("utf-8", "surrogateescape")
+        """Return the key of ``aor``."""
+        return self._commands.key(aor)
 
     def read(self, reads: Sequence[SharedRead], offset: float) -> list[SharedRecord | Exception]:
         """Return the present record of each; ``offset`` is Unix time minus the stack's clock."""
-        # Callers of one number come in bursts; it is read once.
-        keys = {read.aor: self.key(read.aor) for read in reads}
-        found = dict(zip(keys, self._client.run([("GET", key) for key in keys.values()]), strict=True))
-        return [_record(read.aor, found[read.aor], offset) for read in reads]
+        return self._commands.records(reads, self._client.run(self._commands.reads(reads)), offset)
 
     def write(
         self, writes: Sequence[SharedWrite], now: float, offset: float
     ) -> list[SharedRecord | Exception | None]:
         """Do each write in turn: None if it was made, else the record that is there instead."""
-        commands: list[Command] = []
-        for one in writes:
-            life = lifetime(one.bindings, now)
-            body = encode(one.version, one.bindings, offset) if life >= 0 else b""
-            commands.append((self.key(one.aor), _octets(one.expected), one.version, life, body))
-        answers = self._script(_WRITE, commands)
-        return [
-            None if answer == 1 else _record(one.aor, answer, offset)
-            for one, answer in zip(writes, answers, strict=True)
-        ]
+        answers = self._run(WRITE, self._commands.writes(writes, now, offset))
+        return self._commands.written(writes, answers, offset)
 
     def beat(self, heartbeat: Heartbeat) -> list[NodeState]:
         """Say that a node lives; return all nodes that live. ``seconds`` of 0 or less: it does not live."""
         node = heartbeat.node
         text = json.dumps([node.name, node.life, node.address, node.draining, node.proof])
         life = node.life.encode("utf-8", "surrogateescape")
-        arguments = (self._nodes, life, round(heartbeat.seconds * 1000), text)
-        (answer,) = self._script(_BEAT, [arguments], durable=False)
+        arguments = (self._commands.nodes, life, round(heartbeat.seconds * 1000), text)
+        (answer,) = self._run(BEAT, [arguments], durable=False)
         if isinstance(answer, Exception):
             raise answer
         return [state for one in answer if (state := self._state(one)) is not None]
 
     def time(self) -> float:
         """Return Redis's Unix time."""
-        (answer,) = self._script(_TIME, [(self._nodes,)], durable=False)
-        if isinstance(answer, Exception):
-            raise answer
-        seconds, micros = answer
-        return int(seconds) + int(micros) / 1e6
+        (answer,) = self._run(TIME, [(self._commands.nodes,)], durable=False)
+        return unix_of(answer)
 
     def evicts(self) -> str:
         """Return the policy by which a server throws records away when it is full, "" if none does."""
@@ -149,24 +213,23 @@ class RedisLocation:
             logger.warning("a node that this version cannot read shares the location: %r", text[:200])
         return None
 
-    @property
-    def _nodes(self) -> bytes:
-        return f"{self._prefix}:{{nodes}}".encode()
-
     def close(self) -> None:
         self._client.close()
 
-    def _script(self, text: str, calls: Sequence[Command], *, durable: bool = True) -> list[Any]:
-        """Run ``text`` for each of ``calls``: a key and arguments."""
+    def _run(self, script: Script, calls: Sequence[Command], *, durable: bool = True) -> list[Any]:
+        """Run ``script`` for each of ``calls``."""
         run = self._client.write if durable else self._client.run
-        answers = run([("EVALSHA", _SHA[text], 1, *call) for call in calls])
-        unknown = [number for number, answer in enumerate(answers) if _is_unknown(answer)]
-        if unknown:
-            # This server was started or promoted since: it learns the script by EVAL.
-            again = run([("EVAL", text, 1, *calls[number]) for number in unknown])
-            for number, answer in zip(unknown, again, strict=True):
-                answers[number] = answer
-        return answers
+        answers = run(script.commands(calls))
+        again = script.again(calls, answers)
+        return script.merged(answers, run(again)) if again else answers
+
+
+def unix_of(answer: Any) -> float:
+    """Return Redis's Unix time from the answer to ``TIME``; raise it if it is an error."""
+    if isinstance(answer, Exception):
+        raise answer
+    seconds, micros = answer
+    return int(seconds) + int(micros) / 1e6
 
 
 def _octets(version: str) -> bytes:

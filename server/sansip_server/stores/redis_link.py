@@ -1,0 +1,276 @@
+"""One connection to Redis that never waits: commands leave at the end of a turn, answers come as input.
+
+Theory of operation: a ``Link`` is a pump as that of any socket (``sansip_sockets.waits``), so it runs on
+every runtime, and no thread stands between a question and its answer. All commands of one turn of the loop
+leave in one write; Redis answers in order. A thread only opens the connection, with redis-py: it looks names
+up, asks the sentinels for the master, does TLS and AUTH, all of which may wait.
+
+If the connection breaks, the link opens it anew and sends each batch a second time: a server that was
+restarted costs a try and no question. So it must be possible to say a command twice (a compare and swap under
+a version of its own is such a command). If Redis is silent for ``timeout`` seconds, everything that waits
+fails, and the caller decides when to try again.
+"""
+
+from __future__ import annotations
+
+import socket
+import ssl
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from sansip.actions import Ask
+from sansip.clock import Timer
+from sansip_server.config.redis import RedisPlace, RedisSettings
+from sansip_server.stores.redis_client import Connected, Opening
+from sansip_server.stores.resp import Answers, Command, Malformed, ReadOnlyError, pack
+from sansip_sockets.hub import Hub
+from sansip_sockets.waits import PAUSE, READ, WRITE, Pump, wake
+
+__all__ = ["Link"]
+
+# Octets read at a time: hundreds of records.
+_READ = 65_536
+# The socket has no octets yet, or no room; TLS has its own words for it.
+_LATER = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
+
+# Gets the answers to a batch, or the exception that it met.
+Done = Callable[["list[Any] | Exception"], None]
+
+
+class _Batch:
+    """Commands that were asked together, and the answers until now."""
+
+    __slots__ = ("answers", "asked", "count", "data", "done", "tried")
+
+    def __init__(self, commands: Sequence[Command], done: Done) -> None:
+        self.data = pack(commands)
+        self.count = len(commands)
+        self.done = done
+        self.answers: list[Any] = []
+        # When it was asked; and how often it was sent.
+        self.asked = 0.0
+        self.tried = 0
+
+
+class Link:
+    """A connection to the Redis at ``place``, opened when it is needed; all of it in the stack's thread."""
+
+    def __init__(self, hub: Hub, place: RedisPlace, settings: RedisSettings, password: str | None) -> None:
+        self._hub = hub
+        self._settings = settings
+        self._by_sentinel = place.kind == "sentinel"
+        self._opener = hub.answering.worker(Opening(place, settings, password), self._opened)
+        self._opening = False
+        self._open: Connected | None = None
+        self._answers = Answers()
+        # Batches that have not left, and those that Redis has; and octets that the socket did not take.
+        self._waiting: deque[_Batch] = deque()
+        self._asked: deque[_Batch] = deque()
+        self._rest = b""
+        self._marked = False
+        self._timer: Timer | None = None
+        # When Redis last sent something.
+        self._heard = 0.0
+        self._closed = False
+
+    def run(self, commands: Sequence[Command], done: Done) -> None:
+        """Ask ``commands`` at the end of this turn; ``done`` gets their answers in a later one.
+
+        For code that performs an action of the hub, and for ``done`` of another batch.
+        """
+        batch = _Batch(commands, done)
+        batch.asked = self._hub.clock()
+        self._waiting.append(batch)
+        if not self._marked:
+            self._marked = True
+            self._hub.at_end(self._flush)
+        if self._timer is None:
+            self._arm(batch.asked)
+
+    def close(self) -> None:
+        """Let go of the connection; nobody hears of what is under way."""
+        self._closed = True
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        self._waiting.clear()
+        self._asked.clear()
+        connected, self._open = self._open, None
+        if connected is not None:
+            connected.close()
+
+    # --- the connection
+
+    def _begin(self) -> None:
+        if not self._opening and not self._closed:
+            self._opening = True
+            self._opener.ask(Ask(0, None))
+
+    def _opened(self, _number: int, result: Connected | Exception) -> None:
+        self._opening = False
+        if isinstance(result, Exception):
+            self._fail(self._waiting, result)
+            return
+        if self._closed:
+            result.close()
+            return
+        self._open = result
+        self._answers = Answers()
+        self._rest = b""
+        self._hub.spawn(self._pump(result))
+        self._flush()
+
+    def _flush(self) -> None:
+        """Send all that waits."""
+        self._marked = False
+        if not self._waiting or self._closed:
+            return
+        if self._open is None:
+            self._begin()
+            return
+        batches = list(self._waiting)
+        self._waiting.clear()
+        for batch in batches:
+            batch.tried += 1
+        self._asked.extend(batches)
+        data = batches[0].data if len(batches) == 1 else b"".join([batch.data for batch in batches])
+        if self._rest:
+            self._rest += data
+            return
+        try:
+            sent = self._open.sock.send(data)
+        except _LATER:
+            sent = 0
+        except OSError as error:
+            self._broken(self._open, error)
+            return
+        if sent < len(data):
+            self._rest = data[sent:]
+            self._hub.spawn(self._writing(self._open))
+
+    def _writing(self, connected: Connected) -> Pump:
+        """Send what the socket had no room for."""
+        wait = (WRITE, connected.sock, None)
+        connected.pumps += 1
+        while connected is self._open and self._rest:
+            yield wait
+            if connected is not self._open:
+                break
+            try:
+                self._rest = self._rest[connected.sock.send(self._rest) :]
+            except _LATER:
+                continue
+            except OSError as error:
+                self._broken(connected, error)
+        yield (PAUSE, connected.sock, 0.0)
+        connected.left()
+
+    def _pump(self, connected: Connected) -> Pump:
+        sock = connected.sock
+        wait = (READ, sock, None)
+        connected.pumps += 1
+        while connected is self._open:
+            yield wait
+            if connected is not self._open:
+                break
+            try:
+                self._read(connected, sock)
+            except Exception as error:
+                self._hub.report("the connection to Redis", error)
+        yield (PAUSE, sock, 0.0)
+        connected.left()
+
+    def _read(self, connected: Connected, sock: socket.socket) -> None:
+        """Take the answers that have come."""
+        while connected is self._open:
+            try:
+                data = sock.recv(_READ)
+                answers = self._answers.feed(data) if data else None
+            except _LATER:
+                return
+            except (OSError, Malformed) as error:
+                self._broken(connected, error)
+                return
+            if answers is None:
+                self._broken(connected, ConnectionResetError("Connection closed by server."))
+                return
+            self._take(connected, answers)
+            # TLS may hold octets that no selector sees.
+            if len(data) < _READ and not isinstance(sock, ssl.SSLSocket):
+                return
+
+    def _take(self, connected: Connected, answers: list[Any]) -> None:
+        self._heard = self._hub.clock()
+        finished: list[_Batch] = []
+        moved = False
+        for answer in answers:
+            if not self._asked:
+                self._broken(connected, Malformed("Redis answers what nobody asked"))
+                break
+            batch = self._asked[0]
+            batch.answers.append(answer)
+            if self._by_sentinel and _is_read_only(answer):
+                moved = True
+            if len(batch.answers) == batch.count:
+                finished.append(self._asked.popleft())
+        if moved:
+            # This server is no master any more: the next connection goes to the new master.
+            self._broken(connected, ConnectionResetError("the previous master is now a replica"))
+        for batch in finished:
+            batch.done(batch.answers)
+        # What was asked because of these answers.
+        self._flush()
+
+    # --- failures
+
+    def _broken(self, connected: Connected, error: Exception) -> None:
+        """Open the connection anew for what was sent once; fail the rest."""
+        if connected is not self._open:
+            return
+        self._open = None
+        # The pump lets go of the socket.
+        wake(connected.sock)
+        again = [batch for batch in self._asked if batch.tried < 2]
+        lost = deque(batch for batch in self._asked if batch.tried >= 2)
+        self._asked.clear()
+        for batch in reversed(again):
+            batch.answers = []
+            self._waiting.appendleft(batch)
+        self._fail(lost, error)
+
+    def _fail(self, batches: deque[_Batch], error: Exception) -> None:
+        failed = list(batches)
+        batches.clear()
+        for batch in failed:
+            batch.done(error)
+        self._flush()
+
+    def _arm(self, now: float) -> None:
+        # So much later than its time, at the most, does a batch fail.
+        self._timer = self._hub.driver.timers.start(now, self._settings.timeout / 4, self, None)
+        self._hub.settle(now)
+
+    def timer_fired(self, _name: None, now: float) -> None:
+        """Called by the driver's timers: give up if Redis has been silent for too long."""
+        self._timer = None
+        oldest = min((queue[0].asked for queue in (self._asked, self._waiting) if queue), default=None)
+        if oldest is None:
+            return
+        if now - max(oldest, self._heard) < self._settings.timeout:
+            self._arm(now)
+            return
+        error = TimeoutError("Timeout reading from socket")
+        connected, self._open = self._open, None
+        if connected is not None:
+            wake(connected.sock)
+        failed = deque((*self._asked, *self._waiting))
+        self._asked.clear()
+        self._waiting.clear()
+        # In a later turn: the driver has not returned from this input.
+        self._hub.inbox.post(self._fail, failed, error)
+
+
+def _is_read_only(answer: Any) -> bool:
+    # Redis 6 puts its code into the text of a script's error.
+    return isinstance(answer, ReadOnlyError) or (isinstance(answer, Exception) and "READONLY" in str(answer))

@@ -1,0 +1,153 @@
+"""The protocol of Redis and Valkey (RESP2): commands to octets, octets to answers.
+
+Theory of operation: a command is an array of bulk strings, each with its length before it, so no argument is
+escaped. An answer begins with its kind. ``Answers`` takes octets as they come, cut anywhere, and gives whole
+answers in order. While a long string is on its way it knows how many octets to wait for, and looks at none
+before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any, Final, TypeAlias
+
+__all__ = ["Answers", "Command", "Malformed", "NoScriptError", "ReadOnlyError", "ResponseError", "pack"]
+
+# A command or one of its arguments: bytes on the wire, or a value that becomes bytes.
+Command: TypeAlias = "Sequence[bytes | str | int]"
+
+# Arrays in arrays: those of our scripts have one level.
+_DEEPEST: Final = 8
+# Redis has no longer strings than this (proto-max-bulk-len).
+_LONGEST: Final = 512 * 1024 * 1024
+# No status or error is longer.
+_LINE: Final = 64 * 1024
+
+
+class Malformed(Exception):
+    """The peer does not speak the protocol: nothing that follows can be understood."""
+
+
+class ResponseError(Exception):
+    """Redis answered a command with an error."""
+
+
+class NoScriptError(ResponseError):
+    """It does not know the script that EVALSHA names."""
+
+
+class ReadOnlyError(ResponseError):
+    """It is a replica."""
+
+
+_ERRORS: Final = {b"NOSCRIPT": NoScriptError, b"READONLY": ReadOnlyError}
+
+
+def pack(commands: Iterable[Command]) -> bytes:
+    """Return ``commands`` as they are sent, one behind the other."""
+    out: list[bytes] = []
+    for command in commands:
+        out.append(b"*%d\r\n" % len(command))
+        for one in command:
+            octets = one if type(one) is bytes else str(one).encode("utf-8", "surrogateescape")
+            out.append(b"$%d\r\n%b\r\n" % (len(octets), octets))
+    return b"".join(out)
+
+
+class _Short(Exception):
+    """The answer goes on behind what has come; the argument is the least length that may hold it."""
+
+
+class Answers:
+    """Whole answers from the octets of one connection.
+
+    An answer is bytes, an int, None, a list of these, or a ``ResponseError`` instance.
+    """
+
+    __slots__ = ("_parts", "_size", "_wanted")
+
+    def __init__(self) -> None:
+        self._parts: list[bytes] = []
+        self._size = 0
+        # No answer ends before there are so many octets.
+        self._wanted = 0
+
+    def feed(self, data: bytes) -> list[Any]:
+        """Return the answers that are complete with ``data``; raise ``Malformed``."""
+        if self._parts:
+            self._parts.append(data)
+            self._size += len(data)
+            if self._size < self._wanted:
+                return []
+            data = b"".join(self._parts)
+            self._parts = []
+        found: list[Any] = []
+        at = 0
+        size = len(data)
+        try:
+            while at < size:
+                answer, at = _read(data, at, 0)
+                found.append(answer)
+        except _Short as short:
+            self._parts = [data[at:]]
+            self._size = size - at
+            self._wanted = short.args[0] - at
+        return found
+
+
+def _read(data: bytes, at: int, depth: int) -> tuple[Any, int]:
+    """Return the answer that begins at ``at``, and where it ends."""
+    end = data.find(b"\r\n", at)
+    if end < 0:
+        if len(data) - at > _LINE:
+            raise Malformed("a line without an end")
+        raise _Short(len(data) + 1)
+    kind = data[at : at + 1]
+    line = data[at + 1 : end]
+    after = end + 2
+    if kind == b"$":
+        size = _size(line)
+        if size < 0:
+            return None, after
+        past = after + size
+        if len(data) < past + 2:
+            raise _Short(past + 2)
+        return data[after:past], past + 2
+    if kind == b":":
+        return _number(line), after
+    if kind == b"+":
+        return line, after
+    if kind == b"-":
+        code, _, text = line.partition(b" ")
+        error = _ERRORS.get(code)
+        words = text if error is not None or code == b"ERR" else line
+        return (error or ResponseError)(words.decode("utf-8", "replace")), after
+    if kind == b"*":
+        count = _size(line)
+        if count < 0:
+            return None, after
+        if depth >= _DEEPEST:
+            raise Malformed("arrays in arrays")
+        found = []
+        for _ in range(count):
+            one, after = _read(data, after, depth + 1)
+            found.append(one)
+        return found, after
+    raise Malformed(f"an answer of Redis begins with {kind!r}")
+
+
+def _size(line: bytes) -> int:
+    size = _number(line)
+    if not -1 <= size <= _LONGEST:
+        raise Malformed(f"a length of {size}")
+    return size
+
+
+def _number(line: bytes) -> int:
+    # Longer texts take more than linear time, and are no numbers of Redis (64 bits).
+    if len(line) <= 20:
+        try:
+            return int(line)
+        except ValueError:
+            pass
+    raise Malformed(f"{line[:40]!r} in the place of a number")

@@ -1,0 +1,291 @@
+"""The connection to Redis in the loop: one write a turn, order, silence, breaks, and no thread between."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable, Iterator
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from sansip.clock import Timers
+from sansip_server.config.redis import RedisSettings, parse_redis
+from sansip_server.stores.redis_client import Connected
+from sansip_server.stores.redis_link import Link
+from sansip_server.stores.resp import pack
+from sansip_sockets.waits import PAUSE, WRITE, Pump, Wait
+
+
+class Connection:
+    """Stands for redis-py's, which owns the socket."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._sock = sock
+        self.closed = False
+
+    def disconnect(self) -> None:
+        self._sock.close()
+        self.closed = True
+
+
+class Bench:
+    """A hub of the test's own: time, pumps and threads move when the test says so."""
+
+    def __init__(self, url: str = "redis://127.0.0.1:1/0") -> None:
+        self.now = 100.0
+        self.timers = Timers()
+        self.pumps: list[tuple[Pump, Wait]] = []
+        self.ends: list[Callable[[], None]] = []
+        self.posted: list[tuple[Callable[..., Any], tuple[Any, ...]]] = []
+        self.asked = 0
+        self.reports: list[str] = []
+        self.connections: list[Connection] = []
+        self.theirs: list[socket.socket] = []
+        hub = SimpleNamespace(
+            answering=SimpleNamespace(worker=self.worker),
+            inbox=SimpleNamespace(post=lambda function, *args: self.posted.append((function, args))),
+            driver=SimpleNamespace(timers=self.timers),
+            clock=lambda: self.now,
+            settle=lambda _now: None,
+            at_end=self.ends.append,
+            spawn=self.spawn,
+            report=lambda text, error: self.reports.append(f"{text}: {error!r}"),
+        )
+        self.opened: Callable[[int, Any], None] = lambda *_: None
+        self.link = Link(hub, parse_redis(url), RedisSettings(timeout=1.0), None)
+
+    def worker(self, _function: Any, answered: Callable[[int, Any], None]) -> Any:
+        self.opened = answered
+
+        def ask(_ask: Any) -> None:
+            self.asked += 1
+
+        return SimpleNamespace(ask=ask)
+
+    def spawn(self, pump: Pump) -> None:
+        try:
+            self.pumps.append((pump, next(pump)))
+        except StopIteration:
+            pass
+
+    def turn(self) -> None:
+        """End the turn; resume what is ready."""
+        ends, self.ends[:] = self.ends[:], []
+        for function in ends:
+            function()
+        posted, self.posted = self.posted, []
+        for function, args in posted:
+            function(*args)
+        running, self.pumps = self.pumps, []
+        for pump, wait in running:
+            kind, sock = wait[0], wait[1]
+            if kind != PAUSE and sock.fileno() != -1 and not (kind == WRITE or readable(sock)):
+                self.pumps.append((pump, wait))
+                continue
+            try:
+                self.pumps.append((pump, pump.send(True)))
+            except StopIteration:
+                pass
+
+    def connect(self) -> socket.socket:
+        """Have the connection be open; return Redis's end of it."""
+        ours, theirs = socket.socketpair()
+        theirs.settimeout(5.0)
+        self.theirs.append(theirs)
+        self.connections.append(Connection(ours))
+        self.opened(0, Connected(self.connections[-1]))
+        return theirs
+
+    def end(self) -> None:
+        self.link.close()
+        self.turn()
+        for sock in self.theirs:
+            sock.close()
+        assert all(one.closed for one in self.connections)
+        assert self.reports == []
+
+    def run(self, *words: str) -> list[Any]:
+        """Ask one batch of GETs; the result appears in the list."""
+        found: list[Any] = []
+        self.link.run([("GET", word) for word in words], found.append)
+        return found
+
+    def pass_time(self, seconds: float) -> None:
+        self.now += seconds
+        self.timers.fire_due(self.now)
+        self.turn()
+
+
+def readable(sock: socket.socket) -> bool:
+    try:
+        sock.recv(1, socket.MSG_PEEK)
+    except BlockingIOError:
+        return False
+    except OSError:
+        pass
+    return True
+
+
+@pytest.fixture
+def bench() -> Iterator[Bench]:
+    made = Bench()
+    yield made
+    made.end()
+
+
+def test_one_write_a_turn(bench: Bench) -> None:
+    """Many questions of one turn cost one system call; the answers go to those who asked, in order."""
+    first, second = bench.run("a"), bench.run("b", "c")
+    bench.turn()
+    assert bench.asked == 1
+    redis = bench.connect()
+    assert redis.recv(1_000) == pack([("GET", "a"), ("GET", "b"), ("GET", "c")])
+    redis.send(b"$1\r\n1\r\n$1\r\n2")
+    bench.turn()
+    assert (first, second) == ([[b"1"]], [])
+    redis.send(b"\r\n$-1\r\n")
+    bench.turn()
+    assert second == [[b"2", None]]
+    # The connection stays; a question asked by an answer's receiver leaves in its turn.
+    later: list[Any] = []
+    bench.link.run([("GET", "d")], lambda _: bench.link.run([("GET", "e")], later.append))
+    bench.turn()
+    assert redis.recv(1_000) == pack([("GET", "d")])
+    redis.send(b":1\r\n")
+    bench.turn()
+    assert redis.recv(1_000) == pack([("GET", "e")])
+    assert bench.asked == 1
+
+
+def test_a_broken_connection_costs_one_more_try(bench: Bench) -> None:
+    """A Redis that was restarted meanwhile costs no phone its answer; one that breaks again does."""
+    found = bench.run("a")
+    bench.turn()
+    bench.connect().close()
+    bench.turn()
+    assert bench.asked == 2
+    redis = bench.connect()
+    assert redis.recv(1_000) == pack([("GET", "a")])
+    redis.close()
+    bench.turn()
+    assert [type(one) for one in found] == [ConnectionResetError]
+    bench.turn()
+    assert [one.closed for one in bench.connections] == [True, True]
+
+
+def test_half_an_answer_is_no_answer(bench: Bench) -> None:
+    """What came of a batch before the break is forgotten: it is asked as a whole again."""
+    found = bench.run("a", "b")
+    bench.turn()
+    redis = bench.connect()
+    redis.send(b":1\r\n")
+    bench.turn()
+    redis.close()
+    bench.turn()
+    redis = bench.connect()
+    redis.send(b":2\r\n:3\r\n")
+    bench.turn()
+    assert found == [[2, 3]]
+
+
+def test_a_connection_that_does_not_open(bench: Bench) -> None:
+    """All that wait hear of it, and the next question tries again."""
+    found = bench.run("a"), bench.run("b")
+    bench.turn()
+    bench.opened(0, ConnectionRefusedError("no"))
+    assert [type(one[0]) for one in found] == [ConnectionRefusedError] * 2
+    bench.run("c")
+    bench.turn()
+    assert bench.asked == 2
+
+
+def test_silence(bench: Bench) -> None:
+    """A Redis that hangs holds nobody for longer than ``timeout``; a slow one that answers goes on."""
+    first = bench.run("a")
+    second = bench.run("b")
+    bench.turn()
+    redis = bench.connect()
+    bench.pass_time(0.9)
+    redis.send(b":1\r\n")
+    bench.turn()
+    bench.pass_time(0.9)
+    assert (first, second) == ([[1]], [])
+    for _ in range(5):
+        bench.pass_time(0.25)
+    assert [type(one) for one in second] == [TimeoutError]
+    # Its late answer must not be taken for that of another question.
+    found = bench.run("c")
+    bench.turn()
+    assert bench.asked == 2
+    redis = bench.connect()
+    redis.send(b":3\r\n")
+    bench.turn()
+    assert found == [[3]]
+
+
+def test_more_than_the_socket_takes(bench: Bench) -> None:
+    """What the kernel has no room for waits in order, and nothing is sent twice."""
+    bench.run("warm")
+    bench.turn()
+    redis = bench.connect()
+    redis.recv(1_000)
+    words = ["x" * 50_000 + str(number) for number in range(40)]
+    for word in words:
+        bench.run(word)
+        bench.turn()
+    wanted = pack([("GET", word) for word in words])
+    got = b""
+    while len(got) < len(wanted):
+        got += redis.recv(1_000_000)
+        bench.turn()
+    assert got == wanted
+
+
+def test_another_protocol(bench: Bench) -> None:
+    """A port that is not Redis's fails the questions, with a text."""
+    found = bench.run("a")
+    bench.turn()
+    for _ in range(2):
+        bench.connect().send(b"HTTP/1.1 400 Bad Request\r\n")
+        bench.turn()
+    assert "begins with" in str(found[0])
+
+
+def test_an_answer_that_nobody_asked_for(bench: Bench) -> None:
+    """Answers that are out of step would be given to the wrong questions: the connection goes."""
+    found = bench.run("a")
+    bench.turn()
+    redis = bench.connect()
+    redis.send(b":1\r\n:2\r\n")
+    bench.turn()
+    assert found == [[1]]
+    bench.turn()
+    assert bench.connections[0].closed
+
+
+def test_a_master_that_became_a_replica() -> None:
+    """Behind sentinels the next connection goes to the new master; the phone gets its refusal."""
+    bench = Bench("redis+sentinel://127.0.0.1:1/mymaster/0")
+    found = bench.run("a")
+    bench.turn()
+    bench.connect().send(b"-READONLY You can't write against a read only replica.\r\n")
+    bench.turn()
+    assert [str(one[0]) for one in found] == ["You can't write against a read only replica."]
+    bench.run("b")
+    bench.turn()
+    assert bench.asked == 2
+    bench.end()
+
+
+def test_closed(bench: Bench) -> None:
+    """After the end nobody hears of anything, and no socket stays."""
+    found = bench.run("a")
+    bench.turn()
+    bench.connect()
+    bench.link.close()
+    bench.turn()
+    assert bench.connections[0].closed
+    assert found == []
+    bench.connect()
+    assert bench.connections[1].closed
