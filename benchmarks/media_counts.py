@@ -1,8 +1,8 @@
 """What a media relay adds to a call, in units that the machine's other work cannot change.
 
 Theory of operation: the calls of ``core.py``, whose 200 has a description too, through stacks without modules
-(``plain``), with ``[calls]``, with ``[calls]`` and ``[media]`` where no call needs a relay (``idle``), and
-where each call has one (``relay``): three commands, which are answered at once. As in ``counts.py`` the
+(``plain``), with ``[media]`` where no call needs a relay (``idle``), and where each call has one (``relay``):
+three commands, which are answered at once; and the same with ``[calls]`` (``kept``). As in ``counts.py`` the
 inputs are recorded first, and played again to a stack of the same entropy: only the stack is counted.
 
     python -m benchmarks.media_counts                       Python calls, and instructions (valgrind)
@@ -31,7 +31,7 @@ from sansip.module import Use
 from sansip.modules.calls import Calls, CallsSettings
 from sansip.modules.media import Media, MediaSettings, RelaySettings
 
-MODES = ("plain", "calls", "idle", "relay")
+MODES = ("plain", "idle", "relay", "kept")
 SDP = INVITE.partition("\n\n")[2].replace("\n", "\r\n").encode()
 # As rtpengine writes it.
 MADE = SDP.replace(b"audio 6000", b"audio 30000") + b"a=sendrecv\r\na=rtcp:30001\r\n"
@@ -41,10 +41,10 @@ Input = tuple[int, bytes, tuple[str, int]]
 
 def uses(mode: str) -> list[Use]:
     """Return the modules of ``mode``."""
-    found = [] if mode == "plain" else [Use(Calls, CallsSettings())]
-    if mode in ("idle", "relay"):
+    found = [Use(Calls, CallsSettings())] if mode == "kept" else []
+    if mode != "plain":
         relay = RelaySettings("ng:127.0.0.1:2223")
-        profile = "always" if mode == "relay" else "webrtc"
+        profile = "always" if mode in ("relay", "kept") else "webrtc"
         found.append(Use(Media, MediaSettings([relay], profiles=[profile], probe_interval=0.0)))  # type: ignore[list-item]  # one of two
     return found
 
@@ -100,7 +100,7 @@ class Player(Load):
         ok = core.answer(invite, "200 OK", f"{n}b", True)
         body = b"Content-Type: application/sdp\r\nContent-Length: %d\r\n\r\n%b" % (len(SDP), SDP)
         (ok,) = self.feed(ok.replace(b"Content-Length: 0\r\n\r\n", body), CALLEE)
-        assert self.mode != "relay" or (b"audio 30000" in invite and b"audio 30000" in ok)
+        assert self.mode not in ("relay", "kept") or (b"audio 30000" in invite and b"audio 30000" in ok)
         route = next(one for one in ok.decode().split("\r\n") if one.startswith("Record-Route: "))
         names = {"n": n, "route": route.partition(": ")[2]}
         self.feed(wire(IN_DIALOG.format(method="ACK", cseq=1, **names)), CALLER)

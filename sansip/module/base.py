@@ -225,6 +225,7 @@ class Module:
         methods: of the requests outside of dialogs for which ``request_received``, ``response_leaving`` and
             ``request_ended`` do anything; empty: of any. The server may leave them out for others.
         requires: modules that are started before it.
+        uses: modules that are started before it where they are configured; it does without them.
         protocols: the protocols that it speaks over connections that are not SIP (``sansip.module.links``),
             by name. The setting ``listen`` has the addresses at which it listens: a list like
             ``["msrp:0.0.0.0:2855", "msrps:0.0.0.0:2856"]``.
@@ -237,6 +238,7 @@ class Module:
     Settings: ClassVar[type] = Empty
     tables: ClassVar[tuple[Table[Any], ...]] = ()
     requires: ClassVar[tuple[type[Module], ...]] = ()
+    uses: ClassVar[tuple[type[Module], ...]] = ()
     events: ClassVar[tuple[type, ...]] = ()
     protocols: ClassVar[Mapping[str, type[Link]]] = MappingProxyType({})
     # Whether a server uses it without a table in its configuration.

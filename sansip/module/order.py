@@ -47,6 +47,9 @@ def ordered(kinds: Iterable[type[Module]]) -> list[type[Module]]:
                 text = f"module {kind.name} needs the module {name}; add [{name}] to the configuration"
                 raise ModuleFault(text, kind.name)
             visit(wanted)
+        for wanted in kind.uses:
+            if wanted in given:
+                visit(wanted)
         under_way.pop()
         done.append(kind)
 

@@ -37,6 +37,8 @@ def _class() -> type[Branch]:
             if name == "transaction" and type(owner) is not tuple:
                 # Not kept: it is not there before the copy has left.
                 return owner.shown_transaction
+            if name == "_place" and type(owner) is not tuple and (place := owner.shown_place) is not None:
+                return place
             _show(self, name)
             return getattr(self, name)
 

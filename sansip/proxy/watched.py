@@ -3,7 +3,8 @@
 Theory of operation: this is ``Usual``, with each hook called where a response context and its branch call it,
 in the same order. A hook gets a message and a branch that nobody has read yet (``sansip.wire.unread``,
 ``sansip.proxy.unseen``): if no hook looks, octets go on as without modules. What a hook has read leaves as it
-is after the hook. A hook that looks into the branch, refuses the copy, waits, or turns a response into one of
+is after the hook. While a hook waits with the copy of an INVITE, or with its first 2xx, this stays as well. A
+hook that looks into the branch, refuses the copy, waits with something else, or turns a response into one of
 another class, makes this a response context with one branch, in the state that these would be in at that
 moment; and they go on.
 """
@@ -22,6 +23,7 @@ from sansip.proxy.unseen import fill_over, is_over, is_unseen, seen, unseen
 from sansip.proxy.usual import Usual
 from sansip.transport.flow import ensure_length
 from sansip.transport.next_hop import NextHop
+from sansip.transport.transports import UDP
 from sansip.wire import read_again
 from sansip.wire.echo import Echo
 from sansip.wire.unread import UnreadRequest, UnreadResponse, unread_request, unread_response
@@ -42,12 +44,14 @@ GROWTH: Final = 400
 class Watched(Usual):
     """One request on its way to its one target, before the eyes of modules."""
 
-    __slots__ = ("_answered", "_final", "_goal", "_leaving", "_shown", "handle", "shown_transaction")
+    __slots__ = ("_answered", "_final", "_goal", "_held", "_leaving", "_shown", "handle", "shown_transaction")
 
     # Written by ``be_seen_by``.
     # Whether modules look at the first 2xx, and that, where they have.
     _answered: bool
     _final: Response | None
+    # The tag of the 2xx that modules look at.
+    _held: str | None
     # The target, or what makes it.
     _goal: Any
     # While modules look at the copy: that, its flow and listener, and the flow of the phone.
@@ -92,13 +96,11 @@ class Watched(Usual):
         message = unread_request(method, (_without, data, via))
         self._leaving = message, flow, listener, alive
         given = message, flow.transport, listener, alive, True
-        allowed = handle.modules.hooks.leaving(handle, branch, message, branch._go, given, now)
-        if allowed and self._became is None:
-            self._leaving = None
-            if type(message) is not UnreadRequest:
-                data = seal(message, listener, self._id)
-            self.start(method, data, flow, via, now)
-            self.shown_transaction = self._transaction
+        go = partial(self._leaves_late, via)
+        allowed = handle.modules.hooks.leaving(handle, branch, message, go, given, now)
+        if self._became is None and (
+            (allowed is None and method == "INVITE") or (allowed and self._starts(via, now))
+        ):
             return True
         if self._became is None:
             self._prepare()
@@ -108,6 +110,35 @@ class Watched(Usual):
             branch._go(given, allowed, now)
         context.stop_holding()
         return False
+
+    def _starts(self, via: str, now: float) -> bool:
+        """Send the copy, which modules have seen; or do nothing, where it may need to go another way."""
+        assert self._leaving is not None
+        message, flow, listener, _ = self._leaving
+        if type(message) is UnreadRequest:
+            data: bytes = message._unread[1]
+        else:
+            data = seal(message, listener, self._id)
+        most = self.proxy.client.tcp_above
+        if most and len(data) > most and flow.transport == UDP:
+            # RFC 3261 18.1.1
+            return False
+        self._leaving = None
+        self.start(message.method, data, flow, via, now)
+        self.shown_transaction = self._transaction
+        return True
+
+    def _leaves_late(self, via: str, given: Any, allowed: bool, now: float) -> None:
+        """The copy has waited for a module."""
+        if allowed and self._became is None and self._starts(via, now):
+            return
+        if self._became is None:
+            self._prepare()
+        branch, context = self._shown, self._became
+        assert branch is not None
+        if context is not None:
+            context.stop_holding()
+        branch._go(given, allowed, now)
 
     # --- what is unusual
 
@@ -125,6 +156,14 @@ class Watched(Usual):
         if callable(goal):
             goal = self._goal = goal()
         return goal  # type: ignore[no-any-return]  # Any by design
+
+    @property
+    def shown_place(self) -> tuple[str, str, int] | None:
+        """Transport, address and port that its copy is to go to; None unless modules look at that now."""
+        if self._leaving is None:
+            return None
+        flow = self._leaving[1]
+        return flow.transport, flow.address[0], flow.address[1]
 
     def show(self, _branch: Branch | None) -> None:
         """Become what a module looks into."""
@@ -145,6 +184,10 @@ class Watched(Usual):
 
     def become(self) -> Branch:
         """Make the response context and the branch that this has stood for, in its place from now on."""
+        if self._leaving is not None:
+            self._prepare()
+            assert self._shown is not None
+            return self._shown
         transaction = self._transaction
         self._target = self.shown_target
         branch = super().become()
@@ -196,11 +239,21 @@ class Watched(Usual):
 
     # --- what comes back
 
+    def knows(self, invite: bool, echo: Echo) -> bool:
+        """As ``Usual.knows``; while the first 2xx waits for a module, no other response is usual."""
+        return (self.done or not self._answered) and super().knows(invite, echo)
+
     def response_received(self, transaction: ClientTransaction, response: Any, now: float) -> None:
         """A response of the next hop (RFC 3261 16.7), or (``returns``) what was read of one."""
         status = response.status
         handle = self.handle
         invite = transaction.method == "INVITE"
+        if self._answered and not self.done and self._became is None:
+            # The first 2xx waits for a module.
+            self.become()
+            user: Any = transaction.user
+            user.response_received(transaction, response, now)
+            return
         if (
             handle is None
             or status == 100
@@ -265,7 +318,12 @@ class Watched(Usual):
 
     def _decides_late(self, response: Response, now: float) -> None:
         """The final response has waited for a module."""
-        self._real()._decide(response, now)
+        handle = self.handle
+        if self._became is not None or handle.method != "INVITE" or not _is_2xx(response):
+            self._real()._decide(response, now)
+        elif self._has_ended(handle, response, now):
+            tag = None if type(response) is not UnreadResponse else self._held
+            self._goes_back(handle, tag, response, now)
 
     def _real(self) -> Branch:
         """Return the branch, which this stands for no longer."""
@@ -276,18 +334,20 @@ class Watched(Usual):
 
     def _is_over(self, handle: Any, message: Response, now: float) -> bool:
         """Show the first 2xx; return False where the branch goes on with it."""
-        hooks = handle.modules.hooks
         self._answered = True
-        passed = hooks.received(handle, self._shown, message, self._decides_late, now)
-        if (
-            not passed
-            or self._became is not None
-            or not (type(message) is UnreadResponse or 200 <= message.status < 300)
-        ):
+        passed = handle.modules.hooks.received(handle, self._shown, message, self._decides_late, now)
+        if not passed and self._became is None and handle.method == "INVITE":
+            return False
+        if not passed or self._became is not None or not _is_2xx(message):
             branch = self._real()
             if passed:
                 branch._decide(message, now)
             return False
+        return self._has_ended(handle, message, now)
+
+    def _has_ended(self, handle: Any, message: Response, now: float) -> bool:
+        """Tell that modules have seen the first 2xx; return False where the branch goes on with it."""
+        hooks = handle.modules.hooks
         self._final = message
         hooks.ended(handle, self._shown, message.status, now)
         context = self.became
@@ -327,6 +387,7 @@ class Watched(Usual):
                     self._send_2xx(before, now)
                 return
             accepted[known] = None
+        self._held = tag
         if self.done:
             if hooks.received(handle, self._shown, message, partial(self._goes_too, handle, tag), now):
                 self._goes_too(handle, tag, message, now)
@@ -392,6 +453,10 @@ class Watched(Usual):
             super().cancel(now, reason)
         elif self.handle is not None:
             self.proxy.hooks.cancelled(self.handle, now)
+
+
+def _is_2xx(message: Response) -> bool:
+    return type(message) is UnreadResponse or 200 <= message.status < 300
 
 
 def _below(data: bytes, top: str) -> Response:

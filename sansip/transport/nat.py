@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from sansip.transport.flow import Flow
     from sansip.wire import Request
 
-__all__ = ["is_hidden", "is_private", "nat_signs", "reply_to_source"]
+__all__ = ["has_private_media", "is_hidden", "is_private", "nat_signs", "reply_to_source"]
 
 # Addresses that lead nowhere from the outside: RFC 1918, RFC 6598, RFC 7335 (192.0.0.0/24),
 # link-local (RFC 3927, RFC 4291 2.5.6), unique local (RFC 4193), loopback, unspecified.
@@ -84,14 +84,19 @@ def nat_signs(request: Request, flow: Flow) -> tuple[str, ...]:
         signs.append("via")
     if not flow.reliable and via.wants_rport and (via.port or DEFAULT_PORT) != flow.port:
         signs.append("port")
-    if first_hop and request.body and b"c=IN IP" in request.body:
-        media = _MEDIA.search(request.body)
-        if media is not None:
-            host = media[1].decode("ascii").lower()
-            if is_private(host) and not _same(host, flow) and host != "0.0.0.0":
-                # RFC 3264 8.4: 0.0.0.0 puts a call on hold.
-                signs.append("sdp")
+    if first_hop and request.body and has_private_media(request.body, flow):
+        signs.append("sdp")
     return tuple(signs)
+
+
+def has_private_media(body: bytes, flow: Flow) -> bool:
+    """Return whether the session description ``body``, which came over ``flow``, shows the sign "sdp"."""
+    media = _MEDIA.search(body) if b"c=IN IP" in body else None
+    if media is None:
+        return False
+    host = media[1].decode("ascii").lower()
+    # RFC 3264 8.4: 0.0.0.0 puts a call on hold.
+    return is_private(host) and not _same(host, flow) and host != "0.0.0.0"
 
 
 def _contact_address(request: Request, flow: Flow) -> tuple[str, int] | None:

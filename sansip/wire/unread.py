@@ -19,7 +19,9 @@ __all__ = [
     "UnreadRequest",
     "UnreadResponse",
     "is_unread",
+    "octets_of",
     "read_later",
+    "rewrite",
     "unread_request",
     "unread_response",
 ]
@@ -114,6 +116,24 @@ def unread_response(status: int, make: tuple[Any, ...]) -> Response:
 def read_later(message: Message, make: tuple[Any, ...]) -> None:
     """Have ``message``, which is unread, read by ``make``."""
     _later(message, make)
+
+
+def octets_of(message: Message) -> bytes | None:
+    """Return the octets that ``message``, which nobody has read, is made of; None for any other message.
+
+    There may be one Via more or less in them than it will have.
+    """
+    kind: type[Any] = type(message)
+    if kind is UnreadRequest or kind is UnreadResponse:
+        data: bytes = message._unread[1]
+        return data
+    return None
+
+
+def rewrite(message: Message, data: bytes) -> None:
+    """Have ``message``, which nobody has read, be made of ``data`` in place of its octets."""
+    make = message._unread
+    _later(message, (make[0], data, *make[2:]))
 
 
 def is_unread(message: Message) -> bool:

@@ -30,6 +30,17 @@ def test_requires_orders_then_the_name() -> None:
     assert ordered([Second, Beta, First, Alpha]) == [Alpha, Beta, First, Second]
 
 
+def test_uses_orders_what_is_there() -> None:
+    """A module that is used is started before, where it is configured, and is missed by nobody."""
+
+    class Third(Module):
+        name = "delta"
+        uses = (First,)
+
+    assert ordered([Third, First, Alpha]) == [Alpha, First, Third]
+    assert ordered([Third, Alpha]) == [Alpha, Third]
+
+
 def test_what_cannot_be_used_together() -> None:
     """A missing module, a circle, two of one name: said at the start, with what to change."""
     with pytest.raises(ModuleFault, match=r"gamma needs the module zeta; add \[zeta\]"):

@@ -7,7 +7,7 @@ answered yet is taken for it, and another one that the callee makes up is a call
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from sansip.client.given_up import GivenUp
@@ -18,15 +18,26 @@ if TYPE_CHECKING:
     from sansip.routing import IncomingRequest
     from sansip.transport import Listeners
 
-__all__ = ["parent_of"]
+__all__ = ["earlier", "parent_of"]
 
 
 def parent_of(
     request: IncomingRequest, listeners: Listeners, clients: Mapping[str, Any], calls: Slot[Call]
 ) -> Call | None:
     """Return the call that ``request`` is a branch of; ``calls`` has the call of a request."""
+    for handle in earlier(request, listeners, clients):
+        call = calls.get(handle)
+        if call is not None and _is_it(call, request):
+            return call
+    return None
+
+
+def earlier(
+    request: IncomingRequest, listeners: Listeners, clients: Mapping[str, Any]
+) -> Iterator[IncomingRequest]:
+    """Return the requests that went out from here and have come back as ``request``, the last first."""
     if not request.returned:
-        return None
+        return
     for via in request.message.vias:
         if listeners.is_own_sent_by(via.sent_by):
             # No stranger can guess a branch of ours (``proxy.budget``).
@@ -34,10 +45,8 @@ def parent_of(
             user = None if client is None else client.user
             branch = user.attempt if isinstance(user, GivenUp) else user
             handle = getattr(getattr(branch, "forwarding", branch), "handle", None)
-            call = None if handle is None else calls.get(handle)
-            if call is not None and _is_it(call, request):
-                return call
-    return None
+            if handle is not None:
+                yield handle
 
 
 def _is_it(call: Call, request: IncomingRequest) -> bool:

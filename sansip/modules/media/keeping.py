@@ -17,10 +17,10 @@ if TYPE_CHECKING:
     from sansip.modules.calls import Call
     from sansip.modules.media.relays import Relays
 
-__all__ = ["keep", "name_of", "restored"]
+__all__ = ["SHOWN", "keep", "name_of", "restored"]
 
 # Characters of a Call-ID in a call's name at a relay.
-_SHOWN: Final = 64
+SHOWN: Final = 64
 
 
 def name_of(call: Call) -> str:
@@ -28,12 +28,12 @@ def name_of(call: Call) -> str:
 
     A stranger may send another's Call-ID: a name of ours keeps its calls apart.
     """
-    return f"{call.call_id[:_SHOWN]}-{call.id}"
+    return f"{call.call_id[:SHOWN]}-{call.id}"
 
 
 def keep(session: Session) -> None:
     """Write what is needed after a restart into the variables of the call."""
-    if session.relay is None:
+    if session.relay is None or session.call is None:
         return
     variables = session.call.variables
     variables["media"] = session.relay.uri
@@ -49,7 +49,9 @@ def restored(call: Call, relays: Relays, set_: str) -> Session | None:
         return None
     profile = next((one for one in PROFILES if one == call.variables.get("media_profile")), None)
     wish = NO_WISH if profile is None else Wish(profile=profile)
-    session = Session(name_of(call), call, call.caller_tag, relay.settings.set or set_, wish, relay)
+    name, dialogs = name_of(call), set(call.talks)
+    session = Session(name, call.call_id, call.caller_tag, relay.settings.set or set_, wish, call.began, call)
+    session.relay, session.answered = relay, dialogs
     session.used.add(relay)
     relay.sessions += 1
     for tag in str(call.variables.get("media_browsers", "")).split():

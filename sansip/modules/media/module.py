@@ -2,9 +2,9 @@
 
 Theory of operation: the hooks see each message with a description. They decide whether its call needs a relay
 (``profiles``), have the description changed there (``steering``), and let the message go on; meanwhile it
-waits, and nobody else's does. A call's media ends with its record in the module ``calls``, so a lost BYE, a
-crashed phone or a caller who gives up all delete it. Where no relay can be had the description stays as it
-came, or the call is refused, as the settings say.
+waits, and nobody else's does. A call's media ends with its INVITE or its last dialog. Where the module
+``calls`` has a record of it, a lost BYE or a crashed phone ends it as well. Where no relay can be had the
+description stays as it came, or the call is refused, as the settings say.
 """
 
 from __future__ import annotations
@@ -14,10 +14,12 @@ from typing import TYPE_CHECKING, Any, Final
 from sansip.errors import RemoteProtocolError
 from sansip.module import Slot
 from sansip.modules.calls import CallTakenBack
+from sansip.modules.calls.spiral import earlier
 from sansip.modules.media import steering
 from sansip.modules.media.asking import NoRelay, RelayFailed
-from sansip.modules.media.body import Found, find, put
+from sansip.modules.media.body import Found, dialog_of, find, has_body, put
 from sansip.modules.media.events import CallUnrelayed
+from sansip.modules.media.hanging import Hanging, dialog_begun
 from sansip.modules.media.keeping import keep
 from sansip.modules.media.moving import stamped
 from sansip.modules.media.names import Names, Options
@@ -27,6 +29,9 @@ from sansip.modules.media.profiles import NO_WISH, Side, Wish, needed, side_at, 
 from sansip.modules.media.session import Leg, Session
 from sansip.modules.media.sessions import forget
 from sansip.proxy.hooks import BranchRefused
+from sansip.transport.nat import has_private_media
+from sansip.wire import Response
+from sansip.wire.unread import is_unread
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Sequence
@@ -35,7 +40,7 @@ if TYPE_CHECKING:
     from sansip.modules.media.relay import Relay
     from sansip.proxy.branch import Branch
     from sansip.routing import IncomingRequest
-    from sansip.wire import Message, Request, Response
+    from sansip.wire import Message, Request
 
 __all__ = ["Media"]
 
@@ -43,28 +48,35 @@ __all__ = ["Media"]
 _CARRIERS: Final = ("INVITE", "UPDATE", "PRACK")
 # Seconds of Retry-After where no relay can be had.
 _RETRY: Final = 10
+# Seconds between two looks for calls that nobody ended.
+_LOOK: Final = 60.0
+# RFC 5057 5.1, RFC 3261 15.1.1: after these to a BYE neither side has the dialog.
+_GONE: Final = (404, 408, 410, 481)
 
 
 class Media(Operated):
     """Steers media relays: rtpengine and rtpproxy."""
 
     name = "media"
-    methods = frozenset(("ACK",))
+    methods = frozenset(("ACK", "INVITE"))
 
     # Of a request within a dialog: the offer in it, and the relay that has it.
     _asked: Slot[tuple[Session, Names, Relay]] = Slot()
+    # Of an INVITE that makes a dialog.
+    _session: Slot[Session] = Slot()
 
     # --- requests
 
     def branch_leaving(self, request: IncomingRequest, branch: Branch, message: Request) -> Waits:
         """Take the description in a copy that leaves to a relay, where the call needs one."""
-        if self._moves and request.in_dialog:
+        method = request.method
+        if self._moves and _is_within(request):
             self._judge_glare(request, message)
-        if not message.body or message.method not in _CARRIERS:
+        if method not in _CARRIERS or not has_body(message):
             return None
-        if request.in_dialog:
+        if _is_within(request):
             return self._within(request, message, request.now)
-        return self._offering(request, branch, message) if message.method == "INVITE" else None
+        return self._offering(request, branch, message) if method == "INVITE" else None
 
     def _judge_glare(self, request: IncomingRequest, message: Request) -> None:
         """Refuse an offer of a side while one of ours, in its name or to it, waits for its answer."""
@@ -90,25 +102,53 @@ class Media(Operated):
         target = self._target(branch, wish, source)
         if not forced:
             profiles = self.settings.profiles
-            nat = "nat" in profiles and (branch.target.address is not None or self._nat(request))
+            nat = "nat" in profiles and (branch.target.address is not None or self._nat(request, found))
             if not needed(profiles, source, target, nat):
                 return None
-        call = self._calls.of(request)
-        if call is not None and call.request is not request:
-            # It came back here as a branch of itself, and has its relay (RFC 3261 16.6 step 8).
+        if self._came_back(request):
             return None
-        if call is None:
-            self._no_relay(request, request.message.call_id, "the call has no record (calls.most)")
+        session = self._session.get(request) or self._begin(request, message, wish)
+        if session is None:
+            self._no_relay(request, dialog_of(message)[0], "too many calls have one (media.most)")
             return None
-        session = self._sessions.of(call, wish, self.settings.set)
         leg = session.leg(branch, source, target)
         if leg.offered and leg.asked == found.sdp:
             put(message, found, leg.offered)
             return None
         return self._offer(request, session, leg, message, found)
 
-    def _nat(self, request: IncomingRequest) -> bool:
+    def _begin(self, request: IncomingRequest, message: Message, wish: Wish) -> Session | None:
+        """Return the session of a new call; None where there are too many."""
+        sessions = self._sessions
+        if len(sessions) >= self.settings.most:
+            return None
+        call = None if self._calls is None else self._calls.of(request)
+        if message.__class__ is not request.message.__class__ and not is_unread(message):
+            message = request.message
+        call_id, tag, _ = dialog_of(message)
+        session = sessions.make(self._prefix, call_id, tag, wish, self.settings.set, call, request.now)
+        if session is not None:
+            self._session.set(request, session)
+            if call is None and not self._looking:
+                self._looking = True
+                self.core.timers.start(request.now, _LOOK, self, None)
+        return session
+
+    def _came_back(self, request: IncomingRequest) -> bool:
+        """Whether it is here again as a branch of itself, and has its relay (RFC 3261 16.6 step 8)."""
+        if not request.returned:
+            return False
+        for one in earlier(request, self.core.listeners, self.core.proxy.transactions.clients):
+            session = self._session.get(one)
+            if session is not None and not session.answered:
+                return request.message.identity() == one.message.identity()
+        return False
+
+    def _nat(self, request: IncomingRequest, found: Found) -> bool:
         """Whether the caller is behind a NAT, or describes its media by a private address."""
+        if is_unread(request.message):
+            # The quick way has looked at the rest: it came straight from a phone that names its source.
+            return has_private_media(found.sdp, request.flow)
         return request.behind_nat or "sdp" in request.nat_signs
 
     def _target(self, branch: Branch, wish: Wish, source: Side) -> Side:
@@ -131,7 +171,7 @@ class Media(Operated):
 
         def told(made: bytes | Exception, now: float) -> None:
             if isinstance(made, Exception):
-                if relay.gone or session.call.over:
+                if relay.gone or session.over:
                     raise made
                 rest = self._offer_to_any(request, session, leg, message, found, names, options, now, relay)
                 raise steering.Again(lambda later: self.core.run(rest, now, later.set))
@@ -159,7 +199,7 @@ class Media(Operated):
             )
         except NoRelay as error:
             request.now = error.now
-            self._no_relay(request, session.call.call_id, str(error))
+            self._no_relay(request, session.call_id, str(error))
             return
         self._offered(request, session, leg, message, found, made, relay, now - began, now)
 
@@ -180,13 +220,13 @@ class Media(Operated):
             put(message, found, made)
         except ValueError as error:
             request.now = now
-            self._no_relay(request, session.call.call_id, str(error))
+            self._no_relay(request, session.call_id, str(error))
             return
         self._took.observe(took)
         self._relayed.add(relay.uri)
         leg.relay, leg.asked, leg.offered = relay, found.sdp, made
         session.said[session.caller_tag] = found.sdp
-        if session.call.over:
+        if session.over:
             forget(session, now)
 
     def _has_room(self, session: Session, tag: str) -> bool:
@@ -217,23 +257,28 @@ class Media(Operated):
 
     def response_received(self, request: IncomingRequest, branch: Branch, response: Response) -> Waits:
         """Take the description in a response to the relay that has its offer."""
-        status = response.status
-        if not response.body or status >= 300 or request.method not in _CARRIERS:
+        status, method = response.status, request.method
+        if status >= 300 or method not in _CARRIERS:
             return None
-        found = find(response)
+        session = self._session.get(request)
+        tag: str | None = None
+        if session is not None and status >= 200:
+            tag = dialog_of(response)[2]
+            if tag not in session.answered and len(session.answered) < self.core.limits.early_dialogs:
+                self._sessions.answered(session, tag)
+        found = find(response) if has_body(response) else None
         if found is None:
             return None
         asked = self._asked.get(request)
         if asked is not None:
             return self._answer(request, *asked, response, found)
-        if request.in_dialog or request.method != "INVITE":
-            return self._late(request, response, found) if request.method == "INVITE" else None
-        call = self._calls.of(request)
-        session = None if call is None else self._sessions.get(call.id)
+        if _is_within(request) or method != "INVITE":
+            return self._late(request, response, found) if method == "INVITE" else None
         leg = None if session is None else session.legs.get(branch)
         if session is None or leg is None or leg.relay is None:
             return self._first_offer(request, branch, response, found)
-        tag = response.to_tag or ""
+        if tag is None:
+            tag = dialog_of(response)[2]
         before = leg.answers.get(tag)
         if before is not None and before[0] == found.sdp:
             put(response, found, before[1])
@@ -241,7 +286,7 @@ class Media(Operated):
         if not self._has_room(session, tag):
             return None
         names = Names(session.id, leg.label, session.caller_tag, tag)
-        return self._answer(request, session, names, leg.relay, response, found, leg)
+        return self._answer(request, session, names, leg.relay, response, found, leg, branch)
 
     def _answer(
         self,
@@ -252,6 +297,7 @@ class Media(Operated):
         message: Message,
         found: Found,
         leg: Leg | None = None,
+        branch: Branch | None = None,
     ) -> Waits:
         """Take the answer of ``names.answerer`` to ``relay``."""
         began = request.now
@@ -271,7 +317,7 @@ class Media(Operated):
                 put(message, found, made)
             except (RelayFailed, NoRelay, ValueError) as error:
                 request.now = now
-                self._unanswered(session, str(error), now)
+                self._unanswered(session, str(error), now, request, branch, message)
                 return
             self._took.observe(now - began)
             self._answered(session, names, found.sdp, made, source, leg)
@@ -296,29 +342,53 @@ class Media(Operated):
             session.labels[names.answerer] = leg.label
         keep(session)
 
-    def _unanswered(self, session: Session, why: str, now: float) -> None:
+    def _unanswered(
+        self,
+        session: Session,
+        why: str,
+        now: float,
+        request: IncomingRequest,
+        branch: Branch | None,
+        message: Message,
+    ) -> None:
         """An answer got no relay: both sides wait for media from there, so the call has none."""
         refuses = self.settings.without == "refuse"
+        talk = None
+        if refuses and session.call is None:
+            # Its answer begins the dialog; later ones are the business of the module ``calls``.
+            refuses = branch is not None and isinstance(message, Response) and message.status >= 200
+            if branch is not None and isinstance(message, Response) and refuses:
+                talk = dialog_begun(self.core, request, branch, message)
+                refuses = talk is not None
         done = "hung up" if refuses else "goes on without"
         self._without.add(done)
-        self.core.notify(CallUnrelayed(session.call.call_id, why, done), now)
-        if refuses:
+        self.core.notify(CallUnrelayed(session.call_id, why, done), now)
+        if talk is not None:
+            Hanging(self.core, session.call_id, talk, now)
+            self._end(session, now)
+        elif refuses:
             # Once the 2xx has gone back: an INVITE that was answered ends by a BYE (RFC 3261 15).
-            self.core.timers.start(now, 0.0, self, session.call.id)
+            self.core.timers.start(now, 0.0, self, session.key)
 
     def timer_fired(self, name: Any, now: float) -> None:
-        """Hang up a call without media."""
+        """Hang up a call without media; or forget those that nobody ended."""
+        if name is None:
+            for one in self._sessions.older(now - self.settings.longest):
+                self._sessions.drop(one)
+            self._looking = len(self._sessions) > 0
+            if self._looking:
+                self.core.timers.start(now, _LOOK, self, None)
+            return
         session = self._sessions.get(name)
-        if session is not None and not session.call.over:
+        if session is not None and session.call is not None and self._calls is not None:
             self._calls.hangup(session.call.id, now, "no media relay")
 
     def _first_offer(
         self, request: IncomingRequest, branch: Branch, response: Response, found: Found
     ) -> Waits:
         """Take an offer in a response: the INVITE had none (RFC 3261 13.2.1)."""
-        call = self._calls.of(request)
         wish = self._wish.get(request) or NO_WISH
-        if call is None or wish.skip or find(request.message) is not None or call.request is not request:
+        if wish.skip or find(request.message) is not None or self._came_back(request):
             return None
         try:
             source = side_of(found.sdp, self.core.limits.sdp_media)
@@ -329,7 +399,11 @@ class Media(Operated):
         forced = wish.profile is not None
         if not forced and not needed(self.settings.profiles, source, target, nat):
             return None
-        session = self._sessions.of(call, wish, self.settings.set)
+        session = self._session.get(request) or self._begin(request, request.message, wish)
+        if session is None:
+            return None
+        if response.status >= 200:
+            self._sessions.answered(session, response.to_tag or "")
         session.sides[session.caller_tag] = target
         if not self._has_room(session, response.to_tag or ""):
             return None
@@ -407,14 +481,14 @@ class Media(Operated):
         except (NoRelay, ValueError) as error:
             request.now = getattr(error, "now", began)
             if message is request.message or message.__class__ is request.message.__class__:
-                self._no_relay(request, session.call.call_id, str(error))
+                self._no_relay(request, session.call_id, str(error))
             else:
-                self._unanswered(session, str(error), request.now)
+                self._unanswered(session, str(error), request.now, request, None, message)
             return
         self._took.observe(now - began)
         self._relayed.add(relay.uri)
         session.pending[names.offerer] = (found.sdp, made)
-        if session.call.over:
+        if session.over:
             forget(session, now)
         if message.__class__ is request.message.__class__:
             self._asked.set(request, (session, Names(names.call, names.label, names.offerer, to), relay))
@@ -424,7 +498,7 @@ class Media(Operated):
 
     def request_received(self, request: IncomingRequest) -> bool | Coroutine[Any, Any, bool]:
         """Take the answer in an ACK to the relay that has its offer (RFC 3261 13.2.1)."""
-        if request.method != "ACK" or not request.message.body or not self._sessions:
+        if request.method != "ACK" or not self._sessions or not has_body(request.message):
             return False
         found = find(request.message)
         dialog = (
@@ -452,30 +526,73 @@ class Media(Operated):
 
     def branch_ended(self, request: IncomingRequest, branch: Branch, status: int) -> None:
         """Delete the branch that failed or lost, and nothing else of its call."""
-        if status < 300 or request.method != "INVITE" or request.in_dialog or not self._sessions:
+        if not self._sessions:
             return
-        call = self._calls.of(request)
-        session = None if call is None else self._sessions.get(call.id)
-        leg = None if session is None else session.legs.get(branch)
-        if session is None or leg is None or leg.relay is None or leg.over:
+        method = request.method
+        session = self._session.get(request)
+        if session is None:
+            if method == "BYE":
+                if 200 <= status < 300 or status in _GONE:
+                    self._dialog_over(request)
+            elif status == 481 and method in ("INVITE", "UPDATE") and _is_within(request):
+                self._dialog_over(request)
+            return
+        leg = session.legs.get(branch) if status >= 300 else None
+        if leg is None or leg.relay is None or leg.over or session.over:
             return
         leg.over = True
         steering.delete(leg.relay, Names(session.id, leg.label, session.caller_tag), request.now)
 
+    def request_ended(self, request: IncomingRequest) -> None:
+        """End the media of a call that was not answered."""
+        session = self._session.get(request)
+        if session is None or session.over:
+            return
+        if not session.answered:
+            self._end(session, request.now)
+        elif not request.record and session.call is None:
+            # Its dialog does not go through here: the relay sees its end, when no packets come.
+            self._sessions.drop(session)
+
+    def _dialog_over(self, request: IncomingRequest) -> None:
+        """A dialog has ended; so does its media, if no other phone answered the call."""
+        dialog = self._sessions.of_dialog(request.message) if self._proven(request) else None
+        if dialog is None:
+            return
+        session, sender, other = dialog
+        tag = other if sender == session.caller_tag else sender
+        if tag not in session.answered or session.ambiguous:
+            return
+        session.answered.discard(tag)
+        if not session.answered:
+            self._end(session, request.now)
+
+    def _end(self, session: Session, now: float) -> None:
+        """Delete the media of a call, which is over."""
+        if not session.over:
+            self._sessions.drop(session)
+            forget(session, now)
+
     def event_received(self, event: Any, now: float) -> None:
-        """A call has ended: so does its media. Or it is one of the process before."""
+        """The record of a call has ended: so does its media. Or it is one of the process before."""
         if isinstance(event, CallTakenBack):
             self._sessions.take_back(event.call, self._relays, self.settings.set)
             return
-        session = self._sessions.pop(event.call.id)
+        call = event.call
+        session = self._sessions.get(call.id)
         if session is None:
             return
-        call = event.call
-        if not (call.answered is not None and call.answered == call.ended and not call.ended_by):
+        if call.answered is not None and call.answered == call.ended and not call.ended_by:
             # Answered, and not on our path: the relay sees its end, when no packets come.
-            forget(session, now)
-        for relay in session.used:
-            relay.sessions -= 1
+            self._sessions.drop(session)
+        else:
+            self._end(session, now)
+
+
+def _is_within(request: IncomingRequest) -> bool:
+    """Whether ``request`` is within a dialog; one that nobody has read stays unread."""
+    # The quick ways begin dialogs, or have a mark of ours (``from_dialog``).
+    return request.from_dialog if is_unread(request.message) else request.in_dialog
 
 
 async def _told(

@@ -50,7 +50,7 @@ class Moves:
 
     core: Core
     settings: MediaSettings
-    calls: Calls
+    calls: Calls | None
     relays: Relays
     ways: Ways
 
@@ -77,6 +77,8 @@ def stamped(session: Session, tag: str, sdp: bytes) -> bytes:
 async def move(owner: Moves, session: Session, to: Relay | None, now: float) -> None:
     """Move ``session`` to ``to``, or to the best other relay. Raises ``CannotMove``."""
     call = session.call
+    if call is None:
+        raise CannotMove("without the module calls only later=true can be had; add [calls]")
     if len(call.talks) != 1:
         raise CannotMove("it is not answered" if not call.talks else "several phones answered it")
     if session.mover:
@@ -213,7 +215,7 @@ class _Move:
 
     def _go_on(self, relay: Relay, now: float) -> None:
         """Stop where the call has ended meanwhile; its relays were told then, and this one knows it again."""
-        if self._session.call.over:
+        if self._session.over:
             if relay.usable():
                 steering.delete(relay, Names(self._session.id, self._label(relay), self._caller), now)
             raise CannotMove("the call has ended")
@@ -222,12 +224,13 @@ class _Move:
 
     async def _invite(self, tag: str, sdp: bytes, now: float) -> tuple[Response | None, float]:
         session = self._session
-        call, talk = session.call, session.call.talks.get(self._callee)
-        if talk is None:
+        call, calls = session.call, self._owner.calls
+        talk = None if call is None else call.talks.get(self._callee)
+        if call is None or talk is None or calls is None:
             return None, now
         session.inviting = True
         try:
-            return await self._owner.calls.reinvite(call, talk, tag == self._caller, sdp)
+            return await calls.reinvite(call, talk, tag == self._caller, sdp)
         finally:
             session.inviting = False
 
@@ -260,8 +263,9 @@ class _Move:
                 keep(session)
                 self._leave(relay, now)
                 raise CannotMove(f"{why}; the call is where it was")
-        if self._owner.settings.without == "refuse":
-            self._owner.calls.hang_up(session.call, "no media relay", now)
+        calls, call = self._owner.calls, session.call
+        if self._owner.settings.without == "refuse" and calls is not None and call is not None:
+            calls.hang_up(call, "no media relay", now)
             raise CannotMove(f"{why}, and the callee cannot go back; the call was hung up")
         raise CannotMove(f"{why}, and the callee cannot go back")
 

@@ -8,7 +8,7 @@ from typing import Any
 __all__ = ["Names", "Options"]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Names:
     """Whose session description a command is about.
 

@@ -43,7 +43,8 @@ class Operated(Module):
     # A call's media is at the worker that has the call; each worker has a socket to each relay, and pings it.
     over_workers = True
     Settings = MediaSettings
-    requires = (Calls,)
+    # With it calls keep their relays over a restart, and can be moved at once.
+    uses = (Calls,)
     events = (CallFinished, CallTakenBack)
     settings: MediaSettings
 
@@ -56,6 +57,8 @@ class Operated(Module):
         self._ways = Ways(settings)
         # Calls that are being moved now.
         self._moves = 0
+        # Whether a timer looks for calls that nobody ended.
+        self._looking = False
 
     # --- its life
 
@@ -78,7 +81,9 @@ class Operated(Module):
                 raise ModuleFault(f"media.relays: all weights of set {set_} are 0; give one at least 1")
 
     def start(self, core: Core, now: float) -> None:
-        self._calls = core.module(Calls)
+        self._calls = _calls_of(core)
+        # A relay answers for a call that it knows: a restarted server needs other names.
+        self._prefix = core.entropy.token()[:8]
         self._relayed = core.counter("relayed", "Offers that a relay took", ("uri",))
         self._without = core.counter("without", "Calls that needed a relay and got none", ("done",))
         self._took = core.histogram("seconds", "Seconds until a relay had answered for a message")
@@ -88,6 +93,7 @@ class Operated(Module):
         """Take other relays: calls stay where they are."""
         super().configure(settings, now)
         self._ways = Ways(settings)
+        self._calls = _calls_of(self.core)
         self._relays.take(self.core, settings, self._tell, now)
 
     def figures(self) -> dict[str, Any]:
@@ -273,9 +279,15 @@ class Operated(Module):
         return relay
 
     def _session_of(self, name: str, id: str) -> Session:
-        session = self._sessions.get(id) or next(
-            (one for one in self._sessions if one.call.call_id == id), None
-        )
+        session = self._sessions.get(id) or next((one for one in self._sessions if one.call_id == id), None)
         if session is None:
             raise CommandError(f"{name}: no call {id:.80} has a relay; `sansip ctl media.calls` shows them")
         return session
+
+
+def _calls_of(core: Core) -> Calls | None:
+    """Return the module calls, where it is configured."""
+    try:
+        return core.module(Calls)
+    except LookupError:
+        return None

@@ -63,8 +63,8 @@ def relay_row(relay: Relay, now: float) -> RelayRow:
 def session_row(session: Session) -> SessionRow:
     """Return the row of ``session``."""
     return SessionRow(
-        session.call.id,
-        session.call.call_id,
+        session.key,
+        session.call_id,
         session.id,
         "" if session.relay is None else session.relay.uri,
         len(session.legs),

@@ -1,8 +1,10 @@
 """A call's media: its relay, the branches of its fork, what was said in each.
 
-Theory of operation: a ``Session`` lives as long as the record of its call (the module ``calls``), which ends
-in every case. Each branch has a ``Leg`` with a label of its own at the relay, so that the loser of a fork is
-deleted alone. A leg keeps the descriptions that came and those that left: a repeated message asks no relay.
+Theory of operation: a ``Session`` is made by the first offer of a call, and lives until the INVITE fails, or
+the last dialog that answered it ends. Where the module ``calls`` has a record of the call, the session ends
+with that at the latest; else time ends it (``media.longest``). Each branch has a ``Leg`` with a label of its
+own at the relay, so that the loser of a fork is deleted alone. A leg keeps the descriptions that came and
+those that left: a repeated message asks no relay.
 """
 
 from __future__ import annotations
@@ -49,11 +51,14 @@ class Session:
 
     Attributes:
         id: the call's name at the relays.
-        call: its record.
+        call_id: of its INVITE.
+        call: its record in the module ``calls``, None without one.
+        began: when.
         caller_tag: the From tag of its INVITE.
         set_: the relays that it may have.
         relay: the one that new branches and offers go to.
         legs: its branches; ``sides``: what each tag's side is.
+        over: it has ended, and its relays were told.
         offers: offers that wait for their answer: the offerer's tag -> what was asked.
         recording: whether an operator or a route has it recorded.
         moving: its next offer goes to another relay.
@@ -64,10 +69,16 @@ class Session:
     """
 
     id: str
-    call: Call
+    call_id: str
     caller_tag: str
     set_: str
     wish: Wish
+    began: float = 0.0
+    call: Call | None = None
+    over: bool = False
+    # The callees' tags of the dialogs that a 2xx began, and whether another call has one of them, too.
+    answered: set[str] = field(default_factory=set)
+    ambiguous: bool = False
     relay: Relay | None = None
     legs: dict[Any, Leg] = field(default_factory=dict)
     sides: dict[str, Side] = field(default_factory=dict)
@@ -84,6 +95,11 @@ class Session:
     sent: dict[str, bytes] = field(default_factory=dict)
     pending: dict[str, tuple[bytes, bytes]] = field(default_factory=dict)
     number: int = 0
+
+    @property
+    def key(self) -> str:
+        """What operators know it by: the id of the call's record, where there is one."""
+        return self.id if self.call is None else self.call.id
 
     def leg(self, branch: Any, source: Side, target: Side) -> Leg:
         """Return the leg of ``branch``, a new one where there is none."""

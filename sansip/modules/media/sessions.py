@@ -1,15 +1,16 @@
 """The media of all calls: by the call, and by its dialog.
 
 Theory of operation: a session is made with the first offer of a call, or taken from the record of a call of
-the process before. It ends with that record, and then its relays are told.
+the process before. When it ends its relays are told.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from sansip.modules.media import steering
-from sansip.modules.media.keeping import name_of, restored
+from sansip.modules.media.body import dialog_of
+from sansip.modules.media.keeping import SHOWN, restored
 from sansip.modules.media.names import Names
 from sansip.modules.media.session import Session
 
@@ -23,41 +24,69 @@ if TYPE_CHECKING:
 
 __all__ = ["Sessions", "forget"]
 
+# Calls with one Call-ID and caller's tag. → a further one gets no relay
+_COPIES: Final = 16
+
 
 class Sessions:
     """The sessions of one server."""
 
-    __slots__ = ("_by_call", "_by_dialog")
+    __slots__ = ("_by_dialog", "_by_key", "_number")
 
     def __init__(self) -> None:
-        # By the id of the call, and by its Call-ID with the caller's tag.
-        self._by_call: dict[str, Session] = {}
-        self._by_dialog: dict[tuple[str, str], Session] = {}
+        # By the name that operators have for it, the oldest first; and by Call-ID with the caller's tag.
+        self._by_key: dict[str, Session] = {}
+        self._by_dialog: dict[tuple[str, str], list[Session]] = {}
+        self._number = 0
 
     def __len__(self) -> int:
-        return len(self._by_call)
+        return len(self._by_key)
 
     def __iter__(self) -> Iterator[Session]:
-        return iter(self._by_call.values())
+        return iter(self._by_key.values())
 
-    def get(self, id: str) -> Session | None:
-        """Return the session of a call, by the call's id."""
-        return self._by_call.get(id)
+    def get(self, key: str) -> Session | None:
+        """Return the session with this key."""
+        return self._by_key.get(key)
 
-    def of(self, call: Call, wish: Wish, set_: str) -> Session:
-        """Return the session of ``call``, a new one where there is none."""
-        session = self._by_call.get(call.id)
-        if session is None:
-            # A stranger may send another's Call-ID: a name of ours keeps its calls apart at the relay.
-            session = Session(name_of(call), call, call.caller_tag, wish.set or set_, wish)
-            self._add(session)
+    def make(
+        self, prefix: str, call_id: str, tag: str, wish: Wish, set_: str, call: Call | None, now: float
+    ) -> Session | None:
+        """Return a new session, None where too many calls have this Call-ID.
+
+        ``prefix``: what only the names of this process begin with.
+        """
+        if len(self._by_dialog.get((call_id, tag), ())) >= _COPIES:
+            return None
+        # A stranger may send another's Call-ID: a name of ours keeps its calls apart at the relay.
+        self._number += 1
+        name = (
+            f"{call_id[:SHOWN]}-{prefix}{self._number:x}" if call is None else f"{call_id[:SHOWN]}-{call.id}"
+        )
+        session = Session(name, call_id, tag, wish.set or set_, wish, now, call)
+        self._add(session)
         return session
 
     def of_dialog(self, message: Message) -> tuple[Session, str, str] | None:
         """Return the session of a message within a dialog, the sender's tag and the other's."""
-        call_id, sender, other = message.call_id, message.from_tag or "", message.to_tag or ""
-        session = self._by_dialog.get((call_id, sender)) or self._by_dialog.get((call_id, other))
-        return None if session is None else (session, sender, other)
+        call_id, sender, other = dialog_of(message)
+        for own, far in ((sender, other), (other, sender)):
+            found = self._by_dialog.get((call_id, own))
+            if found is not None:
+                # Another proxy may have forked one INVITE to several users of ours.
+                session = found[0]
+                if len(found) > 1:
+                    session = next((one for one in found if far in one.sides or far in one.answered), session)
+                return session, sender, other
+        return None
+
+    def answered(self, session: Session, tag: str) -> None:
+        """A 2xx of the callee ``tag`` began a dialog of ``session``."""
+        session.answered.add(tag)
+        for one in self._by_dialog.get((session.call_id, session.caller_tag), ()):
+            if one is not session and tag in one.answered:
+                # Only by malice: a request within one of them must not end the other.
+                one.ambiguous = session.ambiguous = True
 
     def take_back(self, call: Call, relays: Relays, set_: str) -> None:
         """Have the media of a call of the process before, by what is kept with its record."""
@@ -66,19 +95,26 @@ class Sessions:
             self._add(session)
 
     def _add(self, session: Session) -> None:
-        call = session.call
-        self._by_call[call.id] = session
-        self._by_dialog.setdefault((call.call_id, call.caller_tag), session)
+        self._by_key[session.key] = session
+        self._by_dialog.setdefault((session.call_id, session.caller_tag), []).append(session)
 
-    def pop(self, id: str) -> Session | None:
-        """Return the session of a call, and have it no longer."""
-        session = self._by_call.pop(id, None)
-        if session is None:
-            return None
-        key = (session.call.call_id, session.caller_tag)
-        if self._by_dialog.get(key) is session:
+    def drop(self, session: Session) -> None:
+        """Have ``session`` no longer; it is over."""
+        if session.over:
+            return
+        session.over = True
+        del self._by_key[session.key]
+        key = (session.call_id, session.caller_tag)
+        found = self._by_dialog[key]
+        found.remove(session)
+        if not found:
             del self._by_dialog[key]
-        return session
+        for relay in session.used:
+            relay.sessions -= 1
+
+    def older(self, than: float) -> list[Session]:
+        """Return the sessions that began before ``than``, and of whose calls nobody has a record."""
+        return [one for one in self if one.call is None and one.began < than]
 
 
 def forget(session: Session, now: float) -> None:

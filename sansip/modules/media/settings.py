@@ -114,9 +114,17 @@ class MediaSettings:
         bool, Doc("Whether rtpengine encrypts anew between two sides with SDES, where it knows how.")
     ] = True
     record: Annotated[bool, Doc("Whether the relay records every call.")] = False
+    most: Annotated[int, Doc("Calls that have a relay at one time; further ones get none.")] = 100_000
+    longest: Annotated[
+        float,
+        Doc(
+            "Seconds after which the relay of a call without a record in `[calls]` is forgotten: its BYE was"
+            " lost, and the relay ends a call without packets by itself."
+        ),
+    ] = 43_200.0
 
     def __post_init__(self) -> None:
-        for name in ("retry", "deadline", "rest", "longest_rest"):
+        for name in ("retry", "deadline", "rest", "longest_rest", "longest"):
             value = getattr(self, name)
             if not 0 < value < 1e6:
                 raise ValueError(f"{name} must be a number of seconds above 0, got {value:g}")
@@ -124,6 +132,8 @@ class MediaSettings:
             raise ValueError(f"probe_interval must be 0 or a number of seconds, got {self.probe_interval:g}")
         if self.attempts < 1:
             raise ValueError(f"attempts must be at least 1, got {self.attempts}")
+        if self.most < 1:
+            raise ValueError(f"most must be at least 1, got {self.most}")
         seen = set()
         for one in self.relays:
             if one.uri in seen:

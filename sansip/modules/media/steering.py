@@ -57,7 +57,7 @@ async def offer(
         candidates = [one for one in candidates if one is not tried]
         why = f"{tried.uri} failed, and no other is up"
     for relay in candidates[: settings.attempts - (tried is not None)]:
-        if session.call.over:
+        if session.over:
             # While this one waited: nobody would delete it at another relay.
             raise NoRelay("the call is over", now)
         if not relay.usable():

@@ -33,13 +33,15 @@ def settings(*relays: Any, **options: Any) -> MediaSettings:
 
 
 class MediaRig(Rig):
-    """``relays``: where each of the fake relays is."""
+    """``relays``: where each of the fake relays is; ``calls``: with the module of that name."""
 
-    def __init__(self, relays: dict[Any, Any] | None = None, route: Any = None, **options: Any) -> None:
+    def __init__(
+        self, relays: dict[Any, Any] | None = None, route: Any = None, calls: bool = True, **options: Any
+    ) -> None:
         self.relays: dict[Any, Any] = {FIRST: Engine()} if relays is None else relays
         self.octets: list[tuple[float, Any, bytes]] = []
         made = settings(*((at, type(one)) for at, one in self.relays.items()), **options.pop("media", {}))
-        uses = [Use(Media, made), Use(Calls, CallsSettings())]
+        uses = [Use(Media, made), *([Use(Calls, CallsSettings())] if calls else [])]
         super().__init__(route, modules=uses, **options)
         self.wait(0.001)
         self.register("sip:bob@192.0.2.2")
@@ -104,11 +106,11 @@ class MediaRig(Rig):
             "branch": f"z9hG4bK{method}{number}{cseq}",
             "from_tag": f"t{number}",
             "call_id": f"call{number}",
+            "to_tag": "bob",
         }
         data = request(
             method,
             "sip:bob@192.0.2.2",
-            to_tag="bob",
             cseq=cseq,
             headers=headers,
             body=body,

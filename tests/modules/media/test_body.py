@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from sansip.modules.media.body import find, put
-from sansip.wire import Request
+from sansip.modules.media.body import dialog_of, find, has_body, put
+from sansip.wire import Request, read_again
+from sansip.wire.unread import LAZY, is_unread, unread_request
 from tests.modules.media.rig import SDP
 
 
 def message(content_type: str | None, body: bytes, *headers: tuple[str, str]) -> Request:
-    fields = [("Via", "SIP/2.0/UDP h;branch=z9hG4bK1"), *headers]
+    fields = [("Via", "SIP/2.0/UDP h;branch=z9hG4bK1"), ("CSeq", "1 INVITE"), *headers]
     if content_type is not None:
         fields.append(("Content-Type", content_type))
     return Request.build("INVITE", "sip:a@b.test", fields, body)
@@ -64,3 +65,76 @@ def test_the_session_of_several() -> None:
 def test_none(content_type: str | None, body: bytes, headers: tuple[tuple[str, str], ...]) -> None:
     """What is not there, compressed, or not whole is left alone."""
     assert find(message(content_type, body, *headers)) is None
+
+
+def unread(message: Request) -> Request:
+    """The same request, as a quick way has it: nobody has read it."""
+    data = message.to_bytes()
+    return unread_request(message.method, (read_again, data))
+
+
+@pytest.mark.skipif(not LAZY, reason="the compiled build has no such messages")
+@pytest.mark.parametrize(
+    ("sender", "tag"),
+    [
+        ("<sip:a@b.test>;tag=x1", "x1"),
+        ('"A; tag=no" <sip:a@b.test;tag=no>;p=1;TAG=x2', "x2"),
+        (r'"A\" <" <sip:a@b.test>;tag=x3', "x3"),
+        ("sip:a@b.test;tag=x4", "x4"),
+        ("A <sip:a@b.test>", ""),
+    ],
+)
+def test_unread(sender: str, tag: str) -> None:
+    """Description and dialog are found, and the description is replaced, in octets as in a message."""
+    headers = (("From", sender), ("To", "<sip:b@b.test>;tag=t"), ("Call-ID", "c@b.test"))
+    one = message("application/sdp", SDP, *headers)
+    other = unread(one)
+    assert dialog_of(other) == dialog_of(one) == ("c@b.test", tag, "t")
+    for each in (one, other):
+        assert has_body(each)
+        found = find(each)
+        assert found is not None
+        assert found.sdp == SDP
+        put(each, found, b"v=0\r\ns=-\r\n")
+    assert is_unread(other)
+    assert other.to_bytes() == one.to_bytes()
+
+
+@pytest.mark.skipif(not LAZY, reason="the compiled build has no such messages")
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("Content-Type: application/sdp", "c : Application/SDP;x=1"),
+        ("Content-Type: application/sdp", "Content-Type: application/sdp\r\nContent-Encoding: gzip"),
+        ("Content-Type: application/sdp", "Content-Type: text/plain"),
+        ("Content-Length", "l"),
+        ("Content-Type: application/sdp", "Content-Type:\r\n application/sdp"),
+        ("Call-ID: c@b.test", "i: c@b.test"),
+        ("From: <sip:a@b.test>;tag=x", 'f: "A\\"" <sip:a@b.test>\r\n ;tag=x'),
+    ],
+)
+def test_unread_and_not_plain(old: str, new: str) -> None:
+    """However it is written: the same is found and replaced as in a message that was read."""
+    headers = (("From", "<sip:a@b.test>;tag=x"), ("To", "<sip:b@b.test>"), ("Call-ID", "c@b.test"))
+    data = message("application/sdp", SDP, *headers).to_bytes().replace(old.encode(), new.encode(), 1)
+    one = read_again(data)
+    other = unread_request("INVITE", (read_again, data))
+    assert dialog_of(other) == dialog_of(one)
+    other = unread_request("INVITE", (read_again, data))
+    found, wanted = find(other), find(one)
+    assert (found is None) == (wanted is None)
+    if found is not None and wanted is not None:
+        assert found.sdp == wanted.sdp
+        put(one, wanted, b"v=0\r\n")
+        put(other, found, b"v=0\r\n")
+    assert (other.body, other.content_length) == (one.body, one.content_length)
+
+
+def test_no_body() -> None:
+    """Nothing is looked for where nothing is."""
+    one = message(None, b"")
+    assert not has_body(one)
+    if LAZY:
+        other = unread(one)
+        assert not has_body(other)
+        assert is_unread(other)

@@ -32,7 +32,7 @@ def test_the_recipe(page: str, tmp_path: Path) -> None:
 def test_a_known_version(tmp_path: Path) -> None:
     """With the version that the page shows nothing is said."""
     relay = blocks("media.md", "toml")[1]
-    (tmp_path / "sansip.toml").write_text(f"[calls]\n[media]\n{relay}")
+    (tmp_path / "sansip.toml").write_text(f"[media]\n{relay}")
     done = CliRunner().invoke(main, ["check", str(tmp_path / "sansip.toml")])
     assert done.exit_code == 0, done.output
     assert "rtpengine" not in done.output
