@@ -109,3 +109,50 @@ def play(client: Client, one: Node, two: Node) -> None:
     client.request("PUBLISH", "s0", KIND, BODY)
     client.hear(2.0)
     assert [(source, fields["Call-ID"]) for source, fields in client.notified] == [(two.port, "s0")]
+
+
+def test_a_publication_at_one_node_a_watcher_at_the_other(tmp_path: Path) -> None:
+    """Both nodes live: what a phone publishes, changes and takes away at one, the other's watcher hears."""
+    port = free_port()
+    location = f"redis://{HOST}:{port}/0"
+    more = MODULES.format(rows=location)
+    with redis_server(tmp_path / "redis", port):
+        one, two = (Node(tmp_path, name, location, more=more) for name in ("n1", "n2"))
+        try:
+            one.program.wait_for("node n2 lives")
+            two.program.wait_for("node n1 lives")
+            with (
+                closing(Client(two.port, "biloxi.test")) as watcher,
+                closing(Client(one.port, "biloxi.test")) as phone,
+            ):
+                publish_and_watch(watcher, phone, two.port)
+        finally:
+            for node in (one, two):
+                node.stop()
+        for node in (one, two):
+            assert "Traceback" not in node.program.output()
+
+
+def publish_and_watch(watcher: Client, phone: Client, port: int) -> None:
+    watcher.request("SUBSCRIBE", "bob", "Expires: 3600\r\n")
+    watcher.hear(1.0)
+    assert "bob" in watcher.subscribed
+
+    def publish(headers: str, body: str = "", cseq: int = 1) -> None:
+        watcher.notified.clear()
+        phone.request("PUBLISH", "bob", headers, body, cseq=cseq)
+        phone.hear(1.0)
+        tell(watcher)
+        assert {source for source, _ in watcher.notified} == {port}
+
+    publish(KIND, BODY)
+    publish(f"SIP-If-Match: {phone.published['bob']}\r\n{KIND}", BODY.replace("open", "closed"), 2)
+    publish(f"SIP-If-Match: {phone.published['bob']}\r\nExpires: 0\r\n", cseq=3)
+
+
+def tell(watcher: Client) -> None:
+    """Take what comes until there is a NOTIFY."""
+    end = time.monotonic() + 15
+    while not watcher.notified:
+        assert time.monotonic() < end, "the watcher at the other node was not told"
+        watcher.hear(0.2)

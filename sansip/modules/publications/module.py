@@ -15,9 +15,12 @@ from sansip.errors import LocalProtocolError, RemoteProtocolError
 from sansip.events import NodeChanged
 from sansip.module import Module, command, function
 from sansip.modules.events import Events, admits
+from sansip.modules.publications.nodes import Others
 from sansip.modules.publications.publication import PUBLICATIONS, Publication, PublicationRow, Publishing
 from sansip.modules.publications.settings import PublicationsSettings
 from sansip.modules.publications.shelf import Shelf
+from sansip.routing.awaitables import ask
+from sansip.rows import Expected, Write
 from sansip.wire import SipUri
 from sansip.wire.abnf import is_token
 
@@ -55,6 +58,8 @@ class Publications(Module):
         self._serial = 0.0
         self._gone: list[Key] = []
         self._sweeping = False
+        # Tells other nodes, where they share values with this one.
+        self._others: Others | None = None
         # Publications that are being stored for the first time, by resource.
         self._coming: dict[tuple[str, str], int] = {}
 
@@ -63,6 +68,8 @@ class Publications(Module):
     def start(self, core: Core, now: float) -> None:
         self._rows = core.rows(PUBLICATIONS)
         self._events = core.module(Events)
+        if core.node and core.shares:
+            self._others = Others(core, self._reread, self._restore_all, now)
         self._count = core.counter("published", "PUBLISH requests that were accepted, by package", ("event",))
 
     def figures(self) -> dict[str, Any]:
@@ -251,8 +258,12 @@ class Publications(Module):
         else:
             self._coming[key] = self._coming.get(key, 0) + 1
         try:
-            if rows or gone:
-                await self._rows.put(*rows, delete=gone)
+            if (rows or gone) and not await self._write(rows, gone):
+                # RFC 3903 6 step 3: another node had the same tag, and was faster.
+                if self._others is not None:
+                    self._others.reread_soon(kind.event, resource)
+                request.reply(412)
+                return
         except Exception as error:
             # Step 5: it must not succeed.
             self.core.failed("publish", error)
@@ -268,12 +279,31 @@ class Publications(Module):
         if before is not None:
             self._shelf.remove(before)
         if seconds:
+            twin = self._shelf.find(kind.event, resource, etag)
+            if twin is not None:
+                # The row was read (``_reread``) before the answer to the write came.
+                self._shelf.remove(twin)
             self._shelf.put(after)
+        if self._others is not None:
+            self._others.changed(kind.event, resource, now)
         self._count.add(kind.event)
         # Step 6.
         request.reply(200, None, [("SIP-ETag", etag), ("Expires", str(seconds))])
         if seconds == 0 or message.body:
             kind.published(resource, request.now)
+
+    async def _write(self, rows: list[PublicationRow], gone: list[Key]) -> bool:
+        """Write ``rows`` in the place of ``gone``; False where another node has replaced that already."""
+        if not gone or not self.core.node:
+            await self._rows.put(*rows, delete=gone)
+            return True
+        (key,) = gone
+        before = await self._rows.get(*key)
+        if before is None:
+            return False
+        table = self._rows.table
+        expected = Expected(table, key, table.values_of(before))
+        return await ask(Write((self._rows.change(*rows, delete=gone),), (expected,))) is not False
 
     def _row(self, one: Publication, now: float) -> PublicationRow:
         expires = self.core.unix(now) + (one.expires_at - now)
@@ -339,6 +369,37 @@ class Publications(Module):
             row.event, row.resource, row.etag, row.type, row.body, document, at, row.serial, read=True
         )
 
+    # --- other nodes
+
+    async def _reread(self, event: str, resource: str) -> None:
+        """Take the publications of a resource as their rows are: another node has changed them."""
+        kind = self._kinds.get(event)
+        if kind is None:
+            return
+        rows = await self._rows.all(event, resource)
+        now = self.core.ua.now
+        standing = self._shelf.of(event, resource)
+        if (event, resource) in self._coming or any(one.busy for one in standing):
+            # Its rows are being changed here as well.
+            if self._others is not None:
+                self._others.reread_soon(event, resource)
+            return
+        tags = {row.etag for row in rows}
+        for one in standing:
+            if one.etag not in tags:
+                self._shelf.remove(one)
+        known = {one.etag for one in standing}
+        for row in rows:
+            if row.etag not in known and (one := self._of_row(kind, row)).expires_at > now:
+                self._shelf.put(one)
+        # A refresh has another entity-tag and the same serial: nobody is told.
+        if _states(standing) != _states(self._shelf.of(event, resource)):
+            kind.published(resource, now)
+
+    async def _restore_all(self) -> None:
+        for kind in tuple(self._kinds.values()):
+            await self._restore(kind)
+
     def event_received(self, event: NodeChanged, now: float) -> None:
         """A node is gone: what it took is read anew, for its watchers come to the others."""
         if self.core.node and event.state in ("gone", "lives"):
@@ -386,6 +447,10 @@ class Publications(Module):
             for name in ([event] if event else sorted(self._kinds))
             for one in self._shelf.of(name, resource)
         ]
+
+
+def _states(publications: Iterable[Publication]) -> list[tuple[float, bytes]]:
+    return [(one.serial, one.body) for one in publications]
 
 
 def _type_of(request: IncomingRequest) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from sansip.actions import Ask
 from sansip.limits import DEFAULT
@@ -19,12 +19,16 @@ from tests.shelf import Cluster
 class Nodes(Cluster):
     """Nodes that share rows and values."""
 
+    MODULES: ClassVar[Any] = (Use(Events, EventsSettings(open=True)), Use(Reports))
+
     def __init__(self, *names: str) -> None:
+        # Whether the values cannot be reached.
+        self.values_down = False
         self.rows = MemoryRows()
         self.values = MemoryValues(DEFAULT)
         super().__init__(
             *names,
-            modules=[Use(Events, EventsSettings(open=True)), Use(Reports)],
+            modules=list(self.MODULES),
             shares_values=True,
             wall_offset=1_000_000.0,
         )
@@ -38,7 +42,7 @@ class Nodes(Cluster):
             if isinstance(question, Read | Scan | Write):
                 answer: Any = self.rows.answer(question)
             elif isinstance(question, Get | Swap | Count):
-                answer = self.values.answer(question, rig.now)
+                answer = OSError("down") if self.values_down else self.values.answer(question, rig.now)
             else:
                 answer = self.shelf.answer(question)
             outs += rig.answer(answer, ask)
