@@ -4,7 +4,7 @@ Theory of operation: each publication is one object that knows what shall stand 
 sends one PUBLISH at a time; what changes meanwhile is sent when the answer is there, the newest alone. It
 refreshes before the end, publishes anew where the other server has forgotten it (412), asks for longer
 where that wants it (423), and tries again later after any other failure. Rows keep the entity-tags, so a
-restart goes on with them.
+restart goes on with them. What it publishes by itself is made of registrations and calls (``_fed``).
 """
 
 from __future__ import annotations
@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 from sansip.errors import LocalProtocolError, RemoteProtocolError
 from sansip.module import CommandError, Doc, Module, command, function
 from sansip.module.xml import attribute, text
+from sansip.modules.calls.events import CallAnswered, CallFinished, CallTakenBack
+from sansip.modules.calls.users import users_of
 from sansip.rows import Table
 from sansip.wire import SipUri, parse_uri
 
@@ -41,6 +43,10 @@ class PuaSettings:
     )
     registrations: Annotated[
         bool, Doc("Whether each user is published as open while a phone of it is registered here.")
+    ] = False
+    calls: Annotated[
+        bool,
+        Doc("Whether a user is published as on the phone while a call of it goes on; wants [calls]."),
     ] = False
     expires: Annotated[int, Doc("Seconds that a publication is asked to live.")] = 3_600
     most: Annotated[int, Doc("Publications at once; further ones are not made.")] = 100_000
@@ -114,11 +120,14 @@ class Pua(Module):
     name = "pua"
     Settings = PuaSettings
     tables = (PUBLISHED,)
+    events = (CallAnswered, CallFinished, CallTakenBack)
     settings: PuaSettings
 
     def __init__(self, settings: PuaSettings) -> None:
         super().__init__(settings)
         self._all: dict[tuple[str, str], _Publication] = {}
+        # User -> the calls that go on.
+        self._calls: dict[str, set[str]] = {}
 
     # --- its life
 
@@ -142,12 +151,11 @@ class Pua(Module):
             one = self._all[key] = _Publication(*key, self.settings.expires)
             one.type, one.body, one.etag = row.type, row.body, row.etag
             one.timer = self.core.timers.start(now, max(1.0, left * 0.8), self, key)
+        for user, event in tuple(self._all):
+            if event == "presence" and self._all[user, event].body in _all_fed(user):
+                # Its phone, or its call, may have gone while this server was away.
+                self._feed(user, self.core.ua.now)
         if self.settings.registrations:
-            for user, event in tuple(self._all):
-                gone = not self.core.location.lookup(user, self.core.ua.now)
-                if gone and event == "presence" and self._all[user, event].body == _opened(user):
-                    # Its phone went while this server was away.
-                    self.publish(user, event, "", None, self.core.ua.now)
             for aor in tuple(self.core.location.names()):
                 self._registered(aor, (), self.core.location.lookup(aor, self.core.ua.now))
 
@@ -179,9 +187,35 @@ class Pua(Module):
         return True
 
     def _registered(self, aor: str, before: Sequence[Binding], after: Sequence[Binding]) -> None:
-        if not self.settings.registrations or bool(before) == bool(after):
+        # Only the first and the last binding change anything.
+        if self.settings.registrations and bool(before) != bool(after):
+            self._feed(aor, self.core.ua.now)
+
+    def event_received(self, event: CallAnswered | CallFinished | CallTakenBack, now: float) -> None:
+        """Hear of calls: who is on the phone."""
+        if not self.settings.calls:
             return
-        self.publish(aor, "presence", _PIDF, _opened(aor) if after else None, self.core.ua.now)
+        call = event.call
+        over = isinstance(event, CallFinished)
+        for user in users_of(call, self.core):
+            calls = self._calls.setdefault(user, set())
+            before = bool(calls)
+            if over:
+                calls.discard(call.id)
+            elif call.answered is not None or isinstance(event, CallAnswered):
+                calls.add(call.id)
+            after = bool(calls)
+            if not calls:
+                del self._calls[user]
+            if before != after:
+                self._feed(user, now)
+
+    def _feed(self, user: str, now: float) -> None:
+        """Publish what is known of ``user`` here."""
+        there = self.settings.registrations and bool(self.core.location.lookup(user, now))
+        busy = user in self._calls
+        body = _fed(user, there, busy) if there or busy else None
+        self.publish(user, "presence", _PIDF, body, now)
 
     # --- PUBLISH
 
@@ -313,13 +347,28 @@ class Pua(Module):
             raise CommandError(f"{given!r:.60} is no SIP URI: {error.reason}") from None
 
 
-def _opened(aor: str) -> bytes:
-    """Return the document of a user whose phone is registered."""
+def _fed(aor: str, there: bool, busy: bool) -> bytes:
+    """Return the document of a user whose phone is registered (``there``), or who is on the phone."""
+    opened = person = names = ""
+    if there:
+        opened = (
+            '<tuple id="registered"><status><basic>open</basic></status>'
+            f"<contact>{text(aor)}</contact></tuple>"
+        )
+    if busy:
+        # RFC 4480 3.2, RFC 4479 3.1
+        names = (
+            ' xmlns:dm="urn:ietf:params:xml:ns:pidf:data-model" xmlns:rpid="urn:ietf:params:xml:ns:pidf:rpid"'
+        )
+        person = '<dm:person id="call"><rpid:activities><rpid:on-the-phone/></rpid:activities></dm:person>'
     return (
-        '<?xml version="1.0" encoding="UTF-8"?>\n<presence xmlns="urn:ietf:params:xml:ns:pidf"'
-        f' entity={attribute(aor)}><tuple id="registered"><status><basic>open</basic></status>'
-        f"<contact>{text(aor)}</contact></tuple></presence>\n"
+        f'<?xml version="1.0" encoding="UTF-8"?>\n<presence xmlns="urn:ietf:params:xml:ns:pidf"{names}'
+        f" entity={attribute(aor)}>{opened}{person}</presence>\n"
     ).encode()
+
+
+def _all_fed(aor: str) -> tuple[bytes, ...]:
+    return _fed(aor, True, False), _fed(aor, True, True), _fed(aor, False, True)
 
 
 def _loose(server: str) -> str:

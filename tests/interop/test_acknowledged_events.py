@@ -59,6 +59,8 @@ class Client:
         self.answers: dict[str, int] = {}
         # Ports that NOTIFYs came from, and their fields.
         self.notified: list[tuple[int, dict[str, str]]] = []
+        # Their bodies.
+        self.bodies: list[str] = []
 
     def turn_to(self, port: int) -> None:
         """Send to another server from now on."""
@@ -113,6 +115,7 @@ class Client:
             fields = dict(re.findall(r"\r\n([A-Za-z-]+): ([^\r]*)", text))
             if text.startswith("NOTIFY"):
                 self.notified.append((source[1], fields))
+                self.bodies.append(text.partition("\r\n\r\n")[2])
                 kept = "".join(
                     f"{name}: {fields[name]}\r\n" for name in ("Via", "From", "To", "Call-ID", "CSeq")
                 )

@@ -7,12 +7,13 @@ from typing import Any
 import pytest
 
 from sansip.module import Use
+from sansip.modules.calls import Calls
 from sansip.modules.pua import Pua, PuaSettings
 from sansip.rows import MemoryRows
 from sansip.testing import check_module
 from sansip.wire import Request
 from tests.modules.events.weather import Stored
-from tests.rig import BOB_URI, Out, reply
+from tests.rig import BOB_URI, Out, only, reply, request
 
 USER = "sip:bob@biloxi.test"
 SERVER = ("192.0.2.9", 5060)
@@ -21,7 +22,7 @@ SERVER = ("192.0.2.9", 5060)
 def bench(rows: MemoryRows | None = None, now: float = 100.0, **settings: Any) -> Stored:
     rig = Stored(
         rows,
-        modules=[Use(Pua, PuaSettings(server="sip:192.0.2.9", **settings))],
+        modules=[Use(Calls), Use(Pua, PuaSettings(**{"server": "sip:192.0.2.9", **settings}))],
         now=now,
         wall_offset=1_000_000.0,
         secret=b"the same secret for every life",
@@ -147,6 +148,54 @@ def test_registrations() -> None:
     accept(rig, first, "a", 100_000)
     found = publishes(rig.wait(3601))
     assert shown(found[-1])[:2] == ("a", 0)
+
+
+def test_calls() -> None:
+    """With `calls` a user is on the phone (RFC 4480 3.2) while a call goes on, and open where registered."""
+    rig = bench(registrations=True, calls=True)
+    before = len(rig.log)
+    rig.register(BOB_URI)
+    (one,) = publishes(rig.log[before:])
+    accept(rig, one, "a")
+    arrived = only(rig.udp(request(headers=[("Contact", "<sip:alice@192.0.2.1>")])), "INVITE")
+    outs = rig.udp(reply(arrived, 200), ("192.0.2.2", 5060))
+    # The caller is a stranger, who has only written a name into From.
+    (one,) = publishes(outs)
+    assert one.uri_text == USER
+    assert b"on-the-phone" in one.body
+    assert b"<basic>open</basic>" in one.body
+    accept(rig, one, "b")
+    (row,) = command(rig, "calls.list")[0]
+    before = len(rig.log)
+    command(rig, "calls.hangup", id=row["id"])
+    rig.wait(40)
+    one = publishes(rig.log[before:])[0]
+    assert b"on-the-phone" not in one.body
+    assert one.get("sip-if-match") == "b"
+
+
+def test_another_server_takes_over() -> None:
+    """RFC 3263 4.3: where one is silent the next server of the name is asked; it knows no tag (412)."""
+    rig = bench(server="sip:presence.example.net")
+    places = [("udp", "192.0.2.9", 5060), ("udp", "192.0.2.8", 5060)]
+    _, found = command(rig, "pua.publish", user=USER, body="one")
+    assert found == []
+    (first,) = publishes(rig.answer(places))
+    accept(rig, first, "a", 1000)
+    rig.wait(799)
+    rig.log.clear()
+    # The refresh goes to the first server again, which is dead.
+    rig.wait(1)
+    rig.answer(places)
+    rig.wait(10)
+    other = [out.message for out in rig.log if out.what == "PUBLISH" and out.to == ("192.0.2.8", 5060)]
+    assert shown(other[0]) == ("a", 3600, b"")
+    rig.log.clear()
+    rig.udp(reply(other[0], 412), ("192.0.2.8", 5060))
+    # The one that was silent is avoided for a while.
+    rig.answer(places)
+    anew = [out.message for out in rig.log if out.what == "PUBLISH" and out.to == ("192.0.2.8", 5060)]
+    assert shown(anew[0]) == (None, 3600, b"one")
 
 
 def test_a_restart() -> None:

@@ -14,6 +14,7 @@ from sansip.errors import RemoteProtocolError
 from sansip.module import CommandError, Module, ModuleFault, command
 from sansip.module.xml import FIX, has_lxml
 from sansip.modules.calls.events import CallAnswered, CallFinished
+from sansip.modules.calls.users import users_of
 from sansip.modules.documents import DocumentChanged, Documents, DocumentsRead
 from sansip.modules.events import Events, Subscription, Verdict, WatcherChanged
 from sansip.modules.presence.package import PresencePackage, PresencePublishing
@@ -31,7 +32,7 @@ from sansip.modules.presence.rules import EVERYTHING, Rule, Shows, judge, next_c
 from sansip.modules.presence.settings import PresenceSettings
 from sansip.modules.presence.winfo import WatcherInfo
 from sansip.modules.publications import Publications
-from sansip.wire import SipUri, parse_uri
+from sansip.wire import parse_uri
 
 if TYPE_CHECKING:
     from sansip.clock import Timer
@@ -147,18 +148,7 @@ class Presence(Module):
             self._changed(aor, self.core.ua.now)
 
     def _call_changed(self, call: Call, now: float, over: bool) -> None:
-        # Not To, which is what the caller wrote.
-        for text in (call.caller, call.asked):
-            try:
-                uri = parse_uri(text)
-            except RemoteProtocolError:
-                continue
-            if not isinstance(uri, SipUri) or not self.core.listeners.serves(uri.host):
-                continue
-            if text == call.caller and call.stranger is not None:
-                # Only a name in From: nobody has proved to be that user.
-                continue
-            user = self.core.address_of(uri)
+        for user in users_of(call, self.core):
             calls = self._calls.setdefault(user, set())
             if over:
                 calls.discard(call.id)
