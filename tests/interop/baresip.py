@@ -79,8 +79,13 @@ class Baresip:
         home: str | None = None,
         address: str = "127.0.0.1",
         account: str = "",
+        modules: str = "",
+        contacts: str = "",
     ) -> None:
-        """``home`` is a network namespace, ``address`` the phone's in it; ``account`` are more parameters."""
+        """``home`` is a network namespace, ``address`` the phone's in it; ``account`` are more parameters.
+
+        ``modules`` are more lines of the configuration, ``contacts`` those of the file of contacts.
+        """
         directory.mkdir()
         self.aor = f"sip:{user}@{domain}"
         # baresip takes the port after its SIP port for TLS.
@@ -89,14 +94,14 @@ class Baresip:
         write_tone(tone)
         ports = {"sip": free_port(), "control": control, "rtp": rtp, "rtp_end": rtp + 98}
         settings = CONFIG.format(user=user, tone=tone, modules=module_path(), address=address, **ports)
-        (directory / "config").write_text(settings)
+        (directory / "config").write_text(settings + modules)
         who = (
             f'<{self.aor};transport={transport}>;outbound="sip:{server[0]}:{server[1]};transport={transport}"'
         )
         (directory / "accounts").write_text(
             f"{who};auth_pass={password};regint=60;audio_codecs=PCMU{account}\n"
         )
-        (directory / "contacts").write_text("")
+        (directory / "contacts").write_text(contacts)
         command = ["baresip", "-4", "-v", "-f", str(directory)]
         if home is not None:
             command = ["ip", "netns", "exec", home, *command]
