@@ -69,6 +69,7 @@ COMPILED = (
     "routing/incoming.py",
     "routing/openings.py",
     "routing/passages.py",
+    "routing/plain_params.py",
     "routing/quick_relay.py",
     "routing/relaying.py",
     "routing/request.py",

@@ -23,6 +23,7 @@ from sansip.proxy.usual import Usual
 from sansip.proxy.watched import GROWTH, Watched
 from sansip.routing.gate import settle
 from sansip.routing.lookup import target_of
+from sansip.routing.plain_params import asks_alike, leads_alike
 from sansip.routing.request import IncomingRequest
 from sansip.transport import Flow, note_source
 from sansip.transport.transports import DEFAULT_PORT, UDP
@@ -46,11 +47,11 @@ __all__ = ["OPENING", "Openings"]
 OPENING: Final = b"I"
 # RFC 3325: fields that a trust domain looks at.
 _OF_TRUST: Final = re.compile("(?i)\\n(?:p-|remote-party-id|alert-info)")
-# A contact that leads to one place, and whose text the URI keeps: its host and port.
+# A contact that leads to one place, and whose text the URI keeps: its host and port, and a parameter.
 _octet = "(?:25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])"
 _PLAIN: Final = re.compile(
-    rf"sip:(?:[A-Za-z0-9\-_.+]++@)?({_octet}\.{_octet}\.{_octet}\.{_octet})(?::([1-9][0-9]{{0,3}}))?"
-    rf"|sip:(?:[A-Za-z0-9\-_.+]++@)?({_octet}\.{_octet}\.{_octet}\.{_octet}):([1-5][0-9]{{4}}|6[0-4][0-9]{{3}})"
+    rf"sip:(?:[A-Za-z0-9\-_.+]++@)?({_octet}\.{_octet}\.{_octet}\.{_octet})"
+    r"(?::([1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}))?(;[A-Za-z0-9\-_.+]++(?:=[A-Za-z0-9\-_.+]++)?)?"
 )
 # Octets that our lines add at the most.
 _GROWTH: Final = 500
@@ -119,6 +120,7 @@ class Openings:
         if (
             sent_host != host
             or opening.sent_port != port
+            or (";" in opening.uri and not asks_alike(opening.uri[opening.uri.index(";") :]))
             or ":" in host
             or host not in contact
             or '"' in contact
@@ -253,8 +255,8 @@ class Openings:
             places.clear()
         match = _PLAIN.fullmatch(contact)
         place = None
-        if match is not None:
-            place = match[1] or match[3], int(match[2] or match[4] or DEFAULT_PORT)
+        if match is not None and (match[3] is None or leads_alike(match[3])):
+            place = match[1], int(match[2] or DEFAULT_PORT)
         places[contact] = place
         return place
 

@@ -22,6 +22,7 @@ from sansip.proxy.target import Target
 from sansip.proxy.usual import Usual
 from sansip.proxy.watched import GROWTH, Watched
 from sansip.routing.gate import settle
+from sansip.routing.plain_params import leads_alike
 from sansip.routing.request import IncomingRequest
 from sansip.transaction.refusals import MARK as REFUSAL_MARK
 from sansip.transport import Flow, note_source
@@ -118,9 +119,11 @@ class Passages:
         listeners = core.listeners
         recorded = listeners.recorded_by(passing.route)
         trust = proxy.trust
+        uri = passing.uri
         if (
             recorded is None
             or ":" in host
+            or (";" in uri and not leads_alike(uri[uri.index(";") :]))
             or to_tag.startswith((TAG_MARK, REFUSAL_MARK))
             or transactions.find_server(key, passing.method) is not None
             or transactions.full

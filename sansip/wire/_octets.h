@@ -114,6 +114,39 @@ static int begun(PyObject *data, Index *x, const uint8_t **p)
     return scan(*p, PyBytes_GET_SIZE(data), x) && x->length_line;
 }
 
+/* Return where the values behind the first of a Via line end, its CR, -1 where they are written another way than with
+ * ", " between them. They begin at `at`. */
+static Py_ssize_t joined(const uint8_t *p, Py_ssize_t at)
+{
+    for (;;) {
+        if (!STARTS(p + at, "SIP/2.0/")) return -1;
+        Py_ssize_t begin = at += 8;
+        while (p[at] >= 'A' && p[at] <= 'Z') at++;
+        if (at == begin || p[at] != ' ') return -1;
+        begin = ++at;
+        /* What is quoted, or in brackets, may hold a comma. */
+        while (IS(p[at], TEXT) && !IS(p[at], BLANK) && !strchr(",\"<>()", p[at])) at++;
+        if (at == begin) return -1;
+        if (p[at] == '\r') return at;
+        if (p[at] != ',' || p[at + 1] != ' ') return -1;
+        at += 2;
+    }
+}
+
+/* The line of the top Via as we wrote it: without what its receiver has noted. */
+static PyObject *own_via(const uint8_t *p, const Index *x)
+{
+    if (x->via_end - x->sent_by_end == 8 + x->branch_end - x->branch) return ascii(p, x->via_line, x->via_end);
+    Py_ssize_t before = x->sent_by_end - x->via_line, size = x->branch_end - x->branch;
+    PyObject *line = PyUnicode_New(before + 8 + size, 127);
+    if (line == NULL) return NULL;
+    uint8_t *out = PyUnicode_1BYTE_DATA(line);
+    memcpy(out, p + x->via_line, (size_t)before);
+    memcpy(out + before, ";branch=", 8);
+    memcpy(out + before + 8, p + x->branch, (size_t)size);
+    return line;
+}
+
 static PyObject *head_echo(PyObject *module, PyObject *data)
 {
     if (!PyBytes_CheckExact(data)) {
@@ -126,25 +159,27 @@ static PyObject *head_echo(PyObject *module, PyObject *data)
     if (!begun(data, &x, &p) || !x.status
         || !spelled(p, &x, COMMON | BIT(CONTACT) | BIT(RECORD_ROUTE), BIT(MAX_FORWARDS), 0, lines)
         || lines[CONTACT].count > 1 || lines[RECORD_ROUTE].count > 1 || !plain_ids(p, &x) || x.via != x.via_line + 5
-        || p[x.via_end] != '\r' || x.rport || x.via_end - x.sent_by_end != 8 + x.branch_end - x.branch)
+        || x.rport || (p[x.via_end] != '\r' && (p[x.via_end] != ',' || p[x.via_end + 1] != ' ')))
         Py_RETURN_NONE;
+    int is_joined = p[x.via_end] == ',';
+    if (is_joined && joined(p, x.via_end + 2) < 0) Py_RETURN_NONE;
     PyObject *items[17];
     int at = 0;
     items[at++] = PyLong_FromLong(x.status);
     items[at++] = ascii(p, x.branch, x.branch_end);
     items[at++] = ascii(p, x.cseq_method, x.cseq_method_end);
-    items[at++] = ascii(p, x.via_line, x.via_line_end - 2);
+    items[at++] = own_via(p, &x);
     items[at++] = ascii(p, x.from_line, x.from_line_end - 2);
     items[at++] = ascii(p, x.to_line, x.to_line_end - 2);
     items[at++] = ascii(p, x.call_id_line, x.call_id_line_end - 2);
     items[at++] = ascii(p, x.cseq_line, x.cseq_line_end - 2);
     items[at++] = line_or_none(p, &lines[CONTACT]);
     items[at++] = line_or_none(p, &lines[RECORD_ROUTE]);
-    items[at++] = PyLong_FromLong(x.via_line);
-    items[at++] = PyLong_FromLong(x.via_line_end);
+    items[at++] = PyLong_FromLong(is_joined ? x.via : x.via_line);
+    items[at++] = PyLong_FromLong(is_joined ? x.via_end + 2 : x.via_line_end);
     items[at++] = PyLong_FromSsize_t(lines[RECORD_ROUTE].begin);
     items[at++] = PyLong_FromSsize_t(lines[RECORD_ROUTE].end);
-    items[at++] = PyBool_FromLong(x.via_lines > 1);
+    items[at++] = PyBool_FromLong(is_joined || x.via_lines > 1);
     items[at++] = PyLong_FromLong(x.fields + 1 + x.commas);
     items[at++] = PyLong_FromLong(x.body);
     return tuple_of(items, at);
@@ -163,8 +198,7 @@ static PyObject *head_passing(PyObject *module, PyObject *data)
         || !spelled(p, &x, COMMON | BIT(MAX_FORWARDS) | BIT(ROUTE), BIT(PROXY_REQUIRE) | BIT(MAX_BREADTH), 1, lines)
         || !plain_ids(p, &x) || !plain_via(p, &x) || !plain_hops(p, &x, &lines[MAX_FORWARDS])
         || lines[ROUTE].count != 1 || !x.from_tag || !x.to_tag || !is_ipv4(p, x.host, x.host_end)
-        || !unseparated(p, x.user, x.user_end)
-        || memchr(p + x.host_end, ';', (size_t)(x.uri_end - x.host_end)) != NULL)
+        || !unseparated(p, x.user, x.user_end))
         Py_RETURN_NONE;
     PyObject *items[27];
     int at = 0;
@@ -212,7 +246,7 @@ static PyObject *head_opening(PyObject *module, PyObject *data)
     if (!begun(data, &x, &p) || x.method_end != 6 || !STARTS(p, "INVITE ")
         || !spelled(p, &x, COMMON | BIT(MAX_FORWARDS) | BIT(CONTACT), refused, 1, lines) || !plain_ids(p, &x)
         || !plain_via(p, &x) || !plain_hops(p, &x, &lines[MAX_FORWARDS]) || lines[CONTACT].count != 1
-        || !x.from_tag || x.to_tag || !x.user || memchr(p + x.host_end, ';', (size_t)(x.uri_end - x.host_end)) != NULL)
+        || !x.from_tag || x.to_tag || !x.user)
         Py_RETURN_NONE;
     for (Py_ssize_t at = x.user; at < x.user_end; at++)
         if (!IS(p[at], NAME) && p[at] != '-' && p[at] != '.' && p[at] != '+') Py_RETURN_NONE;

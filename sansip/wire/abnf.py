@@ -14,6 +14,7 @@ from typing import Final
 
 __all__ = [
     "HOST",
+    "IPV4",
     "LWS",
     "PLAIN_HOST",
     "PLAIN_PORT",

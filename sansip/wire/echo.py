@@ -3,16 +3,16 @@
 Theory of operation: a response repeats lines of its request (RFC 3261 8.2.6.2), which were read and found
 sound when the request came. So one pattern takes the lines apart without a look into them, and the proxy
 compares them with those that it sent. The pattern takes only heads in which each field that is read has its
-usual spelling and stands once, but for Via, and the top Via looks as we write it. Everything else is for the
-reader. What goes back is cut out of the octets that came.
-Where the C module is there, it reads instead.
+usual spelling and stands once, but for Via, and the top Via looks as we write it, with ``received`` and
+``rport`` as its receiver may add them. Everything else is for the reader. What goes back is cut out of the
+octets that came. Where the C module is there, it reads instead.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from sansip.wire.abnf import PLAIN_HOST, PLAIN_PORT, TOKEN, compiled
+from sansip.wire.abnf import IPV4, PLAIN_HOST, PLAIN_PORT, TOKEN, compiled
 from sansip.wire.head import read_echo_parts
 
 if TYPE_CHECKING:
@@ -39,9 +39,13 @@ _LINES: Final = (
 )
 # A failure goes back line by line, each of which has one reading: linear time.
 _head: Final = compiled(rf"SIP/2\.0 [1-6][0-9]{{2}} {_TEXT}\r\n(?:(?:{'|'.join(_LINES)})\r\n)+").fullmatch
-# As we write it (``transport.listeners``, ``client.via``), and alone on its line.
+# As we write it (``transport.listeners``, ``client.via``), with what its receiver may note in it; then the
+# others, where a phone writes all on one line (RFC 3261 7.3.1). Those have nothing that may hold a comma.
+_NOTED: Final = rf"(?:;received={IPV4}|;rport=(?:{PLAIN_PORT})(?![0-9]))"
+_OTHER: Final = r'SIP/2\.0/[A-Z]++ [^\x00-\x20",<>()\x7f]++'
 _via: Final = compiled(
-    rf"Via: SIP/2\.0/[A-Z]++ (?:{PLAIN_HOST})(?::(?:{PLAIN_PORT}))?+;branch=(?P<branch>{TOKEN})\r\n"
+    rf"(Via: SIP/2\.0/[A-Z]++ (?:{PLAIN_HOST})(?::(?:{PLAIN_PORT}))?+)({_NOTED}*+)"
+    rf";branch=({TOKEN})({_NOTED}*+)(?:, (?={_OTHER}(?:, {_OTHER})*+\r)|\r\n)"
 ).match
 _TO, _METHOD, _LENGTH, _RECORDED = 2, 5, 6, 8
 
@@ -51,7 +55,7 @@ class Echo:
 
     Attributes:
         status: 100 to 699.
-        branch: of the top Via, whose line is ``top``.
+        branch: of the top Via, whose line, but for what the sender has noted in it, is ``top``.
         method: of CSeq.
         from_, to, call_id, cseq: the lines, None where there are none; so are ``contact`` and ``recorded``,
             that of Record-Route.
@@ -180,15 +184,24 @@ def _read_plainly(data: bytes, end: int) -> tuple[Any, ...] | None:
     length = match[_LENGTH]
     if match[_TO] is None or match[_METHOD] is None or length is None or int(length) != len(data) - end - 4:
         return None
+    own, noted, branch, behind_branch = top.groups()
+    line = f"{own};branch={branch}"
+    if noted or behind_branch:
+        noted += behind_branch
+        if noted.count("received") > 1 or noted.count("rport") > 1:
+            # RFC 3261 7.3.1: a parameter that stands twice.
+            return None
     rest = top.end()
     begin, behind = match.span(_RECORDED)
-    goes_back = "\r\nVia: " in head[rest - 2 :]
-    line = head[via : rest - 2]
+    goes_back = head[rest - 2] == "," or "\r\nVia: " in head[rest - 2 :]
+    if head[rest - 2] == ",":
+        # The line stays, and its first value goes.
+        via += len("Via: ")
     most = head.count("\n") + head.count(",")
     if not head.isascii():
         via, rest, begin, behind = (len(head[: max(at, 0)].encode()) for at in (via, rest, begin, behind))
     from_, to, call_id, cseq, method, _, contact, recorded = match.groups()
     return (
-        *(int(head[8:11]), top["branch"], method, line, from_, to, call_id, cseq, contact, recorded),
+        *(int(head[8:11]), branch, method, line, from_, to, call_id, cseq, contact, recorded),
         *(via, rest, begin, behind, goes_back, most, end + 4),
     )

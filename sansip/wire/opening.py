@@ -44,7 +44,8 @@ _LINES: Final = (
     r"(?(21)(?!)|Content-Length: *+([0-9]{1,7}))",
     rf"(?!(?i:{_NAMED})[ \t]*+:){TOKEN}:{_TEXT}",
 )
-_START: Final = rf"INVITE (sip:([\w\-.+]++)@({PLAIN_HOST})(?::({PLAIN_PORT}))?) SIP/2\.0\r\n"
+_ASKED: Final = rf"sip:([\w\-.+]++)@({PLAIN_HOST})(?::({PLAIN_PORT}))?(?:;{_PARAM}(?:={_PARAM})?+)?+"
+_START: Final = rf"INVITE ({_ASKED}) SIP/2\.0\r\n"
 # A failure goes back line by line, each of which has one reading: linear time.
 _head: Final = compiled(rf"{_START}(?:(?:{'|'.join(_LINES)})\r\n)+").fullmatch
 _VIA, _FROM, _TO, _CALL_ID, _CSEQ, _HOPS, _LENGTH = 5, 11, 14, 15, 17, 19, 21
@@ -54,7 +55,7 @@ class Opening:
     """An INVITE, as far as it was read.
 
     Attributes:
-        uri, user, host, port: of the Request-URI, a sip URI without parameters.
+        uri, user, host, port: of the Request-URI, a sip URI with one parameter at most.
         via: the line of the only Via; ``sent_host``, ``sent_port`` and ``branch`` of it; ``rport``: whether
             it has that flag.
         from_, from_host, from_tag, to, call_id_line, call_id, cseq_line, cseq: the lines and what is in them;

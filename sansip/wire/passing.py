@@ -45,7 +45,8 @@ _LINES: Final = (
     r"(?(21)(?!)|Content-Length: *+([0-9]{1,7}))",
     rf"(?!(?i:{_NAMED})[ \t]*+:){TOKEN}:{_TEXT}",
 )
-_START: Final = rf"([A-Z]{{1,20}}) (sip:(?:{_USER}@)?({PLAIN_HOST})(?::({PLAIN_PORT}))?) SIP/2\.0"
+_ASKED: Final = rf"sip:(?:{_USER}@)?({PLAIN_HOST})(?::({PLAIN_PORT}))?(?:;{_PARAM}(?:={_PARAM})?+)?+"
+_START: Final = rf"([A-Z]{{1,20}}) ({_ASKED}) SIP/2\.0"
 # A failure goes back line by line, each of which has one reading: linear time.
 _head: Final = compiled(rf"{_START}\r\n(?:(?:{'|'.join(_LINES)})\r\n)+").fullmatch
 _is_ipv4: Final = compiled(_IPV4).fullmatch
@@ -56,7 +57,7 @@ class Passing:
     """A request, as far as it was read.
 
     Attributes:
-        method, uri, host, port: of the Request-URI, a sip URI at an IPv4 address without parameters.
+        method, uri, host, port: of the Request-URI, a sip URI at an IPv4 address with one parameter at most.
         via: the line of the only Via; ``sent_host``, ``sent_port`` and ``branch`` of it; ``rport``: whether
             it has that flag.
         from_, from_tag, to, to_tag, call_id_line, call_id, cseq_line, cseq: the lines and what is in them.

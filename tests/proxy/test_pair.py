@@ -118,3 +118,35 @@ def test_a_100_of_the_next_hop_is_usual() -> None:
     assert (pair._folded, pair.unanswered) == (True, False)
     assert side.pass_time(10.0) == []
     assert len(side.play(TAKES)) == 1
+
+
+# As SIPp and PJSIP write the Via of a request in their responses, and ways that are for the reader.
+VIAS = (
+    ("\r\nVia: SIP/2.0/UDP 192.0.2.1", ", SIP/2.0/UDP 192.0.2.1"),
+    ("\r\nVia: SIP/2.0/UDP 192.0.2.1", ",SIP/2.0/UDP 192.0.2.1"),
+    ("192.0.2.99:5060;branch", "192.0.2.99:5060;received=192.0.2.99;branch"),
+    ("192.0.2.99:5060;branch", "192.0.2.99:5060;rport=5060;received=192.0.2.99;branch"),
+    ("192.0.2.99:5060;branch", "192.0.2.99:5060;received=phone.test;branch"),
+    ("192.0.2.99:5060;branch", "192.0.2.99:5060;maddr=192.0.2.7;branch"),
+    ("192.0.2.99:5060;branch", "192.0.2.99;branch"),
+    ("192.0.2.99:5060;branch", "192.0.2.7:5060;received=192.0.2.99;branch"),
+)
+
+
+@pytest.mark.parametrize(("old", "new"), VIAS)
+def test_via_values_as_phones_write_them_end_alike(old: str, new: str) -> None:
+    """RFC 3261 7.3.1, 8.2.6.2, 18.2.1: several values on one line, and the source noted in ours."""
+    rings, takes = ("spoiled", "180 Ringing", old, new), ("spoiled", "200 OK", old, new)
+    compare([INVITE, rings, rings, takes, takes, *WITHIN])
+    compare([INVITE, takes, ("spoiled", "486 Busy Here", old, new), ("wait", 40.0)])
+
+
+@pytest.mark.parametrize(("old", "new"), [VIAS[0], VIAS[2], VIAS[3]])
+def test_via_values_as_phones_write_them_are_usual(old: str, new: str) -> None:
+    """Without this the comparison would prove nothing."""
+    side = Side()
+    side.play(INVITE)
+    assert len(side.play(("spoiled", "180 Ringing", old, new))) == 1
+    assert len(side.play(("spoiled", "200 OK", old, new))) == 1
+    (pair,) = pairs(side)
+    assert (pair._folded, pair.done) == (True, True)

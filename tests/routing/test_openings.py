@@ -127,6 +127,12 @@ SPELLINGS = (
     ("sip:bob@biloxi.test SIP", "sip:bob@elsewhere.test SIP"),
     ("sip:bob@biloxi.test SIP", "sip:b%6fb@biloxi.test SIP"),
     ("sip:bob@biloxi.test SIP", "sip:nobody@biloxi.test SIP"),
+    ("sip:bob@biloxi.test SIP", "sip:bob@biloxi.test;transport=UDP SIP"),
+    ("sip:bob@biloxi.test SIP", "sip:bob@biloxi.test;transport=tcp SIP"),
+    ("sip:bob@biloxi.test SIP", "sip:bob@biloxi.test;user=phone SIP"),
+    ("sip:bob@biloxi.test SIP", "sip:bob@biloxi.test;gr SIP"),
+    ("sip:bob@biloxi.test SIP", "sip:bob@biloxi.test;maddr=192.0.2.99 SIP"),
+    ("sip:bob@biloxi.test SIP", "sip:bob@biloxi.test;lr SIP"),
     ("alice@atlanta.test", "alice@biloxi.test"),
     (";tag=a", ""),
     (">;tag=a", ">;tag=a;x=y"),
@@ -162,6 +168,15 @@ CONTACTS = (
     "<sip:bob@192.0.2.2:05060>",
     "<sip:bob@192.0.2.2:65535>",
     "<sip:bob@192.0.2.2:5060;transport=udp>",
+    "<sip:bob@192.0.2.2:5060;Transport=UDP>",
+    "<sip:bob@192.0.2.2;transport=udp>",
+    "<sip:bob@192.0.2.2:5060;transport=tcp>",
+    "<sip:bob@192.0.2.2:5060;line=4f2a>",
+    "<sip:bob@192.0.2.2:5060;line=4f2a;transport=udp>",
+    "<sip:bob@192.0.2.2:5060;maddr=192.0.2.3>",
+    "<sip:bob@192.0.2.2:5060;method=BYE>",
+    "<sip:bob@192.0.2.2:5060;user=phone>",
+    "<sip:bob@192.0.2.2:5060;lr>",
     "<sip:bob@192.0.2.2:5060;ob>",
     "<sip:b,c@192.0.2.2:5060>",
     "<sip:bob@10.0.0.2:5060>",
@@ -174,10 +189,27 @@ CONTACTS = (
 )
 
 
+def binds_only(contact: str) -> tuple[str, str]:
+    """Return the step that binds ``contact`` in place of the first one."""
+    return "binds", f"<sip:bob@192.0.2.2:5060>;expires=0, {contact}"
+
+
+@pytest.mark.parametrize("contact", CONTACTS)
+def test_another_binding_alone_ends_alike(contact: str) -> None:
+    """RFC 3261 16.5, 16.6 step 7: a phone whose only contact it is."""
+    compare([binds_only(contact), INVITE, RINGS, TAKES, *WITHIN, INVITE])
+
+
 @pytest.mark.parametrize("contact", CONTACTS)
 def test_other_bindings_end_alike(contact: str) -> None:
     """RFC 3261 16.5, 16.6 step 7: where the phone is, however it has said so."""
     compare([("binds", contact), INVITE, RINGS, TAKES, *WITHIN, ("binds", contact), INVITE])
+
+
+@pytest.mark.parametrize("params", [";transport=udp", ";transport=UDP", ";line=4f2a"])
+def test_a_contact_as_phones_write_it_passes(params: str) -> None:
+    """Snom writes ``line``, most others their transport: calls to them take the quick way, too."""
+    assert taken([binds_only(f"<sip:bob@192.0.2.2:5060{params}>"), INVITE, RINGS, TAKES]) == 1
 
 
 STEPS = st.one_of(

@@ -114,3 +114,44 @@ def test_settings_count(more: dict[str, Any], fields: str) -> None:
 def test_other_spellings_end_alike(method: str, old: str, new: str) -> None:
     """RFC 3261 12.2, 16.3, 18.2.1, RFC 3581: each part of a request that decides where it goes."""
     compare([*CALL, ("spelled", method, old, new), ("last",), ("response", "200 OK", "", CALLEE, True)])
+
+
+PARAMS = (
+    ";transport=udp",
+    ";transport=UDP",
+    ";line=4f2a",
+    ";transport=tcp",
+    ";ob",
+    ";lr",
+    ";maddr=192.0.2.9",
+    ";gr=1",
+)
+
+
+@pytest.mark.parametrize("params", PARAMS)
+@pytest.mark.parametrize("method", ["ACK", "BYE"])
+def test_a_remote_target_with_a_parameter_ends_alike(method: str, params: str) -> None:
+    """RFC 3261 12.2.1.1, 19.1.1: the Contact of the callee is the Request-URI, whatever is in it."""
+    contact = f"Contact: <sip:bob@192.0.2.2:5060{params}>"
+    takes = ("response", "200 OK", "b", CALLEE, True, contact)
+    asked = "bob@192.0.2.2:5060 SIP"
+    for written in (params, params.upper(), ""):
+        within = ("spelled", method, asked, f"bob@192.0.2.2:5060{written} SIP")
+        compare([INVITE, RINGS, takes, within, ("last",), ("response", "200 OK", "", CALLEE, True)])
+
+
+@pytest.mark.parametrize("params", PARAMS[:3])
+def test_a_remote_target_as_phones_write_it_passes(params: str) -> None:
+    """A phone's ``transport`` and ``line`` cost its calls no quick way."""
+    side = Side()
+    passages = side.stack.reception.passages
+    assert passages is not None
+    counted: Any = Counted(passages)
+    side.stack.reception.passages = counted
+    contact = f"Contact: <sip:bob@192.0.2.2:5060{params}>"
+    asked = "bob@192.0.2.2:5060 SIP"
+    side.play(INVITE)
+    side.play(("response", "200 OK", "b", CALLEE, True, contact))
+    for method in ("ACK", "BYE"):
+        side.play(("spelled", method, asked, f"bob@192.0.2.2:5060{params} SIP"))
+    assert counted.count == 2

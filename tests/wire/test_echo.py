@@ -32,6 +32,10 @@ Allow: INVITE
 Content-Length: 4
 
 body""".replace(b"\n", b"\r\n")
+# As SIPp writes them: the values of several Via on one line; as PJSIP does: the source noted in the top one.
+JOINED = OK.replace(b"\r\nVia: SIP/2.0/UDP 192.0.2.1", b", SIP/2.0/UDP 192.0.2.1")
+NOTED = OK.replace(b":5060;branch=z9hG4bK1.2", b":5060;rport=5060;received=192.0.2.99;branch=z9hG4bK1.2")
+OKS = (OK, JOINED, NOTED)
 ONCE = ("from", "to", "call-id", "cseq", "content-length", "contact", "record-route", "max-forwards")
 
 
@@ -53,7 +57,10 @@ def agree(data: bytes) -> bool:
     assert isinstance(message, Response)
     assert not [key for key in ONCE if message.keys.count(key) > 1]
     assert echo.status == message.status
-    assert (echo.top, echo.branch) == (message.first_line("via"), message.via.branch)
+    # What the sender has noted in our Via is not ours.
+    params = message.values("via")[0].split(";")
+    own = [one for one in params if not one.startswith(("received=", "rport="))]
+    assert (echo.top, echo.branch) == (f"Via: {';'.join(own)}", message.via.branch)
     assert echo.contact == message.first_line("contact")
     assert echo.recorded == message.first_line("record-route")
     assert (echo.method, echo.body) == (message.cseq.method, message.body)
@@ -85,8 +92,14 @@ def with_sound_lines(data: bytes) -> bytes:
 def test_a_plain_response() -> None:
     """This is what phones and SIPp send."""
     assert agree(OK)
-    echo = read_echo(OK, DEFAULT)
+    for data in OKS:
+        is_repeated(data)
+
+
+def is_repeated(data: bytes) -> None:
+    echo = read_echo(data, DEFAULT)
     assert echo is not None
+    assert echo.top == "Via: SIP/2.0/UDP 192.0.2.99:5060;branch=z9hG4bK1.2"
     lines = ('From: "A, B" <sip:a@a.test>;tag=1', "To: <sip:b@b.test>", "Call-ID: 1@a.test", "CSeq: 7 INVITE")
     assert echo.repeats(*lines) == ";tag=2"
     for at in range(4):
@@ -102,9 +115,9 @@ def test_spoiled_responses() -> None:
     chance = random.Random(1)
 
     def spoiled() -> bytes:
-        data = bytearray(chance.choice((OK, OK, OK, chance.choice(MESSAGES))))
+        data = bytearray(chance.choice((*OKS, chance.choice(MESSAGES))))
         for _ in range(chance.choice((1, 1, 1, 2, 3))):
-            change(data, chance, [OK, *MESSAGES])
+            change(data, chance, [*OKS, *MESSAGES])
         return bytes(data[:4_000])
 
     said = [agree(spoiled()) for _ in range(6_000)]
@@ -113,10 +126,11 @@ def test_spoiled_responses() -> None:
 
 def test_each_octet_spoiled() -> None:
     """One octet changed, at each place: to what separates, ends, quotes, or is no text."""
-    for at, octet in itertools.product(range(len(OK)), b'\x00\r\n\t ,;:"<>@=\\%A0\x7f\x80\xff'):
-        data = bytearray(OK)
-        data[at] = octet
-        agree(bytes(data))
+    for plain in OKS:
+        for at, octet in itertools.product(range(len(plain)), b'\x00\r\n\t ,;:"<>@=\\%A0\x7f\x80\xff'):
+            data = bytearray(plain)
+            data[at] = octet
+            agree(bytes(data))
 
 
 def test_each_line_twice_and_away() -> None:
@@ -154,16 +168,70 @@ def test_near_a_limit_the_reader_decides(limits: Any) -> None:
 
 def test_time_is_linear_in_the_size() -> None:
     """A stranger's octets of each kind, as many as are read: no repeat is tried in two ways."""
-    for piece in (b"a: b\r\n", b"Via: x\r\n", b" ", b"\x80", b"a-", b";a=b", b'"', b"Server: x\r\n"):
-        for before in (b"SIP/2.0 ", b"SIP/2.0 200 ", OK[:60], OK[:100], OK[:150], OK[:-8]):
+    for piece in (
+        b"a: b\r\n",
+        b"Via: x\r\n",
+        b", SIP/2.0/UDP a",
+        b";received=1.1.1.1",
+        b" ",
+        b"\x80",
+        b"a-",
+        b";a=b",
+        b'"',
+        b"Server: x\r\n",
+    ):
+        for before in (
+            *(b"SIP/2.0 ", b"SIP/2.0 200 ", OK[:60], OK[:100], OK[:150], OK[:-8]),
+            *(one[:at] for one in (JOINED, NOTED) for at in (80, 106, 130, 160)),
+        ):
             agree(before + piece * ((2_000 - len(before)) // len(piece)) + b"\r\n\r\n")
 
 
 def test_both_readers_agree(scanner: Any) -> None:
     """The parts are the same, for other octets than ASCII as well: there the pattern reads."""
+    for data in OKS:
+        parts = scanner.echo(data)
+        assert parts == echo_module._read_plainly(data, data.find(b"\r\n\r\n"))
     data = OK
-    parts = scanner.echo(data)
-    assert parts == echo_module._read_plainly(data, data.find(b"\r\n\r\n"))
     wide = data.replace(b"A, B", "Zoë".encode())
     assert scanner.echo(wide) is None
     assert agree(wide)
+
+
+JOINS = (
+    (b", SIP/2.0/UDP 192.0.2.1", True),
+    (b", SIP/2.0/UDP 192.0.2.7, SIP/2.0/TCP 192.0.2.1", True),
+    (b",SIP/2.0/UDP 192.0.2.1", False),
+    (b" , SIP/2.0/UDP 192.0.2.1", False),
+    (b",  SIP/2.0/UDP 192.0.2.1", False),
+    (b", SIP/2.0/UDP 192.0.2.7,SIP/2.0/TCP 192.0.2.1", False),
+    (b', SIP/2.0/UDP 192.0.2.7;x="a, b", SIP/2.0/TCP 192.0.2.1', False),
+    (b", SIP / 2.0 / UDP 192.0.2.1", False),
+    (b", , SIP/2.0/UDP 192.0.2.1", False),
+)
+
+
+@pytest.mark.parametrize(("between", "plain"), JOINS)
+def test_joined_values_of_via(between: bytes, plain: bool) -> None:
+    """RFC 3261 7.3.1: what goes back has the line without its first value, as the reader would write it."""
+    assert agree(OK.replace(b"\r\nVia: SIP/2.0/UDP 192.0.2.1", between)) is plain
+
+
+NOTES = (
+    (b";received=192.0.2.99;branch=z9hG4bK1.2", True),
+    (b";branch=z9hG4bK1.2;received=192.0.2.99", True),
+    (b";branch=z9hG4bK1.2;received=192.0.2.99;rport=5060", True),
+    (b";rport=5060;branch=z9hG4bK1.2;received=192.0.2.99", True),
+    (b";received=192.0.2.99;branch=z9hG4bK1.2;received=192.0.2.99", False),
+    (b";rport=5060;branch=z9hG4bK1.2;rport=5060", False),
+    (b";rport=66000;branch=z9hG4bK1.2", False),
+    (b";rport;branch=z9hG4bK1.2", False),
+    (b";received=phone.test;branch=z9hG4bK1.2", False),
+    (b";maddr=192.0.2.99;branch=z9hG4bK1.2", False),
+)
+
+
+@pytest.mark.parametrize(("params", "plain"), NOTES)
+def test_what_a_phone_has_noted_in_our_via(params: bytes, plain: bool) -> None:
+    """RFC 3261 18.2.1, RFC 3581 4: PJSIP notes the source of each request; twice is malformed (7.3.1)."""
+    assert agree(OK.replace(b";branch=z9hG4bK1.2", params)) is plain

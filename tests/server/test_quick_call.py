@@ -1,0 +1,197 @@
+"""A call of the benchmark's SIPp stays octets in the stack that ``sansip serve`` builds.
+
+The reader, and all behind it, costs several times as much as the quick ways. Nobody sees from outside which
+way a call takes: one parameter more in what phones write can send each call the long way.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import pytest
+
+from sansip import ListenerConfig, SendDatagram, Stack, reception
+from sansip.config import StackConfig
+from sansip.proxy.pair import Pair
+from sansip.routing import openings, passages
+from sansip.routing.default import route
+from sansip_server.config import build
+from sansip_server.config.schema import Settings
+
+SCENARIOS = Path(__file__).parents[2] / "benchmarks" / "scenarios"
+SERVER, CALLER, CALLEE = ("127.0.0.1", 5060), ("127.0.0.1", 5070), ("127.0.0.1", 5071)
+REGISTER = """REGISTER sip:bench.test SIP/2.0
+Via: SIP/2.0/UDP 127.0.0.1:5071;branch=z9hG4bKr;rport
+Max-Forwards: 70
+From: <sip:callee0@bench.test>;tag=1
+To: <sip:callee0@bench.test>
+Call-ID: r
+CSeq: 1 REGISTER
+Contact: <sip:callee0@127.0.0.1:5071;transport=udp>
+Expires: 3600
+Content-Length: 0
+
+"""
+
+
+class Sipp:
+    """One side of a scenario: it writes its messages as SIPp does."""
+
+    def __init__(self, scenario: str, local: tuple[str, int]) -> None:
+        root = ElementTree.parse(SCENARIOS / scenario).getroot()
+        self.sends = iter([step.text or "" for step in root if step.tag == "send"])
+        self.local = local
+        self.last: list[str] = []
+        self.next_url = self.route = ""
+        self.branches = 0
+
+    def hear(self, data: bytes) -> None:
+        self.last = data.partition(b"\r\n\r\n")[0].decode().split("\r\n")
+        if data.startswith(b"SIP/2.0 200") and not self.route:
+            # rrs="true"
+            self.route = ", ".join(reversed(self.all("Record-Route")))
+            self.next_url = self.all("Contact")[0].strip("<>")
+
+    def all(self, name: str) -> list[str]:
+        return [line.partition(": ")[2] for line in self.last[1:] if line.partition(":")[0] == name]
+
+    def _last(self, match: re.Match[str]) -> str:
+        # The values of several lines come back on one.
+        values = self.all(match[1])
+        return f"{match[1]}: {', '.join(values)}" if values else ""
+
+    def says(self) -> bytes:
+        """Return the next message of the scenario."""
+        text = "\n".join(line.strip() for line in next(self.sends).strip().split("\n"))
+        text = f"{text}\n" if "\n\n" in text else f"{text}\n\n"
+        self.branches += 1
+        known = {
+            "transport": "UDP",
+            "local_ip": self.local[0],
+            "local_port": str(self.local[1]),
+            "service": "callee0",
+            "domain": "bench.test",
+            "branch": f"z9hG4bK-20867-1-{self.branches}",
+            "pid": "20867",
+            "call_number": "1",
+            "call_id": "1-20867@127.0.0.1",
+            "next_url": self.next_url,
+            "routes": f"Route: {self.route}",
+        }
+        text = re.sub(r"\[last_([\w-]+):\]", self._last, text)
+        text = re.sub(r"\[(\w+)\]", lambda match: known.get(match[1], match[0]), text)
+        # Without those for which there is nothing.
+        head, _, body = text.replace("\n", "\r\n").partition("\r\n\r\n")
+        head = "\r\n".join(line for line in head.split("\r\n") if line)
+        return f"{head.replace('[len]', f'{len(body):5}')}\r\n\r\n{body}".encode()
+
+
+@pytest.fixture
+def way(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
+    """Count what makes a message of octets."""
+    counted: Counter[str] = Counter()
+
+    def count(module: Any, name: str) -> None:
+        function = getattr(module, name)
+
+        def counting(*given: Any, **named: Any) -> Any:
+            counted[name] += 1
+            return function(*given, **named)
+
+        monkeypatch.setattr(module, name, counting)
+
+    count(reception, "parse_message")
+    count(reception, "read_again")
+    count(reception.Reception, "message_received")
+    count(reception.Reception, "take")
+    for module in (openings, passages):
+        if str(module.__file__).endswith(".py"):
+            count(module, "_read")
+    return counted
+
+
+def config_of(settings: Settings, **more: Any) -> StackConfig:
+    config = build.stack_config(
+        settings, [ListenerConfig(0, "udp", *SERVER)], ["bench.test"], [], route, b"0123456789abcdef"
+    )
+    for name, value in more.items():
+        setattr(config, name, value)
+    return config
+
+
+def call(stack: Stack) -> Iterator[tuple[bytes, list[bytes]]]:
+    """Play the call of the benchmark; yield each message in, and what went out for it."""
+    caller, callee = Sipp("uac.xml", CALLER), Sipp("uas.xml", CALLEE)
+    now = 1.0
+
+    def gives(data: bytes, source: tuple[str, int]) -> tuple[bytes, list[bytes]]:
+        nonlocal now
+        now += 0.001
+        sent = [one for one in stack.datagram_received(0, data, source, now) if isinstance(one, SendDatagram)]
+        for one in sent:
+            (caller if one.address == CALLER else callee).hear(one.data)
+        return data, [one.data for one in sent]
+
+    yield gives(REGISTER.replace("\n", "\r\n").encode(), CALLEE)
+    yield gives(caller.says(), CALLER)
+    yield gives(callee.says(), CALLEE)
+    yield gives(callee.says(), CALLEE)
+    yield gives(caller.says(), CALLER)
+    yield gives(caller.says(), CALLER)
+    yield gives(callee.says(), CALLEE)
+
+
+def begin(settings: Settings, **more: Any) -> Stack:
+    stack = Stack(config_of(settings, **more), bytes(range(32)))
+    stack.time_passed(0.5)
+    return stack
+
+
+def test_sipp_is_written_as_it_writes() -> None:
+    """Joined Via values, a padded length, parameters in URIs: by these each live call took the long way."""
+    (_, invite, rings, _, ack, bye, _) = [data for data, _ in call(begin(Settings()))]
+    assert b"Contact: <sip:caller@127.0.0.1:5070;transport=UDP>\r\n" in invite
+    assert re.search(rb"Content-Length:   [0-9]{3}\r\n\r\nv=0\r\n", invite)
+    assert re.search(rb"Via: SIP/2.0/UDP 127.0.0.1:5060;branch=[^,]*, SIP/2.0/UDP 127.0.0.1:5070;", rings)
+    assert ack.startswith(b"ACK sip:callee0@127.0.0.1:5071;transport=UDP SIP/2.0\r\n")
+    assert re.search(rb"\r\nRoute: <sip:127.0.0.1:5060;lr;d=[0-9a-f]*>\r\n", bye)
+
+
+def test_no_message_is_made_of_a_call(way: Counter[str]) -> None:
+    """Each of the six messages of a call, and the REGISTER before it, goes on as octets."""
+    stack = begin(Settings())
+    sent = [[data.partition(b" ")[0] for data in out] for _, out in call(stack)]
+    assert sent == [
+        [b"SIP/2.0"],
+        # RFC 3261 17.2.1: a 100, and the INVITE.
+        [b"SIP/2.0", b"INVITE"],
+        [b"SIP/2.0"],
+        [b"SIP/2.0"],
+        [b"ACK"],
+        [b"BYE"],
+        [b"SIP/2.0"],
+    ]
+    assert way == {}
+    assert all(isinstance(one, Pair) and one.done for one in stack.transactions.clients.values())
+    assert len(stack.transactions.clients) == 2
+
+
+def test_the_long_way_sends_the_same() -> None:
+    """The quick ways change the cost of a call and nothing else."""
+    quick, long = begin(Settings()), begin(Settings())
+    long.reception.openings = long.reception.passages = long.reception.quick = None
+    long.reception.briefs = long.reception.shortcut = None
+    assert list(call(quick)) == list(call(long))
+
+
+def test_the_count_counts(way: Counter[str]) -> None:
+    """Without this the test above would prove nothing."""
+    stack = begin(Settings())
+    stack.reception.openings = None
+    list(call(stack))
+    assert way["message_received"] > 0
