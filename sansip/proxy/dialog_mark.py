@@ -276,6 +276,9 @@ def address_of(uri: str) -> str:
     if "%" in params:
         # RFC 3261 19.1.4: an escaped name is the same name.
         params = unescape(params).lower()
+    if ";" not in params:
+        # As most phones write it.
+        return f"{before}@{host};{params}" if params.partition("=")[0] in _DECIDING else f"{before}@{host}"
     deciding = [one for one in params.split(";") if one.partition("=")[0] in _DECIDING]
     return ";".join((f"{before}@{host}", *sorted(deciding)))
 

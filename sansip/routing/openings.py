@@ -120,6 +120,7 @@ class Openings:
         if (
             sent_host != host
             or opening.sent_port != port
+            or (opening.route is not None and not core.listeners.leads_here(opening.route, listener))
             or (";" in opening.uri and not asks_alike(opening.uri[opening.uri.index(";") :]))
             or ":" in host
             or host not in contact
@@ -181,6 +182,9 @@ class Openings:
             return True
         core.ua.now = now
         text = f"{aor}\n{opening.from_tag}\nNone\n{opening.call_id}\n{int(opening.cseq)}"
+        if opening.route is not None:
+            # RFC 3261 16.4: a phone's outbound proxy is this server.
+            text = f"{text}\n{opening.route}"
         hashed = text_hash(text, proxy.loop_secret)
         handle = None
         if hooks.request_received or proxy.hooks.active:
@@ -192,6 +196,8 @@ class Openings:
             opened = transactions.open_server(key, "INVITE", flow, None)
             handle = opened.user = IncomingRequest(core, message, flow, opened, now)
             handle.hashed, handle.asked = hashed, aor
+            if opening.route is not None:
+                handle.leaves = listeners[listener]
             if hooks.request_received and not self._gate.is_left(handle, partial(_arrived, opening), now):
                 return True
         recording = self._recording(opening, flow, now)
@@ -288,6 +294,8 @@ def _read(data: bytes, flow: Flow, force_rport: str) -> Request:
     request = read_again(data)
     assert isinstance(request, Request)
     note_source(request, flow, force_rport)
+    if "route" in request.keys:
+        request.drop_line("route")
     return request
 
 
@@ -295,4 +303,5 @@ def _arrived(opening: Opening) -> Arrived:
     """Return what decides the routing, as ``arrival.take_route`` notes it."""
     cseq = CSeq(int(opening.cseq), "INVITE")
     identity = opening.call_id, opening.from_tag, None, cseq
-    return Arrived(parse_uri(opening.uri), opening.uri, identity, ())
+    fields = () if opening.route is None else (opening.route,)
+    return Arrived(parse_uri(opening.uri), opening.uri, identity, fields)

@@ -64,6 +64,10 @@ class Listener:
         return f"{self.transport}:{host_text(self.host, self.port)}"
 
 
+# How the value of a Route of an outbound proxy ends.
+_PRELOADED = (";lr>", ";transport=udp;lr>", ";lr;transport=udp>")
+
+
 class Listeners:
     """All listeners, and the names by which peers may call this server."""
 
@@ -217,6 +221,22 @@ class Listeners:
                 if mark.isalnum() and line[-1] == ">":
                     return listener, mark
         return None
+
+    def leads_here(self, line: str, number: int) -> bool:
+        """Whether a Route line is what a phone writes whose outbound proxy is the UDP listener ``number``.
+
+        It has one value, of which this is all: address and port, ``lr``, and the transport or none.
+        """
+        listener = self._by_id.get(number)
+        if listener is None or not line.startswith("Route: <sip:"):
+            return False
+        before, semicolon, params = line[12:].lower().partition(";")
+        host, port = listener.advertise_host or listener.host, listener.advertise_port or listener.port
+        return (
+            (before == listener.sent_by or (port == DEFAULT_PORT and before == host))
+            and f"{semicolon}{params}" in _PRELOADED
+            and self.named(host, port, UDP) is listener
+        )
 
     def may_have_written(self, request: Message) -> bool:
         """Whether some Via of ``request`` holds a sent-by of ours: a quick look at the text."""

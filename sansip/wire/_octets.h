@@ -241,11 +241,12 @@ static PyObject *head_opening(PyObject *module, PyObject *data)
     Index x;
     const uint8_t *p;
     Line lines[16] = {{0, 0, 0}};
-    unsigned refused = BIT(ROUTE) | BIT(RECORD_ROUTE) | BIT(PROXY_REQUIRE) | BIT(MAX_BREADTH);
+    unsigned taken = COMMON | BIT(MAX_FORWARDS) | BIT(CONTACT) | BIT(ROUTE);
+    unsigned refused = BIT(RECORD_ROUTE) | BIT(PROXY_REQUIRE) | BIT(MAX_BREADTH);
     int32_t uri = 0, uri_end = 0, tag = 0, tag_end = 0, contact[5] = {0, 0, 0, 0, -1}, from[5] = {0, 0, 0, 0, -1};
     if (!begun(data, &x, &p) || x.method_end != 6 || !STARTS(p, "INVITE ")
-        || !spelled(p, &x, COMMON | BIT(MAX_FORWARDS) | BIT(CONTACT), refused, 1, lines) || !plain_ids(p, &x)
-        || !plain_via(p, &x) || !plain_hops(p, &x, &lines[MAX_FORWARDS]) || lines[CONTACT].count != 1
+        || !spelled(p, &x, taken, refused, 1, lines) || !plain_ids(p, &x) || !plain_via(p, &x)
+        || !plain_hops(p, &x, &lines[MAX_FORWARDS]) || lines[CONTACT].count != 1 || lines[ROUTE].count > 1
         || !x.from_tag || x.to_tag || !x.user)
         Py_RETURN_NONE;
     for (Py_ssize_t at = x.user; at < x.user_end; at++)
@@ -256,7 +257,7 @@ static PyObject *head_opening(PyObject *module, PyObject *data)
         Py_RETURN_NONE;
     /* The URI of From has been read without its parts. */
     sip_uri(p, x.from_uri, from, from + 1, from + 2, from + 3, from + 4);
-    PyObject *items[30];
+    PyObject *items[33];
     int at = 0;
     items[at++] = ascii(p, x.uri, x.uri_end);
     items[at++] = ascii(p, x.user, x.user_end);
@@ -277,11 +278,14 @@ static PyObject *head_opening(PyObject *module, PyObject *data)
     items[at++] = PyLong_FromLong(x.cseq);
     items[at++] = PyLong_FromLong(x.hops);
     items[at++] = line_or_none(p, &lines[CONTACT]);
+    items[at++] = line_or_none(p, &lines[ROUTE]);
     items[at++] = PyLong_FromLong(x.lines);
     items[at++] = PyLong_FromLong(x.via_line);
     items[at++] = PyLong_FromLong(x.via_line_end - 2);
     items[at++] = PyLong_FromLong(x.hops_value);
     items[at++] = PyLong_FromLong(x.hops_value_end);
+    items[at++] = PyLong_FromSsize_t(lines[ROUTE].begin);
+    items[at++] = PyLong_FromSsize_t(lines[ROUTE].end);
     items[at++] = PyLong_FromLong(x.from_line);
     items[at++] = PyLong_FromLong(x.to_line);
     items[at++] = PyLong_FromLong(x.call_id_line);

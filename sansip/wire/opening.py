@@ -42,13 +42,14 @@ _LINES: Final = (
     r"(?(19)(?!)|Max-Forwards: ([1-9][0-9]?))",
     rf"(?(20)(?!)|(Contact: {_ADDRESS}))",
     r"(?(21)(?!)|Content-Length: *+([0-9]{1,7}))",
+    rf"(?(22)(?!)|(Route: {_TEXT}))",
     rf"(?!(?i:{_NAMED})[ \t]*+:){TOKEN}:{_TEXT}",
 )
 _ASKED: Final = rf"sip:([\w\-.+]++)@({PLAIN_HOST})(?::({PLAIN_PORT}))?(?:;{_PARAM}(?:={_PARAM})?+)?+"
 _START: Final = rf"INVITE ({_ASKED}) SIP/2\.0\r\n"
 # A failure goes back line by line, each of which has one reading: linear time.
 _head: Final = compiled(rf"{_START}(?:(?:{'|'.join(_LINES)})\r\n)+").fullmatch
-_VIA, _FROM, _TO, _CALL_ID, _CSEQ, _HOPS, _LENGTH = 5, 11, 14, 15, 17, 19, 21
+_VIA, _FROM, _TO, _CALL_ID, _CSEQ, _HOPS, _LENGTH, _ROUTE = 5, 11, 14, 15, 17, 19, 21, 22
 
 
 class Opening:
@@ -61,6 +62,7 @@ class Opening:
         from_, from_host, from_tag, to, call_id_line, call_id, cseq_line, cseq: the lines and what is in them;
             To has no tag.
         contact: the line of the only Contact, which holds one address.
+        route: the line of the only Route, or None. It does not go on.
         hops: Max-Forwards.
     """
 
@@ -73,6 +75,8 @@ class Opening:
         "_hops",
         "_hops_end",
         "_lines",
+        "_route",
+        "_route_end",
         "_to",
         "_via",
         "_via_end",
@@ -88,6 +92,7 @@ class Opening:
         "hops",
         "host",
         "port",
+        "route",
         "rport",
         "sent_host",
         "sent_port",
@@ -119,12 +124,16 @@ class Opening:
             self.cseq,
             self.hops,
             self.contact,
+            self.route,
             # Where stand the lines, the Via and the digits of Max-Forwards, with their ends, ...
             self._lines,
             self._via,
             self._via_end,
             self._hops,
             self._hops_end,
+            # ... the line of Route, ...
+            self._route,
+            self._route_end,
             # ... the other lines that answers copy, and the body.
             self._from,
             self._to,
@@ -154,6 +163,18 @@ class Opening:
         begin, hops = self._via, self._hops
         start = f"INVITE {uri} SIP/2.0\r\n{ours}".encode()
         left, end = b"%d" % (self.hops - 1), b"Max-Breadth: %d\r\n\r\n" % breadth
+        if self.route is not None:
+            changes = [
+                (begin, self._via_end, noted.encode()),
+                (hops, self._hops_end, left),
+                (self._route, self._route_end + 2, b""),
+            ]
+            changes.sort()
+            parts = [start]
+            for at, behind, text in changes:
+                parts += came[lines:at], text
+                lines = behind
+            return b"".join((*parts, came[lines : body - 2], end, came[body:]))
         if begin < hops:
             middle = came[lines:begin], noted.encode(), came[self._via_end : hops], left
             behind = self._hops_end
@@ -219,6 +240,7 @@ def _read_plainly(data: bytes, end: int) -> tuple[Any, ...] | None:
         head.find("\n") + 1,
         *match.span(_VIA),
         *match.span(_HOPS),
+        *((0, 0) if match[_ROUTE] is None else match.span(_ROUTE)),
         *(start(_FROM), start(_TO), start(_CALL_ID), start(_CSEQ)),
     )
     if not head.isascii():
@@ -236,6 +258,7 @@ def _read_plainly(data: bytes, end: int) -> tuple[Any, ...] | None:
         int(match[18]),
         int(match[_HOPS]),
         match[20],
+        match[_ROUTE],
         *spans,
         head.count("\n") + head.count(","),
         end + 4,

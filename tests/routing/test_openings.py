@@ -147,6 +147,18 @@ SPELLINGS = (
     ("Max-Forwards: 70", "Max-Forwards: 1"),
     ("Max-Forwards: 70\r\n", ""),
     ("Max-Forwards: 70", "Max-Forwards: 70\r\nRecord-Route: <sip:192.0.2.7;lr>"),
+    ("Max-Forwards: 70", "Max-Forwards: 70\r\nRoute: <sip:192.0.2.99;lr>"),
+    ("Max-Forwards: 70", "Route: <sip:192.0.2.99:5060;lr>\r\nMax-Forwards: 70"),
+    ("Max-Forwards: 70", "Route: <sip:192.0.2.99:5060;transport=udp;lr>\r\nMax-Forwards: 70"),
+    ("Max-Forwards: 70", "Route: <sip:192.0.2.99:5060;lr;transport=UDP>\r\nMax-Forwards: 70"),
+    ("Max-Forwards: 70", "Route: <sip:192.0.2.99:5060;lr;d=1>\r\nMax-Forwards: 70"),
+    ("Max-Forwards: 70", "Route: <sip:192.0.2.99:5060;lr;transport=tcp>\r\nMax-Forwards: 70"),
+    ("Max-Forwards: 70", "Route: <sip:192.0.2.99>\r\nMax-Forwards: 70"),
+    ("Max-Forwards: 70", "Route: <sip:192.0.2.99:5061;lr>\r\nMax-Forwards: 70"),
+    ("Max-Forwards: 70", "Route: <sip:biloxi.test;lr>\r\nMax-Forwards: 70"),
+    ("Max-Forwards: 70", "Route: <sip:192.0.2.7;lr>\r\nMax-Forwards: 70"),
+    ("Max-Forwards: 70", "Route: <sip:192.0.2.99;lr>, <sip:192.0.2.7;lr>\r\nMax-Forwards: 70"),
+    ("Max-Forwards: 70", "Route: <sip:192.0.2.99;lr>\r\nRoute: <sip:192.0.2.99;lr>\r\nMax-Forwards: 70"),
     ("Max-Forwards: 70", "Max-Forwards: 70\r\nP-Asserted-Identity: <sip:boss@biloxi.test>"),
     ("Max-Forwards: 70", "Max-Forwards: 70\r\nSubject: x\r\n y"),
     ("Content-Length: 4", "Content-Length: 5"),
@@ -210,6 +222,17 @@ def test_other_bindings_end_alike(contact: str) -> None:
 def test_a_contact_as_phones_write_it_passes(params: str) -> None:
     """Snom writes ``line``, most others their transport: calls to them take the quick way, too."""
     assert taken([binds_only(f"<sip:bob@192.0.2.2:5060{params}>"), INVITE, RINGS, TAKES]) == 1
+
+
+@pytest.mark.parametrize("uri", ["192.0.2.99", "192.0.2.99:5060;transport=udp", "192.0.2.99:5060"])
+def test_an_outbound_proxy_costs_no_quick_way(uri: str) -> None:
+    """RFC 3261 16.4: baresip and linphone name this server in Route, wherever the call goes."""
+    assert taken([("request", "INVITE", f"Route: <sip:{uri};lr>\n"), RINGS, TAKES]) == 1
+    within = ("request", "INVITE", f"Route: <sip:{uri};lr>\n")
+    compare([within, RINGS, TAKES, *WITHIN])
+    compare([within, RINGS, CANCEL, ("response", "487 Gone", "b", CALLEE, True)])
+    # RFC 3261 16.7 step 4: what is left for another try has no Route of ours.
+    compare([within, ("response", "302 Moved", "b", CALLEE, True), BUSY])
 
 
 STEPS = st.one_of(
