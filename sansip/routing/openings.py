@@ -53,8 +53,10 @@ _PLAIN: Final = re.compile(
     rf"sip:(?:[A-Za-z0-9\-_.+]++@)?({_octet}\.{_octet}\.{_octet}\.{_octet})"
     r"(?::([1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}))?(;[A-Za-z0-9\-_.+]++(?:=[A-Za-z0-9\-_.+]++)?)?"
 )
-# Octets that our lines add at the most.
-_GROWTH: Final = 500
+# Octets that a copy has more at the most, beside our Via and the Contact: the branch, what is noted in the
+# caller's Via, Max-Breadth; and what follows in each of our Record-Route lines.
+_GROWTH: Final = 120
+_MARKED: Final = 40
 # Contacts whose place is kept.
 _PLACES: Final = 4_096
 
@@ -160,20 +162,30 @@ class Openings:
         breadth = limits.max_breadth
         tcp_above = proxy.client.tcp_above
         guarded = proxy.client.guarded
-        growth = _GROWTH if not proxy.hooks.active else GROWTH + 100 + len(binding.contact)
         if (
             place is None
             or (guarded.active and guarded.bars(*place) is not None)
             or breadth < 1
             or (limits.pending_per_source and pending.sources.get(host, 0) >= limits.pending_per_source)
             or (limits.pending_per_callee and pending.callees.get(aor, 0) >= limits.pending_per_callee)
-            or (tcp_above and len(data) > tcp_above - growth)
         ):
             return False
         heard = binding.flow
         leaves = listeners.reach(UDP, place[0], heard if isinstance(heard, int) else listener)
         if leaves is None:
             return False
+        records = proxy.config.record_route
+        if tcp_above:
+            # RFC 3261 18.1.1: nearly as large as that, the copy may have to go by TCP.
+            growth = len(binding.contact) - len(opening.uri) + len(leaves.via) + _GROWTH
+            if proxy.hooks.active:
+                growth = GROWTH + 100 + len(binding.contact)
+            elif records:
+                growth += len(leaves.record_route) + _MARKED
+                if leaves.id != listener:
+                    growth += len(listeners[listener].record_route) + _MARKED
+            if len(data) + growth > tcp_above:
+                return False
         siblings = core.siblings
         if siblings is not None and not siblings.claims(key, now):
             # Another worker has it: it came before, from another port.
@@ -202,7 +214,6 @@ class Openings:
                 return True
         recording = self._recording(opening, flow, now)
         ours = ""
-        records = proxy.config.record_route
         if records:
             mark = recording.mark(place[0])
             lines = record_route_lines(listeners, listener, leaves, mark, "", "")

@@ -235,6 +235,29 @@ def test_an_outbound_proxy_costs_no_quick_way(uri: str) -> None:
     compare([within, ("response", "302 Moved", "b", CALLEE, True), BUSY])
 
 
+@pytest.mark.parametrize("record_route", [True, False])
+def test_near_the_size_for_tcp_it_ends_alike(record_route: bool) -> None:
+    """RFC 3261 18.1.1: what decides is the size of the copy that leaves, to the octet."""
+    side = Side(None, proxy=ProxyConfig(record_route=record_route))
+    side.play(INVITE)
+    size = len(side.sent[0])
+    for above in range(size, size + 80, 9):
+        proxy = ProxyConfig(tcp_above=above, record_route=record_route)
+        compare([INVITE, RINGS, TAKES, *WITHIN], None, proxy=proxy)
+    for above in range(size - 40, size):
+        assert taken([INVITE], proxy=ProxyConfig(tcp_above=above, record_route=record_route)) == 0
+    assert taken([INVITE], proxy=ProxyConfig(tcp_above=size + 50, record_route=record_route)) == 1
+
+
+def test_the_invite_of_a_phone_is_not_large() -> None:
+    """Phones offer many codecs: their INVITEs have 900 to 1,000 octets, and 1,300 may go by UDP."""
+    padding = f"X-Codecs: {'x' * 700}\n"
+    side = Side()
+    side.play(("request", "INVITE", padding))
+    assert 1_100 < len(side.sent[0]) < 1_300
+    assert taken([("request", "INVITE", padding), RINGS, TAKES]) == 1
+
+
 STEPS = st.one_of(
     st.sampled_from([INVITE, CANCEL, RINGS, TAKES, BUSY, TRIES, ("failed",), *WITHIN]),
     st.tuples(st.just("wait"), st.sampled_from([0.1, 0.6, 4.0, 33.0, 100.0, 190.0])),
