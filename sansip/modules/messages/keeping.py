@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from sansip.auth import Lookup
 from sansip.errors import RemoteProtocolError
 from sansip.modules.messages.holdings import Holdings
 from sansip.modules.messages.row import GIVEN, KEPT, Given, Kept
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable
 
     from sansip.module import Core
+    from sansip.modules.messages.settings import MessagesSettings
+    from sansip.routing import IncomingRequest
+    from sansip.wire import Uri
 
 __all__ = ["PAGE", "Keeping"]
 
@@ -32,13 +36,15 @@ class Keeping:
         rows: the messages.
         marks: which device has which.
         held: the counts.
+        settings: of now.
         recounted: users whose counts were read anew in this minute.
     """
 
-    __slots__ = ("_core", "_last", "held", "marks", "recounted", "rows")
+    __slots__ = ("_core", "_last", "held", "marks", "recounted", "rows", "settings")
 
-    def __init__(self, core: Core) -> None:
+    def __init__(self, core: Core, settings: MessagesSettings) -> None:
         self._core = core
+        self.settings = settings
         self.rows = core.rows(KEPT)
         self.marks = core.rows(GIVEN)
         self.held = Holdings(self._is_strange)
@@ -60,6 +66,18 @@ class Keeping:
             return self._core.address_of(parse_name_addr(row.sender, "From", "RFC 3261 20.20").uri)
         except RemoteProtocolError:
             return row.sender
+
+    async def is_user(self, uri: Uri, request: IncomingRequest | None = None) -> bool:
+        """Whether the message is for a user of ours: strangers must not fill the store with names."""
+        if self._core.location.lookup(self._core.address_of(uri), self._core.ua.now):
+            return True
+        if request is not None and not request.authenticates:
+            # Anybody may register here, so everybody is a user.
+            return True
+        name = getattr(uri, "user", None) or ""
+        lookup = Lookup(name, self._core.realm_of(uri))
+        users = self._core.users
+        return (users(lookup) if users is not None else await self._core.ask(lookup)) is not None
 
     async def recount(self, user: str) -> None:
         """Count the rows of ``user`` anew: another node may have given or removed some."""
