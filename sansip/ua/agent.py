@@ -21,7 +21,7 @@ from sansip.ua.book import Book
 from sansip.ua.call import Call, CallHandler
 from sansip.ua.config import UserAgentConfig
 from sansip.ua.contact import contact_of
-from sansip.ua.drafting import drafted
+from sansip.ua.drafting import Identity, drafted
 from sansip.ua.errors import CallRefused
 from sansip.ua.handler import Handler
 from sansip.ua.incoming import IncomingCall
@@ -125,6 +125,7 @@ class UserAgent(Book):
         accounts: Sequence[Account] | None = None,
         within: float | None = None,
         token: str = "",
+        identity: Identity | None = None,
     ) -> Later[Response]:
         """Send one request that makes no dialog; the ``Later`` is its final response, whatever it says.
 
@@ -132,12 +133,13 @@ class UserAgent(Book):
         ``within``: seconds to wait, 64*T1 by default. ``token``: 16 secret digits that take the place of
         chance in tag and branch. A server that was killed sends with the same token and Call-ID once more,
         and over UDP the receiver, if it had answered in the last 32 s, takes it for a repetition (RFC 3261
-        17.2.2, 17.2.3). Raises ``LocalProtocolError`` for a value that cannot be written, and for INVITE,
+        17.2.2, 17.2.3). ``identity``: of a request that is kept and carried on later, as a proxy would have
+        done at once. Raises ``LocalProtocolError`` for a value that cannot be written, and for INVITE,
         which ``invite`` sends.
         """
         if method in ("INVITE", "ACK", "CANCEL"):
             raise LocalProtocolError(f"request sends no {method}; call invite")
-        request, hop = self._build(method, uri, headers, body, from_, to, token)
+        request, hop = self._build(method, uri, headers, body, from_, to, token, identity)
         asking = Asking(self)
         # A target says whether this node chose it; a URI is the choice of the one who calls this.
         chosen = getattr(uri, "chosen", True)
@@ -217,8 +219,15 @@ class UserAgent(Book):
         from_: str,
         to: str,
         token: str = "",
+        identity: Identity | None = None,
     ) -> tuple[Request, Any]:
         headers = list(headers)
+        if identity is not None:
+            call_id, tag, cseq = identity
+            headers.append(("Call-ID", call_id))
+            return drafted(
+                method, uri, headers, body, from_, to, self.config, self._domain, call_id, tag, cseq
+            )
         named = next((value for name, value in headers if name.lower() == "call-id"), "")
         call_id = named or self._entropy.token() + self._entropy.token()
         tag = self._tags.make(call_id, token)

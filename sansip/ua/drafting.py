@@ -12,7 +12,10 @@ if TYPE_CHECKING:
     from sansip.ua.config import UserAgentConfig
     from sansip.ua.request import Destination
 
-__all__ = ["drafted"]
+__all__ = ["Identity", "drafted"]
+
+# Call-ID, From tag and CSeq number: by these a receiver knows a request (RFC 3261 8.2.2.2).
+Identity = tuple[str, str, int]
 
 
 def drafted(
@@ -26,6 +29,7 @@ def drafted(
     domain: str,
     call_id: str,
     tag: str,
+    cseq: int = 1,
 ) -> tuple[Request, Any]:
     """Return the request, without Via and Contact, and the flow that it has to go over, or None.
 
@@ -49,7 +53,7 @@ def drafted(
         ("To", (to if "<" in to else f"<{to}>") if to else f"<{_plain(target)}>"),
         # A request that is sent again after a restart keeps its Call-ID, so that its receiver knows it.
         *(() if "call-id" in named else (("Call-ID", call_id),)),
-        ("CSeq", "1 " + method),
+        ("CSeq", f"{cseq} {method}"),
         *given,
     ]
     return Request.build(method, target, fields, body), hop

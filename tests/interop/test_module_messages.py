@@ -46,11 +46,14 @@ class Socket:
         self.server = server
         self.port = self.sock.getsockname()[1]
 
-    def request(self, method: str, name: str, fields: str, body: str = "", uri: str = BOB) -> str:
+    def request(
+        self, method: str, name: str, fields: str, body: str = "", uri: str = BOB, sender: str = ""
+    ) -> str:
         """Send a request; return the first line of its final answer."""
+        from_ = f"sip:{sender}@{DOMAIN}" if sender else f"sip:x{name}@elsewhere.test"
         head = (
             f"{method} {uri} SIP/2.0\r\nVia: SIP/2.0/UDP {LOCAL}:{self.port};branch=z9hG4bK{name}\r\n"
-            f"Max-Forwards: 70\r\nFrom: <sip:x{name}@elsewhere.test>;tag={name}\r\nTo: <{BOB}>\r\n"
+            f"Max-Forwards: 70\r\nFrom: <{from_}>;tag={name}\r\nTo: <{BOB}>\r\n"
             f"Call-ID: {name}\r\nCSeq: 1 {method}\r\n{fields}Content-Length: {len(body)}\r\n\r\n"
         )
         self.sock.sendto((head + body).encode(), self.server)

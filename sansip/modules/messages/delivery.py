@@ -2,7 +2,14 @@
 
 Theory of operation: for each device one task at most reads the rows of its user, sends the next message that
 has no mark of this device, and marks it. A mark is written before the message leaves, and again with the
-answer: what a server that is killed in between does afterwards is decided by the first one.
+answer. A server that is killed in between cannot know whether the phone has the message, for no request of
+SIP asks that. It sends the same request once more: a phone that keeps the transaction (RFC 3261 17.2.2: 32 s
+over UDP) or looks at the Call-ID takes it for a repetition. ``in_doubt`` has the message given up instead
+where the transaction is over.
+
+A kept message leaves as what it is, the request of its sender, only later: with the sender's Call-ID, From
+tag and CSeq. So a phone that got it at once from a server which was killed before the answer went back knows
+it, too, and a notification that names the Call-ID (linphone's) means something to the sender.
 """
 
 from __future__ import annotations
@@ -13,8 +20,10 @@ from typing import TYPE_CHECKING, Final
 
 from sansip.errors import LocalProtocolError, RemoteProtocolError
 from sansip.modules.messages.keeping import PAGE
-from sansip.modules.messages.row import Given, Kept
+from sansip.modules.messages.notices import MessageDoubtful
+from sansip.modules.messages.row import DOUBTFUL, Given, Kept
 from sansip.routing.lookup import target_of
+from sansip.transport.transports import UDP
 
 if TYPE_CHECKING:
     from sansip.location import Binding
@@ -27,9 +36,12 @@ __all__ = ["Delivery"]
 _FOR_GOOD: Final = frozenset((400, 405, 406, 413, 415, 416, 420, 484, 488, 493, 501, 513, 603, 606))
 # Devices that one message is given to: a phone may name a new Contact as often as it likes.
 _DEVICES: Final = 32
-# Seconds in which a phone takes a request with the same branch for a repetition, over UDP: Timer J (RFC 3261
-# 17.2.2), less the time that the request and a wrong clock may take.
+# Seconds in which each phone takes a request with the same branch for a repetition, over UDP: Timer J (RFC
+# 3261 17.2.2), less the time that the request and a wrong clock may take.
 _REPEATS: Final = 30.0
+# Octets of a message with its kept header fields that surely leaves as a datagram (RFC 3261 18.1.1: 1,300
+# with the rest of the request).
+_DATAGRAM: Final = 600
 
 
 class Delivery:
@@ -117,18 +129,31 @@ class Delivery:
         found = next((one for one in bindings if _device(one) == device), None)
         if found is None:
             return False
-        # The same at each attempt: a phone that took the message just before a restart can tell.
-        first = core.secret("call-id").keyed_hash(f"{row.id} {device}")
-        call_id = f"{first}.{self.mark(row.id)}@{row.id}"
-        if mark is None or not 0 <= unix - mark.at < _REPEATS:
+        if mark is None or not mark.at:
             mark = Given(row.user, row.id, device, 0, unix)
             await self._keeping.marks.put(mark)
-        # Else a server was killed before the answer: the same transaction again.
+        elif self._keeping.settings.in_doubt == "give up" and not _repeats(found, row, unix - mark.at):
+            await self._keeping.marks.put(Given(row.user, row.id, device, DOUBTFUL, mark.at))
+            self._keeping.held.fetched(row.user, row.id)
+            core.notify(MessageDoubtful(row.user, row.id, device), core.ua.now)
+            return True
+        # Else a server was killed before the answer: the same request again, to its branch.
         token = core.secret("token").keyed_hash(f"{row.id} {device} {mark.at!r}")
-        fields = [("Call-ID", call_id), ("Date", row.date), *row.header_fields]
+        fields = [("Date", row.date), *row.header_fields]
+        identity = row.identity
+        if identity is None:
+            # The same at each attempt, too.
+            fields.append(("Call-ID", core.secret("call-id").keyed_hash(f"{row.id} {device}")))
         try:
             answer = await core.ua.request(
-                "MESSAGE", target_of(found), fields, self._body(row), from_=row.sender, to=row.to, token=token
+                "MESSAGE",
+                target_of(found),
+                fields,
+                self._body(row),
+                from_=row.sender,
+                to=row.to,
+                token=token,
+                identity=identity,
             )
         except (LocalProtocolError, RemoteProtocolError) as error:
             # It can never be sent, and must not stop those behind it.
@@ -146,15 +171,21 @@ class Delivery:
             self._keeping.held.fetched(row.user, row.id)
         return True
 
-    def mark(self, id: str) -> str:
-        """Return what the Call-ID of each delivery of a message has."""
-        return self._core.secret("call-id").keyed_hash(f"of {id}")
-
     def _body(self, row: Kept) -> bytes:
         kind = next((value for name, value in row.header_fields if name == "Content-Type"), "")
         if self._keeping.settings.date_in_text and kind.lower().startswith("text/plain"):
             return f"[{row.date}] ".encode() + row.body
         return row.body
+
+
+def _repeats(binding: Binding, row: Kept, age: float) -> bool:
+    """Whether each phone at ``binding`` takes the same branch for a repetition after ``age`` seconds."""
+    if not 0 <= age < _REPEATS or len(row.body) + len(row.fields) > _DATAGRAM:
+        return False
+    # RFC 3261 17.2.2: Timer J is 0 where no datagrams are used.
+    if binding.received is not None:
+        return binding.received.by_datagram
+    return (getattr(binding.uri, "transport", None) or UDP) == UDP
 
 
 def _device(binding: Binding) -> str:

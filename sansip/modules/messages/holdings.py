@@ -43,6 +43,10 @@ class Holdings:
             self.total += 1
             self.waiting.setdefault(user, {})[id] = sender
 
+    def find(self, user: str, origin: str) -> str:
+        """Return the id that ends with ``origin``, also where it is being written; "" without one."""
+        return next((one for one in self.rows.get(user, ()) if one.endswith(origin)), "")
+
     def fetched(self, user: str, id: str) -> None:
         """A device has the message: it counts for no limit of the user any more."""
         held = self.waiting.get(user, {})

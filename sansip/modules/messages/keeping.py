@@ -2,7 +2,9 @@
 
 Theory of operation: a message is counted before its row is written, so that messages at the same time stay
 within the limits. Nodes that share a store give and remove messages of each other's, so the rows of a user
-are counted anew, once in a minute, before a limit of the user refuses a message.
+are counted anew, once in a minute, before a limit of the user refuses a message. The id of a message ends
+with what its sender wrote, hashed: a sender that repeats it to a server which was killed before its 202 gets
+another 202, and the user one message.
 """
 
 from __future__ import annotations
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
     from sansip.module import Core
     from sansip.modules.messages.settings import MessagesSettings
     from sansip.routing import IncomingRequest
-    from sansip.wire import Uri
+    from sansip.wire import Request, Uri
 
 __all__ = ["PAGE", "Keeping"]
 
@@ -36,11 +38,12 @@ class Keeping:
         rows: the messages.
         marks: which device has which.
         held: the counts.
+        complete: whether the counts are of all rows.
         settings: of now.
         recounted: users whose counts were read anew in this minute.
     """
 
-    __slots__ = ("_core", "_last", "held", "marks", "recounted", "rows", "settings")
+    __slots__ = ("_core", "_last", "complete", "held", "marks", "recounted", "rows", "settings")
 
     def __init__(self, core: Core, settings: MessagesSettings) -> None:
         self._core = core
@@ -49,6 +52,7 @@ class Keeping:
         self.marks = core.rows(GIVEN)
         self.held = Holdings(self._is_strange)
         self.recounted: set[str] = set()
+        self.complete = False
         # Microseconds of the last id.
         self._last = 0
 
@@ -92,7 +96,7 @@ class Keeping:
         for row in rows.values():
             self.held.count(user, row.id, self.sender_of(row), row.until)
         for mark in marks:
-            if 200 <= mark.status < 300:
+            if mark.over:
                 self.held.fetched(user, mark.id)
 
     async def write(self, row: Kept, sender: str, allowed: Awaitable[bool]) -> bool:
@@ -124,7 +128,35 @@ class Keeping:
         self.held.uncount(user, old)
         return marks
 
-    def new_id(self, unix: float) -> str:
+    def new_id(self, unix: float, origin: str = "") -> str:
         """Return an id that is behind all that were made here before."""
         self._last = max(int(unix * 1_000_000), self._last + 1)
-        return f"{self._last:018d}-{self._core.entropy.token()}"
+        return f"{self._last:018d}-{origin or self._core.entropy.token()}"
+
+    def follow(self, row: Kept) -> None:
+        """Have further ids come behind that of ``row``, also where the clock was put back meanwhile."""
+        if not row.due and row.id[:18].isdecimal():
+            self._last = max(self._last, int(row.id[:18]))
+
+    def origin_of(self, message: Request) -> str:
+        """Return what is the same for each repetition of ``message``, and for no other message."""
+        # RFC 3261 8.2.2.2: From tag, Call-ID and CSeq. The text, so that nobody takes the place of another's.
+        number, method = message.cseq
+        body, date = message.body, message.get("date")
+        if date and body.startswith(prefix := f"[{date}] ".encode()):
+            # As ``date_in_text`` has written it: one of ours came back.
+            body = body[len(prefix) :]
+        parts = (str(message.from_.uri), message.from_tag, message.call_id, number, method, body)
+        return self._core.secret("origin").keyed_hash(repr(parts))
+
+    async def find(self, user: str, message: Request) -> str:
+        """Return the id of the kept message that ``message`` repeats, "" without one."""
+        if self.complete and not self._core.shares_rows and user not in self.held.rows:
+            return ""
+        origin = self.origin_of(message)
+        found = self.held.find(user, origin)
+        if not found and (not self.complete or self._core.shares_rows):
+            # A server that has just begun, or another node, may have it.
+            rows = await self.rows.all(user, page=PAGE)
+            found = next((row.id for row in rows if row.id.endswith(origin)), "")
+        return found

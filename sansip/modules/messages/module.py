@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Final
 
 from sansip.errors import RemoteProtocolError
 from sansip.module import CommandError, Module, command, function, step
+from sansip.module.senders import proves_sender
 from sansip.modules.messages.delivery import Delivery
 from sansip.modules.messages.keeping import PAGE, Keeping
 from sansip.modules.messages.notices import MessageKept, MessageRefused
 from sansip.modules.messages.reminders import remind, time_of
-from sansip.modules.messages.row import GIVEN, KEPT, Kept, kept_fields, without_tag
+from sansip.modules.messages.row import GIVEN, KEPT, Kept, identity_of, kept_fields, without_tag
 from sansip.modules.messages.settings import MessagesSettings
 from sansip.modules.messages.shown import Shown, shown
 from sansip.modules.messages.telling import Telling
@@ -65,11 +66,13 @@ class Messages(Module):
         while rows := await self._kept.page(after=after, limit=PAGE):
             for row in rows:
                 self._held.count(row.user, row.id, self._keeping.sender_of(row), row.until)
+                self._keeping.follow(row)
                 self._wait_for(row, self.core.ua.now)
             after = (rows[-1].user, rows[-1].id)
         for mark in await self._given.all():
-            if 200 <= mark.status < 300:
+            if mark.over:
                 self._held.fetched(mark.user, mark.id)
+        self._keeping.complete = True
         for aor in list(self._held.rows):
             self._delivery.changed(aor, (), self.core.location.lookup(aor, self.core.ua.now))
 
@@ -84,13 +87,13 @@ class Messages(Module):
     @step("select", rank=70)
     async def for_nobody(self, request: IncomingRequest) -> None:
         """Keep a message for a user without a device."""
-        if request.method == "MESSAGE":
+        if request.method == "MESSAGE" and not await self._repeated(request):
             await self._keep(request, at_once=True)
 
     @step("relay")
     async def for_devices(self, request: IncomingRequest) -> None:
         """Relay a message, and keep it if no device was reached."""
-        if request.method != "MESSAGE":
+        if request.method != "MESSAGE" or await self._repeated(request):
             return
         aor = self.core.address_of(request.uri)
         if self._delivery.runs(aor) and await self._keep(request, at_once=True):
@@ -101,6 +104,18 @@ class Messages(Module):
         if outcome is not None and outcome.status in _UNREACHED:
             await self._keep(request, at_once=False)
 
+    async def _repeated(self, request: IncomingRequest) -> bool:
+        """Answer a message that is kept already: its sender heard nothing of a server that was killed."""
+        found = await self._keeping.find(self.core.address_of(request.uri), request.message)
+        if found:
+            # By two ways at once, and the first is being written (RFC 3261 8.2.2.2); or a delivery of ours,
+            # which a contact leads back here (16.3 step 4): no phone has it.
+            again = found in self._held.coming or any(
+                self.core.listeners.serves(one.host, one.port) for one in request.message.vias
+            )
+            request.reply(482 if again else 202)
+        return bool(found)
+
     async def _keep(self, request: IncomingRequest, *, at_once: bool) -> bool:
         """Keep the message and answer 202; return whether it was. Where it is not, the failure goes back."""
         settings, message = self.settings, request.message
@@ -110,15 +125,13 @@ class Messages(Module):
             life = message.expires
         except RemoteProtocolError:
             life = None
-        local, _, number = message.call_id.partition("@")
-        if life == 0 or local.rpartition(".")[2] == self._delivery.mark(number):
-            # RFC 3428 4: it is of no use later. Or it is one of ours: a contact leads back here, and what is
-            # kept again would go round for ever, for no Max-Forwards ends it.
+        if life == 0:
+            # RFC 3428 4: it is of no use later.
             return False
         # All that a row holds: a header field can be longer than a body.
-        fields, date = kept_fields(message), message.get("date")
+        fields, date, identity = kept_fields(message), message.get("date"), identity_of(message)
         parties = without_tag(message.from_), without_tag(message.to)
-        size = len(message.body) + len(fields) + len(date or "") + sum(map(len, parties))
+        size = len(message.body) + len(fields) + len(date or "") + len(identity) + sum(map(len, parties))
         limit = self._held.limit_of(settings, user, sender, size)
         if limit in ("per_user", "per_sender", "per_strangers"):
             await self._keeping.recount(user)
@@ -130,7 +143,7 @@ class Messages(Module):
         until = unix + min(settings.expires, settings.expires if life is None else life)
         row = Kept(
             user,
-            self._keeping.new_id(unix),
+            self._keeping.new_id(unix, self._keeping.origin_of(message)),
             *parties,
             # RFC 3261 20.17: the sender's time counts.
             date or sip_date(unix),
@@ -138,8 +151,9 @@ class Messages(Module):
             until,
             fields,
             message.body,
+            request=identity,
         )
-        if self._telling.may_tell(request, sender):
+        if proves_sender(self.core, request, sender):
             row.reports = sender
         if not await self._keeping.write(row, sender, self._keeping.is_user(request.uri, request)):
             return False
@@ -201,7 +215,7 @@ class Messages(Module):
             for row in rows:
                 if row.until <= unix:
                     marks = await self._keeping.remove(row.user, row.id)
-                    if not any(200 <= one.status < 300 for one in marks):
+                    if not any(one.over for one in marks):
                         self._expired.add()
                         if row.reports:
                             await self._telling.tell(row, "failed")

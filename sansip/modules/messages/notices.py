@@ -4,7 +4,22 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["MessageKept", "MessageRefused"]
+__all__ = ["MessageDoubtful", "MessageKept", "MessageRefused"]
+
+
+@dataclass(slots=True)
+class MessageDoubtful:
+    """A server died before it saw the answer of ``device``, and ``in_doubt`` has the message given up."""
+
+    user: str
+    id: str
+    device: str
+
+    def __str__(self) -> str:
+        return (
+            f"message {self.id} of {self.user:.80} is not sent to {self.device:.80} again, which may have it"
+            f" or not: the server died before the answer came (messages.in_doubt)"
+        )
 
 
 @dataclass(slots=True)

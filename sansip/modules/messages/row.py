@@ -18,7 +18,7 @@ from sansip.rows import Table
 if TYPE_CHECKING:
     from sansip.wire import NameAddr, Request
 
-__all__ = ["GIVEN", "KEPT", "Given", "Kept", "kept_fields", "without_tag"]
+__all__ = ["DOUBTFUL", "GIVEN", "KEPT", "Given", "Kept", "identity_of", "kept_fields", "without_tag"]
 
 # RFC 3428 4, 10: what says how the body is to be read and shown; the rest belongs to the transaction.
 _PASSED: Final = (
@@ -27,12 +27,17 @@ _PASSED: Final = (
 )  # fmt: skip
 
 
+# Status of a mark: the server died before it saw the answer, and the message is not sent again.
+DOUBTFUL: Final = 1
+
+
 @dataclass(slots=True)
 class Kept:
     """A message. ``sender`` and ``to`` are name-addrs; ``fields`` is a JSON list of [name, value].
 
     ``due``: it is not delivered before that, in seconds since 1970. ``reports``: the address-of-record that
-    gets notices of what becomes of it (RFC 5438), or "".
+    gets notices of what becomes of it (RFC 5438), or "". ``request``: a JSON list of its Call-ID, From tag
+    and CSeq number, "" for one that was made here.
     """
 
     user: str
@@ -46,17 +51,27 @@ class Kept:
     body: bytes
     due: float = 0.0
     reports: str = ""
+    request: str = ""
 
     @property
     def header_fields(self) -> list[tuple[str, str]]:
         return [(name, value) for name, value in json.loads(self.fields)]
+
+    @property
+    def identity(self) -> tuple[str, str, int] | None:
+        """The Call-ID, From tag and CSeq number that it leaves with; None for those of a new request."""
+        if not self.request:
+            return None
+        call_id, tag, cseq = json.loads(self.request)
+        return str(call_id), str(tag), int(cseq)
 
 
 @dataclass(slots=True)
 class Given:
     """A mark: ``device`` has the message, or has refused it for good (``status``).
 
-    ``status`` 0: it was sent at ``at``, seconds since 1970, and no answer has been seen.
+    ``status`` 0: it was sent at ``at``, seconds since 1970, and no answer has been seen; without ``at`` the
+    answer was that the device may have it later. ``DOUBTFUL``: it is not sent again.
     """
 
     user: str
@@ -65,13 +80,21 @@ class Given:
     status: int
     at: float = 0.0
 
+    @property
+    def over(self) -> bool:
+        """Whether the device has it, or may have it: no limit of the user counts it any more."""
+        return self.status == DOUBTFUL or 200 <= self.status < 300
+
 
 KEPT = Table(
     "messages",
     Kept,
     key=("user", "id"),
-    version=2,
-    migrations={1: lambda row: {**row, "due": 0.0, "reports": ""}},
+    version=3,
+    migrations={
+        1: lambda row: {**row, "due": 0.0, "reports": ""},
+        2: lambda row: {**row, "request": ""},
+    },
 )
 GIVEN = Table(
     "messages_given",
@@ -85,6 +108,12 @@ GIVEN = Table(
 def kept_fields(message: Request) -> str:
     """Return the header fields that go on with the message, as JSON."""
     return json.dumps([[name, value] for name in _PASSED for value in message.get_all(name)])
+
+
+def identity_of(message: Request) -> str:
+    """Return what a phone knows the message by, as JSON; "" for one without a From tag (RFC 2543)."""
+    tag = message.from_tag
+    return json.dumps([message.call_id, tag, message.cseq.number]) if tag else ""
 
 
 def without_tag(address: NameAddr) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Literal
 
 from sansip.module import Doc
 
@@ -39,6 +39,14 @@ class MessagesSettings:
     retry: Annotated[
         float, Doc("Seconds after which a phone that did not take a message is tried again.")
     ] = 120.0
+    in_doubt: Annotated[
+        Literal["send again", "give up"],
+        Doc(
+            "What becomes of a message whose answer a killed server did not see, once the phone has "
+            "forgotten the transaction (after 32 seconds over UDP, at once over TCP): `send again` sends the "
+            "same request, so that none is lost; `give up` does not, so that none comes twice."
+        ),
+    ] = "send again"
     date_in_text: Annotated[
         bool, Doc("Whether text begins with the time of the message, for phones that do not show Date.")
     ] = False

@@ -19,10 +19,8 @@ from sansip.registrar.date import sip_date
 from sansip.wire import parse_uri
 
 if TYPE_CHECKING:
-    from sansip.location import Binding
     from sansip.module import Core
     from sansip.modules.messages.keeping import Keeping
-    from sansip.routing import IncomingRequest
 
 __all__ = ["Telling"]
 
@@ -42,13 +40,6 @@ class Telling:
         self._core = core
         self._keeping = keeping
         self._deliver = deliver
-
-    def may_tell(self, request: IncomingRequest, sender: str) -> bool:
-        """Whether the sender is who From says: a password, or a phone of the sender's at this address."""
-        if request.authenticated:
-            return True
-        bindings = self._core.location.lookup(sender, request.now)
-        return any(_host(one) == request.flow.host for one in bindings)
 
     async def tell(self, row: Kept, status: Literal["stored", "failed"]) -> None:
         """Have the sender's phones get a notice of what became of ``row``, as a message of its own."""
@@ -96,8 +87,3 @@ def _sip(uri: str) -> str:
     """Return ``uri`` of a message/cpim as a SIP URI: ``im:`` (RFC 3860) names the same user."""
     scheme, _, rest = uri.partition(":")
     return f"sip:{rest}" if scheme.lower() == "im" else uri
-
-
-def _host(binding: Binding) -> str:
-    """Return where the phone is: the address that it registered from, or that of its contact."""
-    return binding.received.host if binding.received is not None else getattr(binding.uri, "host", "")

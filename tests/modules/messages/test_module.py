@@ -12,7 +12,7 @@ from sansip.auth import Lookup
 from sansip.module import CommandError
 from sansip.module.core import Core
 from sansip.modules.messages import Messages, MessagesSettings
-from sansip.modules.messages.notices import MessageRefused
+from sansip.modules.messages.notices import MessageDoubtful, MessageRefused
 from sansip.modules.messages.row import GIVEN, KEPT
 from sansip.rows import Change, MemoryRows, Scan, Write
 from sansip.testing import ModuleBench, check_module
@@ -216,19 +216,119 @@ def test_the_same_call_id() -> None:
     assert (first.from_tag, first.cseq) == (again.from_tag, again.cseq)
 
 
-def test_another_transaction_after_timer_j() -> None:
-    """RFC 3261 17.2.2: after 32 seconds a phone knows the transaction no more; a branch stays unique."""
+def repeated(bench: ModuleBench[Messages], body: str = "hello", branch: str = "rep") -> list[str]:
+    """Send the same MESSAGE as often as this is called; return the answers."""
+    lines = [
+        f"MESSAGE {BOB} SIP/2.0",
+        f"Via: SIP/2.0/UDP 192.0.2.40:5060;branch=z9hG4bK{branch}",
+        "Max-Forwards: 70",
+        "From: <sip:dave@elsewhere.example>;tag=d",
+        f"To: <{BOB}>",
+        "Call-ID: repeated",
+        "CSeq: 1 MESSAGE",
+        "Content-Type: text/plain",
+        f"Content-Length: {len(body)}",
+    ]
+    bench.sent.clear()
+    bench.receive(("\r\n".join(lines) + "\r\n\r\n" + body).encode(), ("192.0.2.40", 5060))
+    found = [f"{one.status} {one.reason}" for one in bench.sent if isinstance(one, Response)]
+    bench.sent.clear()
+    return found
+
+
+def test_a_sender_that_repeats() -> None:
+    """A server was killed after the message was in the store, before its 202: it is kept once."""
+    bench = made()
+    assert repeated(bench) == ["202 Accepted"]
+    bench = bench.restarted()
+    assert repeated(bench) == ["202 Accepted"]
+    assert bench.command("messages.count") == 1
+    # By another way (RFC 3261 8.2.2.2); another text is another message, whatever its Call-ID.
+    assert repeated(bench, branch="other") == ["202 Accepted"]
+    assert repeated(bench, "bye", branch="third") == ["202 Accepted"]
+    register(bench)
+    assert fetch(bench) == ["hello", "bye"]
+    # Nor does it come again where the phone is there by now.
+    bench = bench.restarted()
+    register(bench, cseq=2)
+    bench.sent.clear()
+    assert repeated(bench) == ["202 Accepted"]
+    assert come(bench) == []
+
+
+def test_a_clock_that_was_put_back() -> None:
+    """Order holds over a restart."""
+    bench = made()
+    bench.wait(500)
+    write(bench, "one")
+    # The bench's clock begins again.
+    bench = bench.restarted()
+    write(bench, "two")
+    bench.sent.clear()
+    register(bench)
+    assert fetch(bench) == ["one", "two"]
+
+
+def test_a_sender_that_repeats_early(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server that has not read its rows yet looks into the store."""
+    bench = made()
+    assert repeated(bench) == ["202 Accepted"]
+    scan = MemoryRows.answer
+    monkeypatch.setattr(
+        MemoryRows,
+        "answer",
+        lambda self, question: (
+            OSError("down") if isinstance(question, Scan) and not question.prefix else scan(self, question)
+        ),
+    )
+    bench = bench.restarted()
+    assert repeated(bench) == ["202 Accepted"]
+    monkeypatch.undo()
+    bench.wait(10)
+    assert bench.command("messages.count") == 1
+
+
+@pytest.mark.parametrize("later", [1, 31, 3_600])
+def test_the_same_request_at_any_time(later: int) -> None:
+    """RFC 3261 8.1.1.4, 17.2.3: a phone that keeps transactions or Call-IDs for long knows it at any time."""
     bench = made()
     write(bench, "one")
     bench.sent.clear()
     register(bench)
     [first] = come(bench)
     bench = bench.restarted()
-    bench.wait(31)
+    bench.wait(later)
     register(bench, cseq=2)
     [again] = come(bench)
-    assert first.call_id == again.call_id
-    assert first.vias[0].branch != again.vias[0].branch
+    assert first.vias[0].branch == again.vias[0].branch
+    assert (first.call_id, first.cseq, first.from_tag) == (again.call_id, again.cseq, again.from_tag)
+
+
+def test_in_doubt() -> None:
+    """With "give up" a message whose answer nobody saw comes once at most, and operators see that."""
+    bench = made(in_doubt="give up")
+    for text in ("one", "two"):
+        write(bench, text)
+    bench.sent.clear()
+    register(bench)
+    [first] = come(bench)
+    bench = bench.restarted()
+    # RFC 3261 17.2.2: each phone on UDP knows the branch for 32 seconds, so nothing is in doubt yet.
+    register(bench, cseq=2)
+    [again] = come(bench)
+    assert first.vias[0].branch == again.vias[0].branch
+    bench = bench.restarted()
+    bench.wait(31)
+    register(bench, cseq=3)
+    assert fetch(bench) == ["two"]
+    assert any(isinstance(event, MessageDoubtful) and "in_doubt" in str(event) for event in bench.events)
+    assert [one["doubtful"] for one in bench.command("messages.list", user=BOB)] == [
+        [f"sip:bob@{PHONE[0]}:5060"],
+        [],
+    ]
+    # It is not forgotten: a second phone gets both.
+    register(bench, host="192.0.2.30")
+    assert fetch(bench, "192.0.2.30") == ["one", "two"]
 
 
 def test_another_transaction_after_a_failure() -> None:
@@ -255,18 +355,31 @@ def test_a_contact_that_leads_back() -> None:
     [got] = come(bench)
     lines = [
         f"MESSAGE {BOB} SIP/2.0",
-        "Via: SIP/2.0/UDP 192.0.2.1:5060;branch=z9hG4bKback",
+        f"Via: {got.get('via')}",
         "Max-Forwards: 70",
         f"From: {got.get('from')}",
         f"To: <{BOB}>",
         f"Call-ID: {got.call_id}",
-        "CSeq: 1 MESSAGE",
+        f"CSeq: {got.get('cseq')}",
         "Content-Type: text/plain",
         "Content-Length: 3",
     ]
     bench.receive(("\r\n".join(lines) + "\r\n\r\none").encode())
     assert bench.command("messages.count") == 1
-    assert not any(isinstance(one, Response) and one.status == 202 for one in bench.sent)
+    # RFC 3261 16.3 step 4: 202 would mean that a phone has it.
+    assert [one.status for one in bench.sent if isinstance(one, Response)] == [482]
+
+
+def test_it_stays_the_request_of_its_sender() -> None:
+    """Call-ID, From tag and CSeq: a phone that got it at once from a server that was killed knows it."""
+    bench = made()
+    repeated(bench)
+    bench.sent.clear()
+    register(bench)
+    [got] = come(bench)
+    assert (got.call_id, got.from_tag, got.cseq) == ("repeated", "d", (1, "MESSAGE"))
+    # RFC 3261 8.1.1.7: its branch is ours.
+    assert got.vias[0].branch != "z9hG4bKrep"
 
 
 def test_unreached() -> None:

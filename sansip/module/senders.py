@@ -1,0 +1,29 @@
+"""Whether a request is from who its From says: for what costs others something, or fills a store.
+
+Theory of operation: From is text that anybody writes. It holds where the sender gave the password of that
+user, or, where this server asks for none, where a phone of that user is registered from the address that the
+request came from.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from sansip.location import Binding
+    from sansip.module.core import Core
+    from sansip.routing import IncomingRequest
+
+__all__ = ["proves_sender"]
+
+
+def proves_sender(core: Core, request: IncomingRequest, sender: str) -> bool:
+    """Whether ``request`` is from ``sender``, an address-of-record of ours."""
+    if request.authenticated:
+        return True
+    return any(_host(one) == request.flow.host for one in core.location.lookup(sender, request.now))
+
+
+def _host(binding: Binding) -> str:
+    """Return where the phone is: the address that it registered from, or that of its contact."""
+    return binding.received.host if binding.received is not None else getattr(binding.uri, "host", "")
