@@ -59,7 +59,8 @@ class Socket:
         self.sock.sendto((head + body).encode(), self.server)
         while True:
             answer = self.sock.recv(65_535).decode()
-            if answer.startswith("SIP/2.0") and not answer.startswith("SIP/2.0 1"):
+            final = answer.startswith("SIP/2.0") and not answer.startswith("SIP/2.0 1")
+            if final and f"branch=z9hG4bK{name}" in answer:
                 return answer.partition("\r\n")[0]
 
     def register(self, name: str) -> None:

@@ -1,11 +1,11 @@
 """Delivery: each phone of a user gets what it does not have, in order, one message at a time.
 
 Theory of operation: for each device one task at most reads the rows of its user, sends the next message that
-has no mark of this device, and marks it. A mark is written before the message leaves, and again with the
-answer. A server that is killed in between cannot know whether the phone has the message, for no request of
+has no mark of this device, and marks it. The mark is written with the answer. A server that is killed before
+that cannot know whether the phone has the message, for no request of
 SIP asks that. It sends the same request once more: a phone that keeps the transaction (RFC 3261 17.2.2: 32 s
 over UDP) or looks at the Call-ID takes it for a repetition. ``in_doubt`` has the message given up instead
-where the transaction is over.
+where the transaction is over: then a mark is written before the message leaves, too.
 
 A kept message leaves as what it is, the request of its sender, only later: with the sender's Call-ID, From
 tag and CSeq. So a phone that got it at once from a server which was killed before the answer went back knows
@@ -14,7 +14,7 @@ it, too, and a notification that names the Call-ID (linphone's) means something 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
@@ -107,38 +107,45 @@ class Delivery:
         """Give a device what it does not have; return whether nothing is left."""
         after: tuple[str, str] | None = None
         while rows := await self._keeping.rows.page(aor, after=after, limit=PAGE):
+            marks: dict[str, dict[str, Given]] = {}
+            for mark in await self._keeping.marks.all(aor):
+                marks.setdefault(mark.id, {})[mark.device] = mark
             for row in rows:
                 if row.until > self._core.unix(self._core.ua.now):
                     self._keeping.held.count(aor, row.id, self._keeping.sender_of(row), row.until)
-                if not await self._give(row, device):
+                if not await self._give(row, device, marks.get(row.id, {})):
                     return False
+            if len(rows) < PAGE:
+                # What came meanwhile begins it again.
+                break
             after = (aor, rows[-1].id)
         return True
 
-    async def _give(self, row: Kept, device: str) -> bool:
+    async def _give(self, row: Kept, device: str, marks: Mapping[str, Given]) -> bool:
         """Give a device a message that it does not have; return whether the next one may follow."""
         core = self._core
         unix = core.unix(core.ua.now)
         if row.until <= unix or row.due > unix:
             return True
-        marks = await self._keeping.marks.all(row.user, row.id)
-        mark = next((one for one in marks if one.device == device), None)
+        mark = marks.get(device)
         if mark.status if mark is not None else len(marks) >= _DEVICES:
             return True
         bindings = core.location.lookup(row.user, core.ua.now)
         found = next((one for one in bindings if _device(one) == device), None)
         if found is None:
             return False
-        if mark is None or not mark.at:
-            mark = Given(row.user, row.id, device, 0, unix)
-            await self._keeping.marks.put(mark)
-        elif self._keeping.settings.in_doubt == "give up" and not _repeats(found, row, unix - mark.at):
-            await self._keeping.marks.put(Given(row.user, row.id, device, DOUBTFUL, mark.at))
-            self._keeping.held.fetched(row.user, row.id)
-            core.notify(MessageDoubtful(row.user, row.id, device), core.ua.now)
-            return True
-        # Else a server was killed before the answer: the same request again, to its branch.
-        token = core.secret("token").keyed_hash(f"{row.id} {device} {mark.at!r}")
+        at = 0.0 if mark is None else mark.at
+        if self._keeping.settings.in_doubt == "give up":
+            if at > 0 and not _repeats(found, row, unix - at):
+                await self._keeping.marks.put(Given(row.user, row.id, device, DOUBTFUL, at))
+                self._keeping.held.fetched(row.user, row.id)
+                core.notify(MessageDoubtful(row.user, row.id, device), core.ua.now)
+                return True
+            if at <= 0:
+                at = unix
+                await self._keeping.marks.put(Given(row.user, row.id, device, 0, at))
+        # The same until there is an answer: a server that was killed sends the same request to its branch.
+        token = core.secret("token").keyed_hash(f"{row.id} {device} {at!r}")
         fields = [("Date", row.date), *row.header_fields]
         identity = row.identity
         if identity is None:
@@ -162,7 +169,7 @@ class Delivery:
             return True
         if not 200 <= answer.status < 300 and answer.status not in _FOR_GOOD:
             # The next attempt is a transaction of its own.
-            await self._keeping.marks.put(Given(row.user, row.id, device, 0))
+            await self._keeping.marks.put(Given(row.user, row.id, device, 0, -core.unix(core.ua.now)))
             self.later(row.user, core.ua.now)
             return False
         await self._keeping.marks.put(Given(row.user, row.id, device, answer.status))

@@ -161,7 +161,8 @@ class Messages(Module):
         self.core.tell(MessageKept(user, sender, row.id), request.now)
         # RFC 3428 7: 202 without Contact and without body.
         request.reply(202)
-        self.core.run(self._keeping.make_room(user, 2 * settings.per_user), request.now)
+        if self._held.surplus(user, 2 * settings.per_user):
+            self.core.run(self._keeping.make_room(user, 2 * settings.per_user), request.now)
         if row.reports:
             self.core.run(self._telling.tell(row, "stored"), request.now)
         if at_once:

@@ -1,9 +1,8 @@
 """The rows: a kept message, and the mark that a device has it.
 
 Theory of operation: ``id`` begins with the time, so rows are in the order in which the messages came. A mark
-stays as long as its message does: it is what keeps a device from getting it twice. It is written before the
-message leaves, too: a server that is killed before the answer sends the same transaction once more, which a
-phone that had answered takes for a repetition (RFC 3261 17.2.2).
+stays as long as its message does: it is what keeps a device from getting it twice. It is written with the
+answer of the device (``delivery`` says what a server does that is killed before that).
 """
 
 from __future__ import annotations
@@ -70,8 +69,8 @@ class Kept:
 class Given:
     """A mark: ``device`` has the message, or has refused it for good (``status``).
 
-    ``status`` 0: it was sent at ``at``, seconds since 1970, and no answer has been seen; without ``at`` the
-    answer was that the device may have it later. ``DOUBTFUL``: it is not sent again.
+    ``status`` 0: it was sent at ``at``, seconds since 1970, and no answer has been seen; an ``at`` below 0 is
+    minus the time of an answer that the device may have it later. ``DOUBTFUL``: it is not sent again.
     """
 
     user: str
