@@ -266,7 +266,7 @@ def awaited(end: End, start: str) -> str:
 
 
 @pytest.mark.needs("linphonec")
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(300)
 def test_linphone(tmp_path: Path) -> None:
     """linphone shows each message once, over TCP too, wherever the server dies: it looks at the Call-ID."""
     port = free_port()
@@ -295,11 +295,11 @@ def test_linphone(tmp_path: Path) -> None:
         wanted = sender.acknowledged[:]
     (tmp_path / "linphone").mkdir()
     server = serve()
-    phone = Linphone(tmp_path / "linphone", "bob", DOMAIN, (LOCAL, port), "tcp", "x")
+    phone = Linphone(tmp_path / "linphone", "bob", DOMAIN, (LOCAL, port), "tcp", "x", expires=20)
     try:
         for _ in range(2):
             with server:
-                phone.hear("Message received from .*: text", 40)
+                phone.hear("Message received from .*: text", 60)
                 time.sleep(lucky.uniform(0, 0.01))
                 server.program.process.send_signal(signal.SIGKILL)
             server = serve()

@@ -55,8 +55,8 @@ class Messages(Module):
         self._stored = core.counter("stored", "Messages that were kept")
         self._expired = core.counter("expired", "Messages that nobody fetched in time")
         core.watch(self._delivery.changed)
+        self._ticks = False
         core.run(self._restore(), now, self._restored)
-        core.timers.start(now, 60.0, self, "expire")
 
     def configure(self, settings: MessagesSettings, now: float) -> None:
         self.settings = self._keeping.settings = settings
@@ -69,6 +69,7 @@ class Messages(Module):
                 self._keeping.follow(row)
                 self._wait_for(row, self.core.ua.now)
             after = (rows[-1].user, rows[-1].id)
+        self._tick(self.core.ua.now)
         for mark in await self._given.all():
             if mark.over:
                 self._held.fetched(mark.user, mark.id)
@@ -157,6 +158,7 @@ class Messages(Module):
             row.reports = sender
         if not await self._keeping.write(row, sender, self._keeping.is_user(request.uri, request)):
             return False
+        self._tick(request.now)
         self._stored.add()
         self.core.tell(MessageKept(user, sender, row.id), request.now)
         # RFC 3428 7: 202 without Contact and without body.
@@ -174,8 +176,16 @@ class Messages(Module):
 
     # --- time
 
+    def _tick(self, now: float, *, again: bool = False) -> None:
+        """Look for messages whose time is over once in a minute, as long as there may be some."""
+        # Of other nodes, too: they may be gone.
+        if not self._ticks and (again or self._held.total or self.core.shares_rows):
+            self._ticks = True
+            self.core.timers.start(now, 60.0, self, "expire")
+
     async def _remind(self, user: str, text: str, at: float, sender: str) -> str:
         row = await remind(self.core, self._keeping, user, text, at, sender)
+        self._tick(self.core.ua.now)
         self._wait_for(row, self.core.ua.now)
         return row.id
 
@@ -199,7 +209,7 @@ class Messages(Module):
         if name == "restore":
             self.core.run(self._restore(), now, self._restored)
             return
-        self.core.timers.start(now, 60.0, self, "expire")
+        self._ticks = False
         self._keeping.recounted.clear()
         unix = self.core.unix(now)
         # Also where another node removes the rows, they count here no more.
@@ -207,7 +217,15 @@ class Messages(Module):
         for user, one in over:
             self._held.uncount(user, one)
         if self.core.once("expire"):
-            self.core.run(self._expire(unix), now)
+            self.core.run(self._expire(unix), now, self._looked)
+        else:
+            self._tick(now)
+
+    def _looked(self, result: object, now: float) -> None:
+        if isinstance(result, BaseException):
+            self.core.failed("expire", result)
+        # A notice of one that failed may have been kept; or the store is away, and has them still.
+        self._tick(now, again=isinstance(result, BaseException))
 
     async def _expire(self, unix: float) -> None:
         """Remove messages whose time is over, with their marks."""

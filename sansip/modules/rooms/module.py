@@ -1,4 +1,4 @@
-"""The module: which messages go to a room, from whom, and to which phones.
+"""The module: which messages go to a room, who may send them, and to which phones they go.
 
 Theory of operation: a MESSAGE to the address of a room gets a 202, and goes to each registered phone of each
 member but its sender. From is the room, with the sender's name, so that an answer goes to all. Only a member
