@@ -122,7 +122,8 @@ class Stack(Assembly):
             if self.unstarted:
                 # A module that has not begun cannot speak.
                 self.start(now)
-            self.links.opened(conn, flow.transport, flow.remote, now)
+            peer = flow if isinstance(flow, OpenConnection) else None
+            self.links.opened(conn, flow.transport, flow.remote, now, peer=peer)
             return self._take(now)
         reached = Flow(flow.transport, flow.listener, flow.remote, conn)
         if isinstance(flow, OpenConnection) and flow.transport in SECURE:

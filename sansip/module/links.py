@@ -33,6 +33,13 @@ class Speaker(Protocol):
     protocols: ClassVar[Mapping[str, type[Link]]]
 
 
+class Proved(Protocol):
+    """The facts about a connection, of which no more is needed here."""
+
+    @property
+    def identities(self) -> tuple[str, ...]: ...
+
+
 class Link:
     """One connection that a protocol of a module is spoken over. Made when it is established.
 
@@ -62,6 +69,12 @@ class Link:
         whole.
         """
         return len(buffer)
+
+    @property
+    def identities(self) -> tuple[str, ...]:
+        """The domains in the certificate that the peer has shown, and that is good (RFC 5922 7.1)."""
+        peer = self._line.peer
+        return () if peer is None else peer.identities
 
     @property
     def framed(self) -> bool:
@@ -124,7 +137,7 @@ class Line:
     """The state of one link in the stack."""
 
     __slots__ = ("_links", "begun", "buffer", "conn", "framed", "heard", "host", "is_over", "largest", "last",
-                 "link", "module", "received", "timer")  # fmt: skip
+                 "link", "module", "peer", "received", "timer")  # fmt: skip
 
     received: Callable[[bytes, float], None]
 
@@ -134,6 +147,8 @@ class Line:
         self._links = links
         self.framed = framed
         self.conn = conn
+        # What the adapter knows of a TLS connection.
+        self.peer: Proved | None = None
         self.host = host
         self.module = module
         self.largest = largest
@@ -196,8 +211,16 @@ class Links:
 
     # --- inputs of the stack
 
-    def opened(self, conn: int, kind: str, remote: Address, now: float, framed: bool = False) -> None:
-        """A connection of ``kind`` is established; ``framed``: a WebSocket."""
+    def opened(
+        self,
+        conn: int,
+        kind: str,
+        remote: Address,
+        now: float,
+        framed: bool = False,
+        peer: Proved | None = None,
+    ) -> None:
+        """A connection of ``kind`` is established; ``framed``: a WebSocket; ``peer``: what TLS knows."""
         host = str(remote[0])
         found = self.kinds.get(kind)
         refused = self._refuses(host) if found is not None else f"no module speaks {kind} any more"
@@ -209,6 +232,8 @@ class Links:
         module = found.module
         largest = found.link.largest or limits.link_message
         line = self._lines[conn] = Line(self, conn, host, module, largest, framed, now)
+        if found.secure:
+            line.peer = peer
         self._sources[host] = self._sources.get(host, 0) + 1
         name = kind[:-1] if found.secure else kind
         try:

@@ -284,9 +284,16 @@ class ModuleBench(Generic[ModuleType]):
         )
         return answers[0] if answers else None
 
-    def link(self, kind: str, remote: tuple[str, int] = _CALLER, *, whole: bool = False) -> BenchLink:
+    def link(
+        self,
+        kind: str,
+        remote: tuple[str, int] = _CALLER,
+        *,
+        whole: bool = False,
+        identities: tuple[str, ...] = (),
+    ) -> BenchLink:
         """Return a client that has connected to a listener of ``kind``; ``whole``: over WebSocket."""
-        return BenchLink(self, kind, remote, whole)
+        return BenchLink(self, kind, remote, whole, identities)
 
     def figure(self, name: str) -> Any:
         """Return the values of one of the module's counters, or the buckets of a histogram."""
@@ -304,14 +311,21 @@ class ModuleBench(Generic[ModuleType]):
 class BenchLink:
     """A client of a module's protocol: ``received`` has its messages, ``ended`` the reason of its end."""
 
-    def __init__(self, bench: ModuleBench[Any], kind: str, remote: tuple[str, int], whole: bool) -> None:
+    def __init__(
+        self,
+        bench: ModuleBench[Any],
+        kind: str,
+        remote: tuple[str, int],
+        whole: bool,
+        identities: tuple[str, ...] = (),
+    ) -> None:
         self._bench = bench
         self._whole = whole
         self.received: list[bytes] = []
         self.ended = ""
         self.conn = bench.stack.new_connection()
         bench.links[self.conn] = self
-        opened = OpenConnection(0, kind, _HERE, remote, True)
+        opened = OpenConnection(0, kind, _HERE, remote, True, "", identities)
         bench.perform(bench.stack.connection_opened(self.conn, opened, bench.now))
 
     def send(self, data: bytes) -> list[bytes]:

@@ -37,6 +37,10 @@ class Incoming(Side):
         self._node = node
         self._link = link
 
+    @property
+    def identities(self) -> tuple[str, ...]:
+        return self._link.identities
+
     def write(self, data: bytes) -> None:
         self._link.send(data)
 
@@ -82,10 +86,16 @@ class Outgoing(Side):
         self._stream: Stream | None = None
         self._early: list[bytes] = []
         self._used = now
+        self._is_open = False
         # Chunks wait until it is open.
         self.out.full = True
         self._timer = node.core.timers.start(now, IDLE, self, "idle")
         node.core.run(self._addresses(uri.host), now, self._resolved)
+
+    @property
+    def identities(self) -> tuple[str, ...]:
+        # RFC 4976 9.2: the handshake fails where the certificate is not for the host of the URI.
+        return (self.key[1],) if self.secure and self._is_open else ()
 
     async def _addresses(self, host: str) -> list[str]:
         try:
@@ -125,6 +135,7 @@ class Outgoing(Side):
         self._early.clear()
 
     def _opened(self, now: float) -> None:
+        self._is_open = True
         self._used = now
         self.out.writable(True, now)
 

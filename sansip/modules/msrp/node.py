@@ -10,6 +10,7 @@ from sansip.modules.msrp.ends import Outgoing
 from sansip.modules.msrp.relay import Refused, Rules
 from sansip.modules.msrp.sessions import Session, Sessions
 from sansip.msrp import MsrpUri
+from sansip.msrp.uri import DEFAULT_PORT
 from sansip.transport.transports import TCP
 from sansip.wire.headers.auth import parse_credentials
 
@@ -45,6 +46,8 @@ class Node(Rules):
         self.settings = settings
         self.sessions = Sessions()
         self.outgoing: dict[tuple[bool, str, int], Outgoing] = {}
+        # Connections of other relays that have asked for a URI by their certificate.
+        self._shown: set[Hop] = set()
         self._digest = core.digest()
         self._refusals = core.counter("refused", "Messages of MSRP that did not pass")
         self._opened = core.counter("sessions_opened", "URIs that were handed out")
@@ -60,11 +63,15 @@ class Node(Rules):
         """A connection is gone."""
         if side.ended:
             return
+        self._shown.discard(side)
         if isinstance(side, Outgoing):
             self.outgoing.pop(side.key, None)
             if reason:
                 self.refused(side, reason)
         super().left(side, now)
+
+    def others(self) -> list[Hop]:
+        return [*self._shown, *self.outgoing.values()]
 
     def outward(self, uri: MsrpUri, user: str, now: float) -> Hop:
         if not uri.port:
@@ -74,7 +81,10 @@ class Node(Rules):
             # RFC 7977 5.1: nobody can connect to a client over WebSocket.
             raise Refused(481, f"nobody can connect over {uri.transport[:20]}")
         key = (uri.secure, uri.host, uri.port)
-        side = self.outgoing.get(key)
+        side: Hop | None = self.outgoing.get(key)
+        if side is None and uri.secure and self._is_relay(uri.host):
+            # That relay has connected itself.
+            side = next((one for one in self._shown if uri.host in one.identities), None)
         if side is None:
             settings = self.settings
             if len(self.outgoing) >= settings.connections:
@@ -89,7 +99,9 @@ class Node(Rules):
         host = uri.host
         if host == self.settings.host.lower():
             return True
-        return any(host == str(one[0]).lower() for one in self._listening())
+        # At the same address another relay may listen at another port.
+        port = uri.port or DEFAULT_PORT
+        return any(host == str(one[0]).lower() and port == one[1] for one in self._listening())
 
     def _listening(self) -> list[tuple[str, int]]:
         return [*self.core.listening("msrps"), *self.core.listening("msrp")]
@@ -113,6 +125,11 @@ class Node(Rules):
         if asked and not (asked.isdecimal() and len(asked) < 10):
             self._deny(side, head, 400, f"Expires {asked[:20]!r}", now)
             return
+        relay = self._relay_of(side, head)
+        if relay:
+            self._shown.add(side)
+            self._grant(side, head, f"relay {relay}", "", now, relay)
+            return
         given = head.get("authorization")
         if given and not _has_qop(given):
             # RFC 4976 9.1; without it the same credentials would be good again and again.
@@ -131,7 +148,6 @@ class Node(Rules):
         self._digest.prove(given, "AUTH", uri, realm, side.source, now, done)
 
     def _proved(self, side: Hop, head: Head, proof: Proof, now: float) -> None:
-        settings = self.settings
         if proof.broken or proof.wait:
             self._deny(side, head, 403, proof.reason, now)
             return
@@ -143,22 +159,43 @@ class Node(Rules):
                 self.refused(side, f"AUTH: {proof.reason}")
                 self.auth_failed(side, stale, now)
             return
+        self._grant(side, head, proof.user, proof.info, now)
+
+    def _relay_of(self, side: Hop, head: Head) -> str:
+        """Return the name of the relay that ``head`` comes from, "" where it is none that is known.
+
+        RFC 4976 6.3: the name in its certificate is the host in the first From-Path URI.
+        """
+        host = head.from_path[0].host
+        if len(head.from_path) < 2 or host not in side.identities:
+            return ""
+        return host if self._is_relay(host) else ""
+
+    def _is_relay(self, host: str) -> bool:
+        return host in (one.lower() for one in self.settings.relays)
+
+    def _grant(self, side: Hop, head: Head, user: str, info: str, now: float, relay: str = "") -> None:
+        """Hand out a URI, if its time and the limits allow it."""
+        settings = self.settings
         expires = int(head.get("expires") or settings.expires)
         # RFC 4976 4.6, 6.3
         if expires < settings.min_expires:
             self._answer(side, head, 423, now, [("Min-Expires", str(settings.min_expires))])
         elif expires > settings.max_expires:
             self._answer(side, head, 423, now, [("Max-Expires", str(settings.max_expires))])
-        elif self.sessions.of_user(proof.user) >= settings.sessions_per_user:
-            self._deny(side, head, 403, f"{proof.user[:40]} has too many URIs (msrp.sessions_per_user)", now)
+        elif not relay and self.sessions.of_user(user) >= settings.sessions_per_user:
+            self._deny(side, head, 403, f"{user[:40]} has too many URIs (msrp.sessions_per_user)", now)
         elif len(self.sessions) >= settings.sessions:
             self._deny(side, head, 403, "too many URIs (msrp.sessions)", now)
         else:
-            self._open(side, head, proof, expires, now)
+            self._open(side, head, user, info, expires, relay, now)
 
-    def _open(self, side: Hop, head: Head, proof: Proof, expires: int, now: float) -> None:
+    def _open(
+        self, side: Hop, head: Head, user: str, info: str, expires: int, relay: str, now: float
+    ) -> None:
         # RFC 4976 6.3: 64 random bits at the least.
-        session = Session(self.token() + self.token(), proof.user, side, now + expires)
+        session = Session(self.token() + self.token(), user, side, now + expires)
+        session.relay = relay
         session.timer = self.core.timers.start(now, float(expires), self, session)
         self.sessions.add(session)
         self._opened.add()
@@ -166,8 +203,8 @@ class Node(Rules):
         between = [one.text for one in reversed(head.from_path[:-1])]
         path = " ".join([*between, self._uri(session.id)])
         fields = [("Use-Path", path), ("Expires", str(expires))]
-        if proof.info:
-            fields.append(("Authentication-Info", proof.info))
+        if info:
+            fields.append(("Authentication-Info", info))
         side.failures = 0
         self._answer(side, head, 200, now, fields)
 

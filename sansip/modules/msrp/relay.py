@@ -59,6 +59,10 @@ class Rules:
         """An AUTH for this relay came."""
         raise NotImplementedError
 
+    def others(self) -> list[Hop]:
+        """Return the connections to relays that have proved who they are."""
+        raise NotImplementedError
+
     def refused(self, side: Hop, reason: str) -> None:
         """Something of ``side`` did not pass."""
         raise NotImplementedError
@@ -74,7 +78,7 @@ class Rules:
             session = self.sessions.find(to[0].session_id)
             if session is None:
                 raise Refused(481, "a URI that is not, or no more, handed out")
-            if session.side is not previous:
+            if not session.is_of(previous):
                 # RFC 4976 6.4: else it has to go to the client that got the URI, over its connection.
                 if len(to) < 2:
                     raise Refused(481, "the path ends at this relay")
@@ -261,7 +265,7 @@ class Rules:
     def left(self, side: Hop, now: float) -> None:
         """A connection is gone: its URIs, what was on its way to it, and what it was sending."""
         side.ended = True
-        self.sessions.leave(side)
+        self.sessions.leave(side, self.others())
         if side.chunk is not None:
             side.chunk.failed = True
             side.chunk.target.out.abort(side.chunk, ABORTED, now)

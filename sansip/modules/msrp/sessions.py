@@ -1,11 +1,14 @@
 """The URIs that the relay has handed out (RFC 4976 6.3), each with the client it leads to.
 
 Theory of operation: a URI is a secret of 128 random bits, and good over the connection of its AUTH only: it
-ends with that connection, or when its time is over. Counts for a user are the lengths of what is in here.
+ends with that connection, or when its time is over. One that another relay got for a client of its own is
+good over each connection to that relay (RFC 4976 6.3), and ends with the last of them. Counts for a user are
+the lengths of what is in here.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -18,13 +21,23 @@ __all__ = ["Session", "Sessions"]
 
 @dataclass(slots=True, eq=False)
 class Session:
-    """One URI. ``id`` is its session-id, ``side`` the connection of the client, ``until`` when it ends."""
+    """One URI. ``id`` is its session-id, ``side`` the connection of the client, ``until`` when it ends.
+
+    ``relay``: the name of the relay that it was given to, "" for a client.
+    """
 
     id: str
     user: str
     side: Hop
     until: float
     timer: Timer | None = None
+    relay: str = ""
+
+    def is_of(self, side: Hop | None) -> bool:
+        """Whether ``side`` is where it was given to: the client's connection, or one to that relay."""
+        if self.side is side:
+            return True
+        return bool(self.relay) and side is not None and self.relay in side.identities
 
 
 class Sessions:
@@ -65,10 +78,16 @@ class Sessions:
         _take(self._by_user, session.user, session)
         _take(self._by_side, session.side, session)
 
-    def leave(self, side: Hop) -> None:
-        """RFC 4976 6.3: the URIs of a connection end with it."""
+    def leave(self, side: Hop, others: Iterable[Hop] = ()) -> None:
+        """RFC 4976 6.3: the URIs of a connection end with it; a relay's, if none of ``others`` is to it."""
         for session in list(self._by_side.get(side, ())):
-            self.remove(session)
+            heir = next((one for one in others if one is not side and session.is_of(one)), None)
+            if heir is None:
+                self.remove(session)
+            else:
+                _take(self._by_side, side, session)
+                session.side = heir
+                self._by_side.setdefault(heir, set()).add(session)
 
 
 def _take(table: dict[Any, set[Session]], key: object, session: Session) -> None:

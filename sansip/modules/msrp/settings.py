@@ -22,6 +22,13 @@ class MsrpSettings:
         list[str], Doc("Where clients and other relays connect, like msrps:0.0.0.0:2855 or msrp:…")
     ] = field(default_factory=list)
     realm: Annotated[str, Doc('The realm of passwords; "" is the first domain.')] = ""
+    relays: Annotated[
+        list[str],
+        Doc(
+            "Names of other relays that get URIs without a password for their clients, if they prove the "
+            "name by a TLS certificate (RFC 4976 6.3). `tls.verify_clients` has to ask for it."
+        ),
+    ] = field(default_factory=list)
     plain_auth: Annotated[
         bool,
         Doc("Whether AUTH is taken without TLS, which RFC 4976 9.2 forbids. For a closed network."),
@@ -61,6 +68,9 @@ class MsrpSettings:
         # RFC 4976 4.2
         if not self.host or " " in self.host or "/" in self.host:
             raise ValueError(f"host must be the name of this relay, got {self.host!r}")
+        for name in self.relays:
+            if not name or not name.isascii() or any(one in name for one in " /:*"):
+                raise ValueError(f"relays: {name!r} is no name of a host")
         if not 0 < self.min_expires <= self.expires <= self.max_expires:
             raise ValueError("min_expires, expires and max_expires must not decrease, and be above 0")
         for name in ("sessions_per_user", "sessions", "connections", "connections_per_user", "message_size",

@@ -46,6 +46,11 @@ class Side:
         self._reader = Reader()
         self._other: tuple[Head, bytearray] | None = None
 
+    @property
+    def identities(self) -> tuple[str, ...]:
+        """The names that the peer has proved by a TLS certificate."""
+        return ()
+
     def write(self, data: bytes) -> None:
         """Send octets."""
         raise NotImplementedError

@@ -161,4 +161,74 @@ function sound() {
   phone.start();
 }
 
-({flows, jssip, sipjs, sound})[asked.get("library")]();
+// JsSIP for texts (RFC 3428): it shows what comes, and sends "URI text", which /call names.
+function texts() {
+  const socket = new JsSIP.WebSocketInterface(asked.get("server"));
+  const phone = new JsSIP.UA({sockets: [socket], uri: aor, register: true, session_timers: false});
+  phone.on("newMessage", ({originator, message, request}) => {
+    if (originator === "remote") tell("message", `${request.from.uri} ${request.body}`);
+    else message.on("succeeded", ({response}) => tell("sent", response.status_code));
+    message.on("failed", ({cause, response}) => tell("unsent", response?.status_code ?? cause));
+  });
+  phone.on("registered", async () => {
+    tell("registered");
+    for (let line = await whom(); line; line = await whom()) {
+      const [uri, ...words] = line.split(" ");
+      phone.sendMessage(uri, words.join(" "));
+    }
+  });
+  phone.on("registrationFailed", (event) => tell("refused", event.cause));
+  phone.start();
+}
+
+// MSRP over a WebSocket (RFC 7977), with a URI of the relay (RFC 4976): written for this test alone.
+function msrp() {
+  const socket = new WebSocket(asked.get("server"), "msrp");
+  socket.binaryType = "arraybuffer";
+  const relay = `msrps://${asked.get("relay")};tcp`;
+  const own = `msrps://${name}.invalid:9/${name}session;ws`;
+  const md5 = JsSIP.Utils.calculateMD5;
+  let number = 1000;
+  let path = "";
+  const send = (method, to, fields, body) => {
+    const id = `web${number++}`;
+    const text = body === undefined ? "" : `\r\n${body}\r\n`;
+    const lines = [`MSRP ${id} ${method}`, `To-Path: ${to}`, `From-Path: ${own}`, ...fields];
+    socket.send(new TextEncoder().encode(`${lines.join("\r\n")}\r\n${text}-------${id}$\r\n`));
+  };
+  const prove = (challenge) => {
+    const said = Object.fromEntries([...challenge.matchAll(/(\w+)="?([^",]+)"?/g)].map((one) => one.slice(1, 3)));
+    const secret = md5(`${name}:${said.realm}:${asked.get("password")}`);
+    const proof = md5(`${secret}:${said.nonce}:00000001:abcdef:auth:${md5(`AUTH:${relay}`)}`);
+    return `Authorization: Digest username="${name}", realm="${said.realm}", nonce="${said.nonce}", ` +
+      `qop=auth, nc=00000001, cnonce="abcdef", response="${proof}"`;
+  };
+  socket.onopen = () => send("AUTH", relay, []);
+  socket.onclose = (event) => tell("closed", event.reason);
+  socket.onmessage = async ({data}) => {
+    const text = typeof data === "string" ? data : new TextDecoder().decode(data);
+    const [head, ...rest] = text.split("\r\n\r\n");
+    const [start, ...lines] = head.split("\r\n");
+    const [, id, word] = start.split(" ");
+    const fields = Object.fromEntries(lines.map((one) => [one.split(": ")[0], one.slice(one.indexOf(": ") + 2)]));
+    if (word === "401") send("AUTH", relay, [prove(fields["WWW-Authenticate"])]);
+    else if (word === "200" && fields["Use-Path"]) {
+      path = fields["Use-Path"];
+      tell("ready", `${path} ${own}`);
+      const [to, ...words] = (await whom()).split("|");
+      const body = words.join("|");
+      const size = new TextEncoder().encode(body).length;
+      send("SEND", `${path} ${to}`, [
+        "Message-ID: web1", `Byte-Range: 1-${size}/${size}`, "Content-Type: text/plain",
+      ], body);
+    } else if (word === "200") tell("sent");
+    else if (word === "SEND") {
+      const back = fields["From-Path"].split(" ")[0];
+      const lines = [`MSRP ${id} 200 OK`, `To-Path: ${back}`, `From-Path: ${own}`];
+      socket.send(new TextEncoder().encode(`${lines.join("\r\n")}\r\n-------${id}$\r\n`));
+      tell("message", rest.join("\r\n\r\n").split(`\r\n-------${id}`)[0]);
+    } else tell("other", word);
+  };
+}
+
+({flows, jssip, msrp, sipjs, sound, texts})[asked.get("library")]();

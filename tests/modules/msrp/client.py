@@ -59,9 +59,16 @@ class Client:
     """``alice`` at ``msrps://alice.invalid:1/x;tcp``."""
 
     def __init__(
-        self, bench: ModuleBench[Any], user: str, address: str, kind: str = "msrps", *, whole: bool = False
+        self,
+        bench: ModuleBench[Any],
+        user: str,
+        address: str,
+        kind: str = "msrps",
+        *,
+        whole: bool = False,
+        identities: tuple[str, ...] = (),
     ) -> None:
-        self.link = bench.link(kind, (address, 40_000), whole=whole)
+        self.link = bench.link(kind, (address, 40_000), whole=whole, identities=identities)
         self.user = user
         self.uri = f"msrps://{user}.invalid:1/x;tcp"
         self.path = ""
