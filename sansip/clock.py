@@ -120,7 +120,8 @@ class Timers:
             self._listed.add(duration)
             heappush(self._heads, (deadline, duration))
         elif at == 0:
-            self._heads = [one for one in self._heads if one[1] != duration]
+            # In place: ``fire_due`` may be at work on it.
+            self._heads[:] = [one for one in self._heads if one[1] != duration]
             self._heads.append((deadline, duration))
             heapify(self._heads)
         return timer

@@ -234,3 +234,22 @@ def test_the_earliest_is_always_true(plan: list[tuple[str, Any]]) -> None:
         least = min([others, *(one.deadline for one in held if one.deadline > looked)])
         assert least <= timers.earliest <= most
         assert timers.next_deadline() == (None if timers.earliest == inf else timers.earliest)
+
+
+def test_a_timer_that_is_put_while_others_fire() -> None:
+    """A relay that fires puts a timer in front of its queue: no later timer may be forgotten by that.
+
+    RFC 3261 17.1.2.2: without Timer E a BYE that was lost is never sent again.
+    """
+    timers, owner = Timers(), Owner()
+    timers.start(9.0, 5.0, owner, "behind")
+
+    def put(name: Any, now: float) -> None:
+        if name == "first":
+            timers.put(now + 2.0, 5.0, owner, "put")
+
+    owner.then = put
+    timers.start(10.0, 1.0, owner, "first")
+    while (due := timers.next_deadline()) is not None:
+        timers.fire_due(due)
+    assert owner.fired == [("first", 11.0), ("put", 13.0), ("behind", 14.0)]
