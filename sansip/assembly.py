@@ -36,6 +36,7 @@ from sansip.neighbours import Neighbours
 from sansip.notices import LimitNotices
 from sansip.proxy import Proxy, Shifts
 from sansip.proxy.dialog_mark import Marks
+from sansip.proxy.relayed import RelayedCalls
 from sansip.proxy.trust import TrustDomain
 from sansip.questions import Questions
 from sansip.reconfigure import all_names, host, listeners_of, names_of, own_name, realms_of
@@ -44,6 +45,7 @@ from sansip.routing import Trusted
 from sansip.routing.changes import Changes
 from sansip.routing.flows import binding_over
 from sansip.routing.loss import flow_lost
+from sansip.seat import MOST
 from sansip.service import Service
 from sansip.siblings import Siblings
 from sansip.transaction import TransactionLayer
@@ -131,8 +133,10 @@ class Assembly(Service):
             TrustDomain(self.listeners, realms, config.auth is not None, self.believes, self.trusted.peers),
             self.notices,
         )
+        relayed = self.proxy.records = RelayedCalls(limits, self.notify)
         if seat is not None:
             self.proxy.marks.place = seat.digit
+            relayed.number_by(seat.number, MOST)
         self.ua = UserAgent(
             config.ua,
             self.client,

@@ -28,9 +28,11 @@ __all__ = [
     "NodeChanged",
     "NonceRefused",
     "RegistrationRefused",
+    "RelayedCallEnded",
     "RouteFailed",
     "SourceBarred",
     "UpstreamChanged",
+    "uri_in",
 ]
 
 
@@ -266,6 +268,36 @@ class CallEnded:
     duration: float
 
 
+@dataclass(slots=True)
+class RelayedCallEnded:
+    """A call that was relayed is over: refused, given up, or hung up; ``why`` says what ended it.
+
+    ``caller`` and ``callee`` are the lines From and To of its INVITE. ``seconds``: since its answer, None
+    where there was none. ``by``: "caller", "callee", or "".
+    """
+
+    number: int
+    call_id: str
+    caller: str
+    callee: str
+    seconds: float | None
+    why: str
+    by: str
+
+    def __str__(self) -> str:
+        lasted = "not answered" if self.seconds is None else f"{self.seconds:.3f} s"
+        by = f" by the {self.by}" if self.by else ""
+        caller, callee = uri_in(self.caller), uri_in(self.callee)
+        return f"call {self.number} from {caller} to {callee}: {lasted}, {self.why}{by}"
+
+
+def uri_in(line: str) -> str:
+    """Return the URI in a line From or To, for people: nobody checks it."""
+    value = line.partition(":")[2].strip()
+    _, bracket, behind = value.rpartition("<")
+    return behind.partition(">")[0] if bracket else value.partition(";")[0]
+
+
 Event = (
     MessageRefused
     | RouteFailed
@@ -278,6 +310,7 @@ Event = (
     | SourceBarred
     | BindingsChanged
     | RegistrationRefused
+    | RelayedCallEnded
     | UpstreamChanged
     | KeepaliveAnswered
     | KeepaliveUnanswered

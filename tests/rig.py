@@ -16,6 +16,7 @@ from typing import Any
 from sansip import ListenerConfig, Stack, StackConfig
 from sansip.actions import Ask, Connect, Notify, SendData, SendDatagram
 from sansip.errors import RemoteProtocolError
+from sansip.events import RelayedCallEnded
 from sansip.limits import Limits
 from sansip.wire import Message, Request, Response, parse_message
 
@@ -95,6 +96,7 @@ class Rig:
         self.start = now
         self.asks: list[Ask] = []
         self.events: list[Any] = []
+        self.ended: list[RelayedCallEnded] = []
         self.log: list[Out] = []
 
     # --- inputs
@@ -165,7 +167,9 @@ class Rig:
             if isinstance(action, Ask):
                 self.asks.append(action)
             elif isinstance(action, Notify):
-                self.events.append(action.event)
+                # Each relayed call has one: those of ``tests/proxy/test_relayed.py`` are looked at.
+                ended = isinstance(action.event, RelayedCallEnded)
+                (self.ended if ended else self.events).append(action.event)
             else:
                 message = None
                 # Keepalives and STUN begin with control characters.

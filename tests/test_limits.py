@@ -69,6 +69,7 @@ ELSEWHERE = {
     "branches_in_all": "proxy/test_budget.py",
     "transactions_reserved": "routing/test_admission.py",
     "pending_per_source": "routing/test_admission.py",
+    "relayed_calls": "proxy/test_relayed.py",
     "pending_per_callee": "routing/test_admission.py",
     "limit_loopback": "routing/test_admission.py",
     "ring_time": "proxy/test_ringing.py",

@@ -10,6 +10,7 @@ from sansip.proxy.flow_loss import node_flow
 from sansip.proxy.flow_tokens import came_token, goes_token
 from sansip.proxy.octets import forwarded, trying
 from sansip.proxy.record_route import record_route_lines
+from sansip.proxy.relayed import record_of
 from sansip.proxy.usual import Usual
 from sansip.proxy.validation import breadth_of
 from sansip.proxy.watched import GROWTH, Watched
@@ -43,10 +44,12 @@ def relay_usual(
     wants_flow: bool,
     now: float,
     handle: Any = None,
+    proven: bool = True,
 ) -> Usual | None:
     """Send ``request`` to ``target`` if that is usual; else do nothing and return None.
 
     The arguments are those of a ``Forwarding``; ``budget`` is None for a request that was not here before.
+    ``proven``: see ``record_of``.
     ``handle`` is None where no module looks; if modules do, it may have become a response context on return.
     Raises ``RemoteProtocolError`` for a Max-Breadth that is malformed.
     """
@@ -89,6 +92,7 @@ def relay_usual(
     usual._hashed = hashed
     usual._breadth = breadth
     usual._counted = counted
+    usual.call = record_of(proxy.records, request, caller, proven, now)
     if budget is not None:
         budget.left -= 1
         usual._budget = budget

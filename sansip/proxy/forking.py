@@ -33,7 +33,6 @@ class Forking(WayBack):
     """One request, and the branches it has.
 
     Attributes:
-        cancelled: whether the caller gave up.
         failure: the best failure, which the route was given, or may still ask for, and has to decide on.
     """
 
@@ -47,7 +46,6 @@ class Forking(WayBack):
         "_redirects",
         "_running",
         "_started",
-        "cancelled",
         "counted",
         "failure",
         "keeps_outcome",
@@ -78,7 +76,6 @@ class Forking(WayBack):
         self._running = 0
         # How many branches there may be at once; raises where it is malformed.
         self._breadth = breadth_of(self.request, proxy.limits.max_breadth)
-        self.cancelled = False
         # A 6xx came: nothing more is tried (RFC 3261 16.7 step 5).
         self._declined = False
         # When it was first relayed.

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from sansip.proxy.budget import Budget
     from sansip.proxy.path import PathValue
     from sansip.proxy.recording import Recording
+    from sansip.proxy.relayed import Record
     from sansip.transport.flow import Flow
     from sansip.wire import Request, SipUri
 
@@ -45,6 +46,7 @@ class Forwarding:
         cseq: the caller's CSeq line, once a branch has another one.
         answer: seconds in which each target has to be heard of.
         strange: whether a target is none of our users.
+        call: the record of the call that it begins, or ends as a BYE; None: there is none.
         follows: the route's test of a contact in a 3xx; None: no route said anything of redirections.
     """
 
@@ -67,3 +69,4 @@ class Forwarding:
     answer: float | None = None
     strange: bool = False
     follows: Callable[[SipUri], bool] | None = None
+    call: Record | None = None

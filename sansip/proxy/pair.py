@@ -138,9 +138,12 @@ class Pair(Usual):
             self._rang = now
             self._last = echo.data
             proxy.sender.send(self.flow, echo.data, now, self.number)
+            if self.call is not None:
+                self.call.rings(now)
             return True
         assert act == END
         values = self._values
+        call = self.call
         if self.method == "INVITE":
             confirmed = begin(self._confirmed, echo.tag, proxy.limits.early_dialogs, proxy.entropy)
             if confirmed is None:
@@ -149,10 +152,15 @@ class Pair(Usual):
             # RFC 6026 7.1: repeated INVITEs are absorbed; 8.4, 8.5: Timers L and M are equal.
             self._last = b""
             end, name = values.t1x64, "end"
+            if call is not None:
+                call.answers(confirmed, now)
         else:
             # RFC 3261 17.1.2.2, 17.2.2: Timer K, then J.
             self._last = echo.data
             end, name = values.t4, "half"
+            if call is not None:
+                lines = self._lines
+                call.hung_up(lines[0], lines[4] or "", status, now)
         self._state = following
         self._data = b""
         self._end()

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from sansip.proxy.hooks import Hooks
 from sansip.proxy.pending import Pending
+from sansip.proxy.relayed import RelayedCalls
 
 if TYPE_CHECKING:
     from sansip.client import Client
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from sansip.notices import LimitNotices
     from sansip.proxy.config import ProxyConfig
     from sansip.proxy.dialog_mark import Marks
+    from sansip.proxy.relayed import Records
     from sansip.proxy.sequence import Shifts
     from sansip.proxy.trust import TrustDomain
     from sansip.transaction import TimerValues, TransactionLayer
@@ -51,6 +53,7 @@ class Proxy:
         "node_silent",
         "notices",
         "pending",
+        "records",
         "sender",
         "shifts",
         "timers",
@@ -98,6 +101,8 @@ class Proxy:
         self.notices = notices
         # Requests that wait for their final response, by source and callee.
         self.pending = Pending()
+        # Calls on their way through here; the stack may put in another table (``proxy.relayed``).
+        self.records: Records = RelayedCalls(limits)
         # The functions that look at requests on their way; the stack puts them in.
         self.hooks = Hooks()
         # The value that the hashes of our branches start with (``loop_hash``).

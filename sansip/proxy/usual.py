@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from sansip.clock import Timer
     from sansip.proxy.proxy import Proxy
     from sansip.proxy.recording import Recording
+    from sansip.proxy.relayed import Record
     from sansip.transaction import ClientTransaction, ServerTransaction
     from sansip.transport import Flow
 
@@ -50,6 +51,7 @@ class Usual:
 
     Attributes:
         done: whether its 2xx went back.
+        call: the record of the call that it begins, or ends as a BYE; None: there is none.
         watched: whether the route still runs, and may ask for the outcome.
     """
 
@@ -75,6 +77,7 @@ class Usual:
         "_timer",
         "_transaction",
         "_via",
+        "call",
         "caller",
         "cseq",
         "done",
@@ -121,6 +124,7 @@ class Usual:
         self.cseq = ""
         self.recording: Recording | None = None
         self.strange = isinstance(target, Target) and target.binding is None
+        self.call: Record | None = None
         self.done = False
         self.watched = True
         self._became: ResponseContext | None = None
@@ -255,6 +259,7 @@ class Usual:
             record_route=recording if self._records else None,
             recording=recording,
             came=self._came,
+            call=self.call,
         )
 
     def _handle(self) -> Any:
@@ -352,6 +357,7 @@ class Usual:
         """Send the octets of a response back (RFC 3261 16.7 steps 5 and 9)."""
         if not invite:
             self._end()
+            self._hang_up(status, now)
             self.server.feed("send 2xx", data, now)
             return
         proxy = self.proxy
@@ -366,6 +372,8 @@ class Usual:
                 return
             self._early = early
             self.server.feed("send 1xx", data, now)
+            if self.call is not None:
+                self.call.rings(now)
             return
         confirmed = begin(self._confirmed, tag, most, proxy.entropy)
         if confirmed is None:
@@ -385,6 +393,15 @@ class Usual:
         elif state != "terminated":
             # RFC 6026 8.3
             self.proxy.sender.send(server.flow, data, now)
+        if self.call is not None:
+            self.call.answers(self._confirmed, now)
+
+    def _hang_up(self, status: int, now: float) -> None:
+        """A BYE has this final response."""
+        call = self.call
+        if call is not None:
+            lines = self._lines
+            call.hung_up(lines[0], lines[4] or "", status, now)
 
     def _end(self) -> None:
         """Keep what a further 2xx needs alone: there are thousands of these for 32 s each."""

@@ -306,6 +306,8 @@ class Watched(Usual):
             proxy.notices.reached("early_dialogs", self.server.flow.host, now)
             return
         self._early = early
+        if self.call is not None:
+            self.call.rings(now)
         if hooks.answering(handle, message, self.server.respond, now):
             if type(message) is UnreadResponse:
                 self.server.feed("send 1xx", message._unread[1], now)
@@ -362,6 +364,7 @@ class Watched(Usual):
             return
         self._end()
         self._final = None
+        self._hang_up(message.status, now)
         if handle.modules.hooks.answering(handle, message, self._answers_seen, now):
             self._answers_seen(message, now)
 

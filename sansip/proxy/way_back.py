@@ -30,16 +30,28 @@ class WayBack:
     """The user of one server transaction, and of client transactions whose branch is done.
 
     Attributes:
+        cancelled: whether the caller gave up.
         done: whether a final response went back.
     """
 
-    __slots__ = ("_confirmed", "_early", "_tag", "_trying_timer", "done", "forwarding", "proxy", "server")
+    __slots__ = (
+        "_confirmed",
+        "_early",
+        "_tag",
+        "_trying_timer",
+        "cancelled",
+        "done",
+        "forwarding",
+        "proxy",
+        "server",
+    )
 
     def __init__(self, proxy: Proxy, forwarding: Forwarding, server: ServerTransaction) -> None:
         self.proxy = proxy
         self.forwarding = forwarding
         self.server = server
         self.done = False
+        self.cancelled = False
         # To tags of the dialogs that its answers began.
         self._early: tuple[str, ...] = ()
         self._confirmed: tuple[str, ...] = ()
@@ -100,6 +112,9 @@ class WayBack:
                 proxy.notices.reached("early_dialogs", self.server.flow.host, now)
                 return
             self._early = early
+            call = self.forwarding.call
+            if call is not None:
+                call.rings(now)
             # RFC 3261 16.7 step 5: every provisional response but 100.
             handle = self.forwarding.handle
             respond = self.server.respond
@@ -145,10 +160,26 @@ class WayBack:
             server.feed("send 2xx", data, now)
         elif server.state != "terminated":
             self.proxy.sender.send(server.flow, data, now)
+        call = self.forwarding.call
+        if call is not None:
+            call.answers(self._confirmed, now)
+
+    def _record(self, status: int, reason: str, now: float) -> None:
+        """Tell the record of the call the one final response."""
+        forwarding = self.forwarding
+        call = forwarding.call
+        if call is None:
+            return
+        if forwarding.is_invite:
+            call.fails(status, reason, self.cancelled, now)
+        else:
+            request = self.request
+            call.hung_up(request.first_line("from") or "", request.to_tag or "", status, now)
 
     def _pass_final(self, response: Response, now: float) -> None:
         """Send back the one final response; where modules see it ``_release`` follows."""
         handle = self.forwarding.handle
+        self._record(response.status, response.reason, now)
         if handle is None:
             self.server.respond(response, now)
         elif handle.modules.hooks.answering(handle, response, partial(self._end_seen, handle), now):
@@ -161,6 +192,7 @@ class WayBack:
 
     def _pass_nothing(self, now: float) -> None:
         """End without an answer."""
+        self._record(408, "", now)
         self.server.abandon(now)
         handle = self.forwarding.handle
         if handle is not None:

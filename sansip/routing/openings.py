@@ -37,6 +37,8 @@ from sansip.wire.uri import parse_uri
 if TYPE_CHECKING:
     from sansip.actions import Address
     from sansip.location import Binding
+    from sansip.proxy.proxy import Proxy
+    from sansip.proxy.relayed import Record
     from sansip.routing.core import Core
     from sansip.routing.gate import Gate
     from sansip.wire.opening import Opening
@@ -236,6 +238,7 @@ class Openings:
             later = partial(_read, data, flow, force_rport)
             pair = Pair(proxy, "INVITE", later, repeated, flow, goal, branch)
             pair.be_first(recording, records, listener, hashed, breadth, counted)
+            pair.call = proxy.records.opens(pair, opening, data, flow, now)
             # RFC 3261 17.2.1: a 100 within 200 ms, so that the caller stops resending.
             pair.send(key, sent, opening.trying(noted), out, via, now)
             return True
@@ -246,12 +249,14 @@ class Openings:
         if proxy.hooks.active:
             watched = Watched(proxy, handle.message, repeated, flow, server, goal, branch)
             watched.be_first(recording, records, listener, hashed, breadth, counted)
+            watched.call = _recorded(proxy, opening, host, now)
             watched.be_seen_by(handle)
             if not watched.leave("INVITE", sent, out, via, leaves, None, now):
                 settle(watched, now)
         else:
             usual = Usual(proxy, handle.message, repeated, flow, server, goal, branch)
             usual.be_first(recording, records, listener, hashed, breadth, counted)
+            usual.call = _recorded(proxy, opening, host, now)
             usual.start("INVITE", sent, out, via, now)
         return True
 
@@ -298,6 +303,12 @@ class Openings:
             callee,
             guarded=proxy.client.guarded.active and proxy.client.guarded.sent(flow),
         )
+
+
+def _recorded(proxy: Proxy, opening: Opening, host: str, now: float) -> Record | None:
+    return proxy.records.begins(
+        opening.call_id, opening.from_tag, opening.from_, opening.to, opening.uri, host, now
+    )
 
 
 def _read(data: bytes, flow: Flow, force_rport: str) -> Request:

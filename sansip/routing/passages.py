@@ -190,16 +190,19 @@ class Passages:
             later = partial(_read, data, flow, force_rport)
             pair = Pair(proxy, method, later, lines, flow, _AS_ASKED, branch)
             pair.be_within(far.id, hashed, breadth)
+            pair.call = proxy.records.of(passing.call_id, passing.from_tag, to_tag)
             pair.send(key, sent, b"", out, via, now)
         elif proxy.hooks.active:
             watched = Watched(proxy, handle.message, lines, flow, server, _AS_ASKED, branch)
             watched.be_within(far.id, hashed, breadth)
+            watched.call = proxy.records.of(passing.call_id, passing.from_tag, to_tag)
             watched.be_seen_by(handle)
             if not watched.leave(method, sent, out, via, leaves, None, now):
                 settle(watched, now)
         else:
             usual = Usual(proxy, handle.message, lines, flow, server, _AS_ASKED, branch)
             usual.be_within(far.id, hashed, breadth)
+            usual.call = proxy.records.of(passing.call_id, passing.from_tag, to_tag)
             usual.start(method, sent, out, via, now)
         return True
 

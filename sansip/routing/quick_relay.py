@@ -315,6 +315,7 @@ class QuickRelay:
                 wants_flow=False,
                 now=now,
                 handle=seen,
+                proven=counted is None,
             )
         finally:
             if usual is None:

@@ -18,6 +18,7 @@ from sansip.proxy.budget import Budget
 from sansip.proxy.flow_tokens import came_token
 from sansip.proxy.forwarding import Forwarding
 from sansip.proxy.recording import Recording, recording_of
+from sansip.proxy.relayed import record_of
 from sansip.proxy.secure import NOT_ALLOWED, followable
 from sansip.proxy.stateless import forward_stateless
 from sansip.proxy.target import targets_of
@@ -173,6 +174,7 @@ def relay(
                 wants_flow=request.flows is not None and request.flows.wants_flow,
                 now=request.now,
                 handle=request if proxy.hooks.active else None,
+                proven=_is_proven(request),
             )
             if usual is not None:
                 if usual.became is not None:
@@ -221,8 +223,16 @@ def _open_context(
         context.counted = counted
     if proxy.hooks.active:
         forwarding.handle = request
+    forwarding.call = record_of(
+        proxy.records, request.message, request.flow, _is_proven(request), request.now
+    )
     server.user = context
     return context
+
+
+def _is_proven(request: Incoming) -> bool:
+    """Whether a BYE is of its dialog, as far as this node can tell."""
+    return request.from_dialog or not request.core.proxy.config.dialog_tokens
 
 
 def _authenticate_to(

@@ -1,4 +1,4 @@
-"""The calls of a running server as a user agent: an operator lists them, or ends one.
+"""The calls of a running server: an operator lists them, or ends one of the user agent.
 
 Theory of operation: a call is named by its number (``sansip.ua``); the two legs of a bridge name each other.
 Hanging up is an input of the stack, so a journal holds it.
@@ -40,6 +40,9 @@ def running(stack: Stack, now: float) -> Iterator[dict[str, Any]]:
                 "call_id": call.dialog.id.call_id,
             }
         }
+    for one in stack.proxy.records.listed(now):
+        count += 1
+        yield {"item": one}
     yield {"ok": True, "result": {"calls": count}}
 
 

@@ -224,7 +224,7 @@ class Management:
 
     @command("calls", role="read")
     def calls(self) -> Iterator[Part]:
-        """List the calls of the server as a user agent: those it answers, makes, and bridges."""
+        """List the calls of the server: those it relays, answers, makes, and bridges."""
         yield from running(self._stack, self._hub.clock())
 
     @command("hangup", role="operate")

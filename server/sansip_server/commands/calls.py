@@ -17,9 +17,9 @@ __all__ = ["calls", "hangup"]
 @AS_JSON
 @click.pass_obj
 def calls(server: Server, as_json: bool) -> None:
-    """Which calls does the server answer, make or bridge?
+    """Which calls does the server relay, answer, make or bridge?
 
-    Calls that it relays as a proxy are not among them. With --json one object per line.
+    Those that it relays have no number: `[calls]` has commands on them. With --json one object per line.
     """
     *items, _ = ask(server, command="calls")
     if as_json:
@@ -47,7 +47,7 @@ def hangup(server: Server, number: int, reason: str | None, as_json: bool) -> No
 
 def _row(one: dict[str, Any]) -> tuple[str, ...]:
     return (
-        str(one["number"]),
+        "" if one["number"] is None else str(one["number"]),
         "" if one["with"] is None else str(one["with"]),
         one["state"],
         "" if one["seconds"] is None else f"{one['seconds']:g}",

@@ -1,0 +1,292 @@
+"""The record of each call that is relayed: its sides, since when, what became of it.
+
+Theory of operation: an INVITE without a To tag that is sent on begins a record, and what goes back to its
+caller changes it: a ring, a 2xx, a failure. A BYE that is answered ends it. The relay tells a record what
+happened (``rings``, ``answers``, ``fails``, ``hung_up``), whichever object relays: ``Pair``, ``Usual`` or a
+response context. The record keeps the lines of From and To as they came, and nobody reads them before an
+operator asks. Whether a module keeps calls in its own way, the relay does not know: its table is then another
+one, with the same methods (``Records``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+from sansip.events import RelayedCallEnded, uri_in
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from sansip.later import Later
+    from sansip.limits import Limits
+    from sansip.transport import Flow
+    from sansip.wire import Request
+    from sansip.wire.opening import Opening
+
+__all__ = ["GONE", "Record", "Records", "Relay", "RelayedCall", "RelayedCalls", "record_of"]
+
+# RFC 5057 5.1, RFC 3261 15.1.1: after these to a BYE neither side has the dialog. Any other failure may be
+# of the request (a stale CSeq, an extension), and the callee talks on.
+GONE: Final = (404, 408, 410, 481)
+# Seconds of the oldest answered call, from which it is taken for one whose BYE went another way.
+_LIFE: Final = 86_400.0
+# Records that begin until the oldest one is looked at.
+_LOOK: Final = 64
+
+
+class Record(Protocol):
+    """One call, as the relay tells what happens to it."""
+
+    def rings(self, now: float) -> None:
+        """A provisional response other than 100 went back."""
+
+    def answers(self, tags: tuple[str, ...], now: float) -> None:
+        """A 2xx went back; ``tags``: the To tags of all of them."""
+
+    def fails(self, status: int, reason: str, cancelled: bool, now: float) -> None:
+        """The INVITE has its final response, a failure; ``cancelled``: the caller gave up."""
+
+    def hung_up(self, from_: str, to_tag: str, status: int, now: float) -> Later[None] | None:
+        """A BYE has its final response, which may have to wait; ``from_``: its line From."""
+
+
+class Relay(Protocol):
+    """What sends an INVITE on (``proxy.pair``)."""
+
+    def cancel(self, now: float, reason: str | None) -> None:
+        """End its ringing."""
+
+
+class Records(Protocol):
+    """The calls of one proxy."""
+
+    # Whether it wants to hear of the ACK of each 2xx.
+    hears_acks: bool
+
+    def opens(self, relay: Relay, opening: Opening, data: bytes, flow: Flow, now: float) -> Record | None:
+        """An INVITE leaves as octets, ``data``; ``opening`` is what was read of it."""
+
+    def begins(
+        self, call_id: str, tag: str, caller: str, callee: str, asked: str, source: str, now: float
+    ) -> Record | None:
+        """An INVITE with these lines and values leaves, which modules may look at."""
+
+    def of(self, call_id: str, from_tag: str | None, to_tag: str | None) -> Record | None:
+        """Return the call of a request within its dialog."""
+
+    def acknowledged(self, call_id: str, from_tag: str, to_tag: str, now: float) -> None:
+        """The ACK of a 2xx is on its way."""
+
+    def listed(self, now: float) -> Iterator[dict[str, Any]]:
+        """Yield what an operator sees of each call that goes on."""
+
+
+class RelayedCall:
+    """One call.
+
+    Attributes:
+        number: its name here.
+        call_id, tag: of its INVITE; ``tag``: the caller's.
+        caller, callee: the lines From and To, as they came.
+        asked: the Request-URI.
+        source: the address that the INVITE came from.
+        began, rang, answered: times of the stack's clock; 0 for an event that has not happened.
+        tags: the To tags of the dialogs that go on.
+    """
+
+    __slots__ = (
+        "_table",
+        "answered",
+        "asked",
+        "began",
+        "call_id",
+        "callee",
+        "caller",
+        "number",
+        "rang",
+        "source",
+        "tag",
+        "tags",
+    )
+
+    def __init__(
+        self,
+        table: RelayedCalls,
+        number: int,
+        call_id: str,
+        tag: str,
+        caller: str,
+        callee: str,
+        asked: str,
+        source: str,
+        began: float,
+    ) -> None:
+        self._table = table
+        self.number = number
+        self.call_id = call_id
+        self.tag = tag
+        self.caller = caller
+        self.callee = callee
+        self.asked = asked
+        self.source = source
+        self.began = began
+        self.rang = 0.0
+        self.answered = 0.0
+        self.tags: tuple[str, ...] = ()
+
+    def rings(self, now: float) -> None:
+        """A provisional response other than 100 went back."""
+        if not self.rang:
+            self.rang = now
+
+    def answers(self, tags: tuple[str, ...], now: float) -> None:
+        """A 2xx went back; ``tags``: the To tags of all of them."""
+        self.tags = tags
+        if not self.answered:
+            self.answered = now
+
+    def fails(self, status: int, reason: str, cancelled: bool, now: float) -> None:
+        """The INVITE has its final response, a failure; ``cancelled``: the caller gave up."""
+        if not self.answered:
+            self._table._end(self, f"{status} {reason}", "caller" if cancelled else "", now)
+
+    def hung_up(self, from_: str, to_tag: str, status: int, now: float) -> None:
+        """A BYE has its final response; ``from_``: its line From."""
+        if status >= 300 and status not in GONE:
+            return
+        tags = self.tags
+        if to_tag in tags and to_tag != self.tag:
+            by, gone = "caller", to_tag
+        elif to_tag == self.tag:
+            by, gone = "callee", from_.rpartition(";tag=")[2]
+        else:
+            return
+        if len(tags) > 1:
+            # RFC 3261 13.2.2.4: another phone of the fork has a dialog as well.
+            tags = self.tags = tuple(tag for tag in tags if tag != gone)
+            if tags:
+                return
+        why = "hung up" if status < 300 else f"{status} to BYE"
+        self._table._end(self, why, by, now)
+
+
+class RelayedCalls:
+    """The calls that this proxy relays, by Call-ID.
+
+    Of several INVITEs with one Call-ID at a time the first one has a record: so nobody changes another's.
+    ``forgotten`` counts those that went for newer ones. ``tell`` gets an event of each end.
+    """
+
+    __slots__ = ("_calls", "_limits", "_number", "_step", "forgotten", "hears_acks", "tell")
+
+    def __init__(self, limits: Limits, tell: Callable[[RelayedCallEnded], None] | None = None) -> None:
+        self._calls: dict[str, RelayedCall] = {}
+        self._limits = limits
+        self._number = 0
+        self._step = 1
+        self.forgotten = 0
+        self.hears_acks = False
+        self.tell = tell
+
+    def number_by(self, first: int, step: int) -> None:
+        """Number calls in such steps: no two workers have the same number."""
+        self._number, self._step = first, step
+
+    def opens(
+        self, relay: Relay, opening: Opening, data: bytes, flow: Flow, now: float
+    ) -> RelayedCall | None:
+        """An INVITE leaves as octets, ``data``; ``opening`` is what was read of it."""
+        # As ``begins``: this is asked for nearly every call.
+        call_id = opening.call_id
+        calls = self._calls
+        if call_id in calls:
+            return None
+        number = self._number = self._number + self._step
+        source: str = flow.address[0]
+        call = calls[call_id] = RelayedCall(
+            self, number, call_id, opening.from_tag, opening.from_, opening.to, opening.uri, source, now
+        )
+        if len(calls) > self._limits.relayed_calls or not number % _LOOK:
+            self._look(now)
+        return call
+
+    def begins(
+        self, call_id: str, tag: str, caller: str, callee: str, asked: str, source: str, now: float
+    ) -> RelayedCall | None:
+        """An INVITE with these lines and values leaves, which modules may look at."""
+        calls = self._calls
+        if call_id in calls:
+            return None
+        number = self._number = self._number + self._step
+        call = calls[call_id] = RelayedCall(self, number, call_id, tag, caller, callee, asked, source, now)
+        if len(calls) > self._limits.relayed_calls or not number % _LOOK:
+            self._look(now)
+        return call
+
+    def of(self, call_id: str, from_tag: str | None, to_tag: str | None) -> RelayedCall | None:
+        """Return the call of a request within its dialog."""
+        call = self._calls.get(call_id)
+        return call if call is not None and (call.tag == from_tag or call.tag == to_tag) else None
+
+    def acknowledged(self, call_id: str, from_tag: str, to_tag: str, now: float) -> None:
+        """The ACK of a 2xx is on its way."""
+
+    def _look(self, now: float) -> None:
+        """Drop the oldest record where there are too many, and those whose BYE went another way."""
+        calls = self._calls
+        oldest = next(iter(calls.values()))
+        if len(calls) > self._limits.relayed_calls:
+            self.forgotten += 1
+            del calls[oldest.call_id]
+        elif oldest.answered and now - oldest.answered > _LIFE:
+            self._end(oldest, "no BYE seen", "", now)
+
+    def _end(self, call: RelayedCall, why: str, by: str, now: float) -> None:
+        if self._calls.pop(call.call_id, None) is not call:
+            # Forgotten before, and the Call-ID may be another one's now.
+            return
+        tell = self.tell
+        if tell is not None:
+            answered = call.answered
+            seconds = now - answered if answered else None
+            tell(RelayedCallEnded(call.number, call.call_id, call.caller, call.callee, seconds, why, by))
+
+    def listed(self, now: float) -> Iterator[dict[str, Any]]:
+        """Yield what an operator sees of each call that goes on."""
+        for call in list(self._calls.values()):
+            state = "answered" if call.answered else "ringing" if call.rang else "calling"
+            yield {
+                "number": None,
+                "record": call.number,
+                "with": None,
+                "state": state,
+                "seconds": round(now - call.answered, 1) if call.answered else None,
+                "side": "relayed",
+                "party": uri_in(call.callee),
+                "call_id": call.call_id,
+                "caller": uri_in(call.caller),
+                "asked": call.asked,
+                "source": call.source,
+            }
+
+    def __len__(self) -> int:
+        return len(self._calls)
+
+
+def record_of(records: Records, request: Request, flow: Flow, proven: bool, now: float) -> Record | None:
+    """Return the record of a request that leaves: a new one, or that of its dialog for a BYE.
+
+    ``proven``: our Record-Route value says that it is of its dialog, or this node has none.
+    """
+    method = request.method
+    if method == "INVITE":
+        if request.to_tag is not None:
+            return None
+        line = request.first_line
+        caller, callee = line("from") or "", line("to") or ""
+        tag = request.from_tag or ""
+        return records.begins(request.call_id, tag, caller, callee, request.uri_text, flow.address[0], now)
+    if method == "BYE" and proven:
+        return records.of(request.call_id, request.from_tag, request.to_tag)
+    return None
