@@ -53,6 +53,8 @@ class Use:
     settings: Any = field(default=None)
 
 
+# Hooks that a plain call would be shown to.
+_OF_REQUESTS = ("message_arrived", "request_received", *Hooks.NAMES)
 # Hooks that see a request that is answered here.
 _ANSWERING = ("request_received", "response_leaving", "request_ended")
 
@@ -101,6 +103,17 @@ class Modules:
             begin=partial(begin, stack),
             hook_time=stack.limits.hook_time,
         )
+        # Whether plain calls pass without hooks.
+        self.rides = False
+        if not self.fresh:
+            self._settle()
+
+    def _settle(self) -> None:
+        """Say whether plain calls need no hooks: all modules that have hooks, or hear of calls, ride."""
+        modules = self._by_type.values()
+        looking = [module for module in modules if module.requires]
+        looking += [one for name in _OF_REQUESTS for one, _ in overriding(modules, name, None)]
+        self.rides = bool(looking) and all(module.rides() for module in looking)
 
     def acts_on(self, method: str) -> bool:
         """Whether a hook has to see requests of ``method``, outside of dialogs, and their answers."""
@@ -208,6 +221,7 @@ class Modules:
                 for begun in reversed(fresh[: number + 1]):
                     begun.core.end(now)
                 raise refused(module.name, "does not start", error) from error
+        self._settle()
 
     def changed(self, added: Mapping[type[Module], Any], removed: Collection[type[Module]]) -> Modules:
         """Return the set without ``removed``, and with ``added`` by their settings, not yet started.
@@ -267,6 +281,7 @@ class Modules:
                 module.settings = before
                 self._failed(module, "configure", error)
         self._mounts = self._mounted({})
+        self._settle()
 
     def _failed(self, module: Module, where: str, error: BaseException) -> None:
         self._stack.notify(ModuleFailed(module.name, where, error))

@@ -93,6 +93,7 @@ LIFE: Final = (
     "figures",
     "health",
     "doubts",
+    "rides",
 )
 
 # The marks of a public method that is no hook (``mount`` is in ``sansip.module.mounts``).
@@ -295,6 +296,14 @@ class Module:
     def health(self) -> str:
         """Return the fault, for `sansip ctl health`; "" while all is well."""
         return ""
+
+    def rides(self) -> bool:
+        """Whether its hooks need not see a plain call, which then passes as octets.
+
+        It hears of such calls by the events of the module ``calls``. All hooks are called where one module
+        says no.
+        """
+        return False
 
     def doubts(self) -> list[str]:
         """Return what an operator should know of its settings, and is no fault; `sansip check` shows it."""

@@ -28,6 +28,7 @@ from sansip.module.tally import Tally
 from sansip.module.websockets import WebSocketPeer
 from sansip.routing.awaitables import Question, ask
 from sansip.routing.loss import drop
+from sansip.routing.room import is_exempt
 from sansip.routing.tasks import begin
 from sansip.rows import Table
 from sansip.transport.transports import TCP, TLS
@@ -44,7 +45,7 @@ if TYPE_CHECKING:
     from sansip.routing.core import Core as StackCore
     from sansip.routing.core import ModuleTable
     from sansip.seat import Seat
-    from sansip.transport import Listeners, Sender
+    from sansip.transport import Flow, Listeners, Sender
     from sansip.ua import UserAgent
     from sansip.wire import Uri
 
@@ -167,6 +168,10 @@ class Core:
     @property
     def sender(self) -> Sender:
         return self._stack.proxy.sender
+
+    def is_stranger(self, flow: Flow) -> bool:
+        """Whether nothing is known of the sender at ``flow``, who has proved nothing."""
+        return not is_exempt(self._stack, flow)
 
     @property
     def proxy(self) -> Proxy:

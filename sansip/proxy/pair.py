@@ -18,6 +18,8 @@ from sansip.proxy.usual import Usual
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from sansip.clock import Timer
+    from sansip.later import Later
     from sansip.proxy.branch import Branch
     from sansip.proxy.proxy import Proxy
     from sansip.proxy.target import Target
@@ -27,6 +29,28 @@ if TYPE_CHECKING:
     from sansip.wire.echo import Echo
 
 __all__ = ["Pair"]
+
+
+class Held:
+    """A response that waits."""
+
+    __slots__ = ("_data", "_pair", "timer")
+
+    def __init__(self, pair: Pair, data: bytes) -> None:
+        self._pair: Pair | None = pair
+        self._data = data
+        self.timer: Timer | None = None
+
+    def over(self, _value: Any, now: float) -> None:
+        """It has waited long enough."""
+        pair, self._pair = self._pair, None
+        if pair is not None:
+            if self.timer is not None:
+                self.timer.cancel()
+            pair.go_on(self._data, now)
+
+    def timer_fired(self, name: Any, now: float) -> None:
+        self.over(None, now)
 
 
 class Pair(Usual):
@@ -153,14 +177,17 @@ class Pair(Usual):
             self._last = b""
             end, name = values.t1x64, "end"
             if call is not None:
-                call.answers(confirmed, now)
+                call.answers(confirmed, echo.data, now)
         else:
             # RFC 3261 17.1.2.2, 17.2.2: Timer K, then J.
             self._last = echo.data
             end, name = values.t4, "half"
             if call is not None:
                 lines = self._lines
-                call.hung_up(lines[0], lines[4] or "", status, now)
+                waits = call.hung_up(lines[0], lines[3], lines[4] or "", status, now)
+                if waits is not None and not waits.done:
+                    self._hold(waits, echo.data, following, now)
+                    return True
         self._state = following
         self._data = b""
         self._end()
@@ -168,6 +195,27 @@ class Pair(Usual):
         self._timer = proxy.timers.start(now, end, self, name)
         self._rang = now
         return True
+
+    def _hold(self, waits: Later[None], data: bytes, following: int, now: float) -> None:
+        """Keep ``data``, the 2xx to a BYE, back until the record of its call is durable, or in vain."""
+        self._state = following
+        self._data = self._last = b""
+        self._end()
+        proxy = self.proxy
+        self._rang = now
+        self._timer = proxy.timers.start(now, self._values.t4, self, "half")
+        held = Held(self, data)
+        # A ``Later`` may be overdue, and the caller repeats its BYE for 32 s.
+        held.timer = proxy.timers.start(now, proxy.hooks.hook_time, held, "held")
+        waits.then(held.over, now)
+
+    def go_on(self, data: bytes, now: float) -> None:
+        """Send ``data``, which was held, and for each BYE that comes again."""
+        if self._folded:
+            self._last = data
+        else:
+            self.server.last = data
+        self.proxy.sender.send(self.flow, data, now, self.number)
 
     def timer_fired(self, name: str, now: float) -> None:
         if name == "end":

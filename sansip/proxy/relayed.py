@@ -41,20 +41,22 @@ class Record(Protocol):
     def rings(self, now: float) -> None:
         """A provisional response other than 100 went back."""
 
-    def answers(self, tags: tuple[str, ...], now: float) -> None:
-        """A 2xx went back; ``tags``: the To tags of all of them."""
+    def answers(self, tags: tuple[str, ...], data: bytes, now: float) -> None:
+        """A 2xx went back, ``data``; ``tags``: the To tags of all of them, the last is its own."""
 
     def fails(self, status: int, reason: str, cancelled: bool, now: float) -> None:
         """The INVITE has its final response, a failure; ``cancelled``: the caller gave up."""
 
-    def hung_up(self, from_: str, to_tag: str, status: int, now: float) -> Later[None] | None:
-        """A BYE has its final response, which may have to wait; ``from_``: its line From."""
+    def hung_up(self, from_: str, cseq: str, to_tag: str, status: int, now: float) -> Later[None] | None:
+        """A BYE has its final response, which may have to wait; ``from_``, ``cseq``: its lines."""
 
 
 class Relay(Protocol):
-    """What sends an INVITE on (``proxy.pair``)."""
+    """What sends an INVITE on (``proxy.pair``). ``hop``: where to."""
 
-    def cancel(self, now: float, reason: str | None) -> None:
+    hop: Flow
+
+    def give_up(self, now: float, reason: str | None) -> None:
         """End its ringing."""
 
 
@@ -64,18 +66,20 @@ class Records(Protocol):
     # Whether it wants to hear of the ACK of each 2xx.
     hears_acks: bool
 
-    def opens(self, relay: Relay, opening: Opening, data: bytes, flow: Flow, now: float) -> Record | None:
-        """An INVITE leaves as octets, ``data``; ``opening`` is what was read of it."""
+    def opens(
+        self, relay: Relay, opening: Opening, data: bytes, contact: str, flow: Flow, now: float
+    ) -> Record | None:
+        """An INVITE leaves for ``contact`` as octets, ``data``; ``opening`` is what was read of it."""
 
     def begins(
         self, call_id: str, tag: str, caller: str, callee: str, asked: str, source: str, now: float
     ) -> Record | None:
         """An INVITE with these lines and values leaves, which modules may look at."""
 
-    def of(self, call_id: str, from_tag: str | None, to_tag: str | None) -> Record | None:
-        """Return the call of a request within its dialog."""
+    def of(self, call_id: str, from_tag: str | None, to_tag: str | None, uri: str) -> Record | None:
+        """Return the call of a BYE within its dialog; ``uri``: where it goes."""
 
-    def acknowledged(self, call_id: str, from_tag: str, to_tag: str, now: float) -> None:
+    def acknowledged(self, call_id: str, from_tag: str, to_tag: str) -> None:
         """The ACK of a 2xx is on its way."""
 
     def listed(self, now: float) -> Iterator[dict[str, Any]]:
@@ -140,8 +144,8 @@ class RelayedCall:
         if not self.rang:
             self.rang = now
 
-    def answers(self, tags: tuple[str, ...], now: float) -> None:
-        """A 2xx went back; ``tags``: the To tags of all of them."""
+    def answers(self, tags: tuple[str, ...], data: bytes, now: float) -> None:
+        """A 2xx went back, ``data``; ``tags``: the To tags of all of them, the last is its own."""
         self.tags = tags
         if not self.answered:
             self.answered = now
@@ -151,8 +155,8 @@ class RelayedCall:
         if not self.answered:
             self._table._end(self, f"{status} {reason}", "caller" if cancelled else "", now)
 
-    def hung_up(self, from_: str, to_tag: str, status: int, now: float) -> None:
-        """A BYE has its final response; ``from_``: its line From."""
+    def hung_up(self, from_: str, cseq: str, to_tag: str, status: int, now: float) -> None:
+        """A BYE has its final response; ``from_``, ``cseq``: its lines."""
         if status >= 300 and status not in GONE:
             return
         tags = self.tags
@@ -194,9 +198,9 @@ class RelayedCalls:
         self._number, self._step = first, step
 
     def opens(
-        self, relay: Relay, opening: Opening, data: bytes, flow: Flow, now: float
+        self, relay: Relay, opening: Opening, data: bytes, contact: str, flow: Flow, now: float
     ) -> RelayedCall | None:
-        """An INVITE leaves as octets, ``data``; ``opening`` is what was read of it."""
+        """An INVITE leaves for ``contact`` as octets, ``data``; ``opening`` is what was read of it."""
         # As ``begins``: this is asked for nearly every call.
         call_id = opening.call_id
         calls = self._calls
@@ -224,12 +228,12 @@ class RelayedCalls:
             self._look(now)
         return call
 
-    def of(self, call_id: str, from_tag: str | None, to_tag: str | None) -> RelayedCall | None:
-        """Return the call of a request within its dialog."""
+    def of(self, call_id: str, from_tag: str | None, to_tag: str | None, uri: str) -> RelayedCall | None:
+        """Return the call of a BYE within its dialog; ``uri``: where it goes."""
         call = self._calls.get(call_id)
         return call if call is not None and (call.tag == from_tag or call.tag == to_tag) else None
 
-    def acknowledged(self, call_id: str, from_tag: str, to_tag: str, now: float) -> None:
+    def acknowledged(self, call_id: str, from_tag: str, to_tag: str) -> None:
         """The ACK of a 2xx is on its way."""
 
     def _look(self, now: float) -> None:
@@ -288,5 +292,5 @@ def record_of(records: Records, request: Request, flow: Flow, proven: bool, now:
         tag = request.from_tag or ""
         return records.begins(request.call_id, tag, caller, callee, request.uri_text, flow.address[0], now)
     if method == "BYE" and proven:
-        return records.of(request.call_id, request.from_tag, request.to_tag)
+        return records.of(request.call_id, request.from_tag, request.to_tag, request.uri_text)
     return None

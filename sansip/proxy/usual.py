@@ -394,14 +394,22 @@ class Usual:
             # RFC 6026 8.3
             self.proxy.sender.send(server.flow, data, now)
         if self.call is not None:
-            self.call.answers(self._confirmed, now)
+            self.call.answers(self._confirmed, data, now)
+
+    def give_up(self, now: float, reason: str | None) -> None:
+        """End the ringing of an INVITE, as an operator wants."""
+        became = self._became
+        if became is not None:
+            became.cancel(now, reason)
+        else:
+            self.cancel(now, reason)
 
     def _hang_up(self, status: int, now: float) -> None:
         """A BYE has this final response."""
         call = self.call
         if call is not None:
             lines = self._lines
-            call.hung_up(lines[0], lines[4] or "", status, now)
+            call.hung_up(lines[0], lines[3], lines[4] or "", status, now)
 
     def _end(self) -> None:
         """Keep what a further 2xx needs alone: there are thousands of these for 32 s each."""

@@ -162,7 +162,7 @@ class WayBack:
             self.proxy.sender.send(server.flow, data, now)
         call = self.forwarding.call
         if call is not None:
-            call.answers(self._confirmed, now)
+            call.answers(self._confirmed, data, now)
 
     def _record(self, status: int, reason: str, now: float) -> None:
         """Tell the record of the call the one final response."""
@@ -174,7 +174,8 @@ class WayBack:
             call.fails(status, reason, self.cancelled, now)
         else:
             request = self.request
-            call.hung_up(request.first_line("from") or "", request.to_tag or "", status, now)
+            line = request.first_line
+            call.hung_up(line("from") or "", line("cseq") or "", request.to_tag or "", status, now)
 
     def _pass_final(self, response: Response, now: float) -> None:
         """Send back the one final response; where modules see it ``_release`` follows."""

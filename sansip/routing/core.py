@@ -40,6 +40,10 @@ class ModuleTable(Protocol):
     @property
     def hooks(self) -> Any: ...
 
+    # Whether plain calls pass without hooks (``Module.rides``).
+    @property
+    def rides(self) -> bool: ...
+
     # Those of the stack: ``message_arrived`` sees all that comes in.
     @property
     def stack_hooks(self) -> Any: ...

@@ -59,6 +59,8 @@ _PLAIN: Final = re.compile(
 # caller's Via, Max-Breadth; and what follows in each of our Record-Route lines.
 _GROWTH: Final = 120
 _MARKED: Final = 40
+# RFC 4028: session timers, which the module ``calls`` reads and changes in messages.
+_TIMED: Final = re.compile(rb"(?i)\n(?:session-expires|min-se|x)[ \t]*:")
 # Contacts whose place is kept.
 _PLACES: Final = 4_096
 
@@ -93,8 +95,14 @@ class Openings:
             or proxy.client.auth.accounts
             or proxy.shifts.steps
             or core.nodes is not None
-            or (core.siblings is not None and (hooks.message_arrived or hooks.request_received))
-            or (not LAZY and (proxy.hooks.active or hooks.message_arrived or hooks.request_received))
+            or (core.siblings is not None and hooks.message_arrived)
+        ):
+            return False
+        looks = bool(proxy.hooks.active or hooks.request_received)
+        if looks and modules.rides and _TIMED.search(data) is None:
+            looks = False
+        if (core.siblings is not None and hooks.request_received and looks) or (
+            not LAZY and (looks or hooks.message_arrived)
         ):
             return False
         opening = read_opening(data, core.limits)
@@ -102,18 +110,29 @@ class Openings:
             return False
         flow = Flow(UDP, listener, source)
         if not hooks.message_arrived:
-            return self._sends(opening, data, flow, force_rport, None, now)
+            return self._sends(opening, data, flow, force_rport, None, looks, now)
         message = unread_request("INVITE", (read_again, data))
         if self._gate.admits(message, flow, now) and not (
-            type(message) is UnreadRequest and self._sends(opening, data, flow, force_rport, message, now)
+            type(message) is UnreadRequest
+            and self._sends(opening, data, flow, force_rport, message, looks, now)
         ):
             self._gate.take(message, flow, now)
         return True
 
     def _sends(
-        self, opening: Opening, data: bytes, flow: Flow, force_rport: str, message: Request | None, now: float
+        self,
+        opening: Opening,
+        data: bytes,
+        flow: Flow,
+        force_rport: str,
+        message: Request | None,
+        looks: bool,
+        now: float,
     ) -> bool:
-        """Send what was read on; ``message`` is unread, None where no module has got one yet."""
+        """Send what was read on; ``message`` is unread, None where no module has got one yet.
+
+        ``looks``: whether hooks see it on its way.
+        """
         core = self._core
         proxy = core.proxy
         hooks = core.modules.stack_hooks
@@ -180,7 +199,7 @@ class Openings:
         if tcp_above:
             # RFC 3261 18.1.1: nearly as large as that, the copy may have to go by TCP.
             growth = len(binding.contact) - len(opening.uri) + len(leaves.via) + _GROWTH
-            if proxy.hooks.active:
+            if looks:
                 growth = GROWTH + 100 + len(binding.contact)
             elif records:
                 growth += len(leaves.record_route) + _MARKED
@@ -201,7 +220,7 @@ class Openings:
             text = f"{text}\n{opening.route}"
         hashed = text_hash(text, proxy.loop_secret)
         handle = None
-        if hooks.request_received or proxy.hooks.active:
+        if looks:
             read = (_read, data, flow, force_rport)
             if message is None:
                 message = unread_request("INVITE", read)
@@ -238,7 +257,7 @@ class Openings:
             later = partial(_read, data, flow, force_rport)
             pair = Pair(proxy, "INVITE", later, repeated, flow, goal, branch)
             pair.be_first(recording, records, listener, hashed, breadth, counted)
-            pair.call = proxy.records.opens(pair, opening, data, flow, now)
+            pair.call = proxy.records.opens(pair, opening, data, binding.contact, flow, now)
             # RFC 3261 17.2.1: a 100 within 200 ms, so that the caller stops resending.
             pair.send(key, sent, opening.trying(noted), out, via, now)
             return True

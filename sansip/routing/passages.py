@@ -78,7 +78,13 @@ class Passages:
             or proxy.shifts.steps
             or not proxy.config.dialog_tokens
             or (core.siblings is not None and hooks.message_arrived)
-            or (not LAZY and (proxy.hooks.active or hooks.message_arrived or hooks.request_received))
+            or (
+                not LAZY
+                and (
+                    hooks.message_arrived
+                    or (not modules.rides and (proxy.hooks.active or hooks.request_received))
+                )
+            )
         ):
             return False
         passing = read_passing(data, core.limits)
@@ -101,6 +107,7 @@ class Passages:
         core = self._core
         proxy = core.proxy
         hooks = core.modules.stack_hooks
+        looks = not core.modules.rides
         source = flow.address
         host, port = source[:2]
         sent_host, sent_port, to_tag = passing.sent_host, passing.sent_port, passing.to_tag
@@ -147,7 +154,8 @@ class Passages:
         leaves = listeners.reach(UDP, passing.host, far.id)
         tcp_above = proxy.client.tcp_above
         if leaves is None or (
-            tcp_above and len(data) > tcp_above - (_GROWTH if not proxy.hooks.active else _GROWTH + GROWTH)
+            tcp_above
+            and len(data) > tcp_above - (_GROWTH + GROWTH if looks and proxy.hooks.active else _GROWTH)
         ):
             return False
         if not self._gate.allows(flow, now):
@@ -161,7 +169,7 @@ class Passages:
         if method != "ACK":
             decides = f"{passing.uri}\n{passing.from_tag}\n{to_tag}\n{passing.call_id}\n{int(passing.cseq)}"
             hashed = text_hash(f"{decides}\n{passing.route}", proxy.loop_secret)
-        if hooks.request_received or (hashed and proxy.hooks.active):
+        if looks and (hooks.request_received or (hashed and proxy.hooks.active)):
             read = (_read, data, flow, force_rport)
             if message is None:
                 message = unread_request(method, read)
@@ -178,6 +186,8 @@ class Passages:
                 return True
         if not hashed:
             # RFC 3261 16.11: no state.
+            if proxy.records.hears_acks:
+                proxy.records.acknowledged(passing.call_id, passing.from_tag, to_tag)
             received = None if rport is None else host
             branch = stateless_branch(proxy.entropy, passing.branch, sent_by, received, rport)
             proxy.sender.send(out, passing.forwarded(f"{leaves.via};branch={branch}", noted, breadth), now)
@@ -190,19 +200,19 @@ class Passages:
             later = partial(_read, data, flow, force_rport)
             pair = Pair(proxy, method, later, lines, flow, _AS_ASKED, branch)
             pair.be_within(far.id, hashed, breadth)
-            pair.call = proxy.records.of(passing.call_id, passing.from_tag, to_tag)
+            pair.call = proxy.records.of(passing.call_id, passing.from_tag, to_tag, passing.uri)
             pair.send(key, sent, b"", out, via, now)
         elif proxy.hooks.active:
             watched = Watched(proxy, handle.message, lines, flow, server, _AS_ASKED, branch)
             watched.be_within(far.id, hashed, breadth)
-            watched.call = proxy.records.of(passing.call_id, passing.from_tag, to_tag)
+            watched.call = proxy.records.of(passing.call_id, passing.from_tag, to_tag, passing.uri)
             watched.be_seen_by(handle)
             if not watched.leave(method, sent, out, via, leaves, None, now):
                 settle(watched, now)
         else:
             usual = Usual(proxy, handle.message, lines, flow, server, _AS_ASKED, branch)
             usual.be_within(far.id, hashed, breadth)
-            usual.call = proxy.records.of(passing.call_id, passing.from_tag, to_tag)
+            usual.call = proxy.records.of(passing.call_id, passing.from_tag, to_tag, passing.uri)
             usual.start(method, sent, out, via, now)
         return True
 

@@ -94,11 +94,11 @@ def test_nobody_takes_the_record_of_another_call(table: tuple[RelayedCalls, list
     calls, told = table
     one = begun(calls, "x")
     assert one is not None
-    one.answers(("b",), 2.0)
+    one.answers(("b",), b"", 2.0)
     assert begun(calls, "x", 3.0, "evil") is None
-    assert calls.of("x", "evil", "b") is None
-    one.hung_up("From: sip:a@x;tag=a", "other", 200, 4.0)
-    one.hung_up("From: sip:a@x;tag=a", "b", 500, 4.0)
+    assert calls.of("x", "evil", "b", "") is None
+    one.hung_up("From: sip:a@x;tag=a", "CSeq: 2 BYE", "other", 200, 4.0)
+    one.hung_up("From: sip:a@x;tag=a", "CSeq: 2 BYE", "b", 500, 4.0)
     assert (len(calls), told) == (1, [])
 
 
@@ -109,11 +109,11 @@ def test_the_callee_hangs_up(status: int, table: tuple[RelayedCalls, list[Any]])
     one = begun(calls, "x")
     assert one is not None
     one.rings(2.0)
-    one.answers(("b", "c"), 3.0)
-    one.hung_up("From: <sip:b@x>;tag=b", "a", status, 4.0)
+    one.answers(("b", "c"), b"", 3.0)
+    one.hung_up("From: <sip:b@x>;tag=b", "CSeq: 2 BYE", "a", status, 4.0)
     # RFC 3261 13.2.2.4: the dialog with the other phone of the fork goes on.
     assert told == []
-    one.hung_up("From: <sip:b@x>;tag=c", "a", status, 5.0)
+    one.hung_up("From: <sip:b@x>;tag=c", "CSeq: 2 BYE", "a", status, 5.0)
     (event,) = told
     assert (event.by, event.seconds) == ("callee", 2.0)
 
@@ -123,7 +123,7 @@ def test_a_record_whose_bye_went_another_way_ends(table: tuple[RelayedCalls, lis
     calls, told = table
     one = begun(calls, "old")
     assert one is not None
-    one.answers(("b",), 2.0)
+    one.answers(("b",), b"", 2.0)
     for number in range(64):
         other = begun(calls, f"{number}", 100_000.0)
         assert other is not None

@@ -141,6 +141,10 @@ class Accounting(Module):
         if had != settings.interim:
             self._plan_interim(now)
 
+    def rides(self) -> bool:
+        """Whether the events of ``calls`` are enough: attempts are seen by a hook."""
+        return not self.settings.attempts
+
     def figures(self) -> dict[str, Any]:
         """Return how many records wait, and were lost."""
         return {"waiting": len(self._outbox), "lost": self._outbox.lost}

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 from sansip.modules.calls.states import CALLING, State
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from sansip.later import Later
     from sansip.modules.calls.tariff import Tariff
     from sansip.transport import Flow
@@ -42,7 +44,6 @@ class Side:
     proven: bool = True
 
 
-@dataclass(slots=True)
 class Talk:
     """One dialog of a call.
 
@@ -55,13 +56,46 @@ class Talk:
         probed: OPTIONS of ours that wait for their answer.
     """
 
-    caller: Side
-    callee: Side
-    unacked: float | None = None
-    expires: float | None = None
-    alone: float = 0.0
-    interval: float = 0.0
-    probed: int = 0
+    __slots__ = ("_read", "_sides", "alone", "expires", "interval", "probed", "unacked")
+
+    def __init__(
+        self, caller: Side, callee: Side, unacked: float | None = None, expires: float | None = None
+    ) -> None:
+        self._sides: tuple[Side, Side] | None = (caller, callee)
+        self._read: Callable[[], tuple[Side, Side]] | None = None
+        self._rest(unacked, expires)
+
+    def _rest(self, unacked: float | None, expires: float | None) -> None:
+        self.unacked = unacked
+        self.expires = expires
+        self.alone = 0.0
+        self.interval = 0.0
+        self.probed = 0
+
+    @classmethod
+    def later(cls, read: Callable[[], tuple[Side, Side]]) -> Talk:
+        """Return a dialog whose sides ``read`` returns: they are asked for when they are needed."""
+        talk = cls.__new__(cls)
+        talk._sides, talk._read = None, read
+        talk._rest(None, None)
+        return talk
+
+    @property
+    def _both(self) -> tuple[Side, Side]:
+        sides = self._sides
+        if sides is None:
+            assert self._read is not None
+            sides = self._sides = self._read()
+            self._read = None
+        return sides
+
+    @property
+    def caller(self) -> Side:
+        return self._both[0]
+
+    @property
+    def callee(self) -> Side:
+        return self._both[1]
 
 
 @dataclass(slots=True, eq=False)

@@ -9,15 +9,16 @@ and all counts of it end with it.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from sansip.module import Slot, function
 from sansip.modules.calls.call import Call, Talk
 from sansip.modules.calls.events import CallTried
-from sansip.modules.calls.operated import Operated
 from sansip.modules.calls.reinvite import Reinvite
+from sansip.modules.calls.riding import UNACKED, Riding
 from sansip.modules.calls.session import REFRESHES, Asked, ask, complete, interval_of, too_small
 from sansip.modules.calls.talks import contact_of
+from sansip.proxy.relayed import GONE
 
 if TYPE_CHECKING:
     from sansip.later import Later
@@ -29,14 +30,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Calls"]
 
-# Seconds in which the ACK of a 2xx has to come by: twice 64*T1 (RFC 3261 13.3.1.4).
-_UNACKED: Final = 64.0
-# RFC 5057 5.1, RFC 3261 15.1.1: after these to a BYE neither side has the dialog. Any other failure may be
-# of the request (a stale CSeq, an extension), and the callee talks on.
-_GONE: Final = (404, 408, 410, 481)
 
-
-class Calls(Operated):
+class Calls(Riding):
     """Keeps a record of each call: its sides and times; counts calls, limits them, hangs them up."""
 
     name = "calls"
@@ -221,7 +216,7 @@ class Calls(Operated):
         flows, proven = (request.flow, flow), not request.is_stranger
         talk = self._talks.begin(call, self.core.listeners, request.message, response, flows, proven)
         if talk is not None:
-            talk.unacked = request.now + _UNACKED
+            talk.unacked = request.now + UNACKED
             self._expects(talk, request, response, request.now)
 
     def _acknowledged(self, request: IncomingRequest) -> None:
@@ -262,7 +257,7 @@ class Calls(Operated):
             return
         method = request.method
         if method == "BYE":
-            if not (200 <= status < 300 or status in _GONE):
+            if not (200 <= status < 300 or status in GONE):
                 return
         elif not (status == 481 and method in REFRESHES):
             return

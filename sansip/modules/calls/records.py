@@ -157,6 +157,11 @@ class Records(Module):
     def __iter__(self) -> Iterator[Call]:
         return iter(self._calls.values())
 
+    @property
+    def _patience(self) -> float:
+        """Seconds after which an INVITE that was never answered is forgotten."""
+        return self.core.limits.ring_time + _SLACK
+
     def _next_number(self) -> int:
         """Return the number of a new call; no two workers have the same."""
         self._number += 1
@@ -196,7 +201,7 @@ class Records(Module):
             )
             call.request = request
             self._calls[call.id] = call
-            self._watch.look(call, request.now + self.core.limits.ring_time + _SLACK, len(self._calls))
+            self._watch.look(call, request.now + self._patience, len(self._calls))
         self._of.set(request, call)
         return call
 

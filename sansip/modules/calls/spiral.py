@@ -25,8 +25,11 @@ def parent_of(
     request: IncomingRequest, listeners: Listeners, clients: Mapping[str, Any], calls: Slot[Call]
 ) -> Call | None:
     """Return the call that ``request`` is a branch of; ``calls`` has the call of a request."""
-    for handle in earlier(request, listeners, clients):
-        call = calls.get(handle)
+    for relay in _relays(request, listeners, clients):
+        handle = getattr(relay, "handle", None)
+        # The record of a call that left as octets (``riding``) has it.
+        record = getattr(relay, "call", None)
+        call = getattr(record, "call", None) if handle is None else calls.get(handle)
         if call is not None and _is_it(call, request):
             return call
     return None
@@ -36,6 +39,13 @@ def earlier(
     request: IncomingRequest, listeners: Listeners, clients: Mapping[str, Any]
 ) -> Iterator[IncomingRequest]:
     """Return the requests that went out from here and have come back as ``request``, the last first."""
+    for relay in _relays(request, listeners, clients):
+        handle = getattr(relay, "handle", None)
+        if handle is not None:
+            yield handle
+
+
+def _relays(request: IncomingRequest, listeners: Listeners, clients: Mapping[str, Any]) -> Iterator[Any]:
     if not request.returned:
         return
     for via in request.message.vias:
@@ -44,9 +54,7 @@ def earlier(
             client = clients.get(f"{via.branch} INVITE")
             user = None if client is None else client.user
             branch = user.attempt if isinstance(user, GivenUp) else user
-            handle = getattr(getattr(branch, "forwarding", branch), "handle", None)
-            if handle is not None:
-                yield handle
+            yield getattr(branch, "forwarding", branch)
 
 
 def _is_it(call: Call, request: IncomingRequest) -> bool:

@@ -87,10 +87,23 @@ class Talks:
         except RemoteProtocolError:
             return None
         talk = call.talks[tag] = Talk(caller, callee)
-        self._know(call, tag)
+        self.know(call, tag)
         return talk
 
-    def _know(self, call: Call, tag: str) -> None:
+    def call_of(self, call_id: str, caller: str, callee: str, uri: str = "") -> Call | None:
+        """Return the call of a dialog, by its tags; ``uri`` tells calls with equal tags apart."""
+        key = (call_id, caller, callee)
+        call = self._calls.get(key)
+        if not self._copies or not uri or call is None or key not in self._copies:
+            return call
+        for one in islice((call, *self._copies[key]), _COPIES):
+            talk = one.talks[callee]
+            if uri in (talk.caller.target, talk.callee.target):
+                return one
+        return None
+
+    def know(self, call: Call, tag: str) -> None:
+        """Find ``call`` by its dialog with the callee's ``tag``."""
         key = (call.call_id, call.caller_tag, tag)
         if self._calls.setdefault(key, call) is not call:
             self._copies.setdefault(key, {})[call] = None
@@ -98,7 +111,7 @@ class Talks:
     def take_back(self, call: Call) -> None:
         """Know the dialogs of ``call``, which a row had."""
         for tag in call.talks:
-            self._know(call, tag)
+            self.know(call, tag)
 
     def side_of(self, message: Request) -> tuple[Call | None, Talk | None, Side | None]:
         """Return call and dialog of a request, and the side that sent it."""

@@ -78,6 +78,7 @@ def test_contract() -> None:
 def test_a_call() -> None:
     """The 200 leaves when the disk has the record, and the record tells the whole call."""
     rig = Disk()
+    assert rig.stack.modules.rides, "no hook, and no message, for a plain call"
     talking(rig)
     rig.now += 60.5
     assert bye(rig) == [], "nobody is told that the call is over before it is on the disk"

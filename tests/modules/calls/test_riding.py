@@ -1,0 +1,185 @@
+"""Calls that pass as octets are the same to the module, to its listeners and to the phones as others are."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from sansip.module import Module, Use
+from sansip.modules.calls import CallAnswered, CallFinished, CallRang, Calls, CallTried
+from sansip.modules.calls.riding import Ride
+from sansip.testing import check_module
+from tests.modules.calls.test_module import invite, within
+from tests.rig import BOB, BOB_URI, Out, Rig, only, reply, request
+
+
+class Heard(Module):
+    """Another module, which hears of calls."""
+
+    name = "heard"
+    events = (CallTried, CallRang, CallAnswered, CallFinished)
+
+    def start(self, core: Any, now: float) -> None:
+        self.said: list[Any] = []
+
+    def event_received(self, event: Any, now: float) -> None:
+        call = event.call
+        row = call.state, call.caller, call.callee, call.target, call.asked, call.source
+        times = call.began, call.rang, call.answered, call.ended
+        self.said.append((type(event).__name__, row, times, call.status, call.ended_by, call.why))
+
+
+class Looks(Module):
+    """A module with a hook, which no call may pass by."""
+
+    name = "looks"
+
+    def branch_ended(self, request: Any, branch: Any, status: int) -> None: ...
+
+
+def bench(*more: type[Module]) -> tuple[Rig, Calls]:
+    rig = Rig(modules=[Use(Calls), Use(Heard), *map(Use, more)])
+    rig.register(BOB_URI)
+    return rig, rig.stack.modules.get(Calls)
+
+
+def end(rig: Rig, by: str, status: int = 200) -> list[Out]:
+    cseq, source, other = (2, ("192.0.2.1", 5060), BOB) if by == "caller" else (1, BOB, ("192.0.2.1", 5060))
+    bye = only(rig.udp(within(rig, "BYE", by, cseq=cseq), source), "BYE")
+    return rig.udp(reply(bye, status), other)
+
+
+def talk(rig: Rig) -> Out:
+    arrived = invite(rig)
+    for status in (180, 200):
+        rig.now += 1
+        rig.udp(reply(arrived, status), BOB)
+    rig.udp(within(rig, "ACK", cseq=1))
+    return arrived
+
+
+def stop(rig: Rig) -> None:
+    """Hang up, as an operator."""
+    rig.take(rig.stack.command("calls.hangup", {"id": "call@192.0.2.1"}, rig.now, lambda *_: None))
+
+
+def hung_up(rig: Rig) -> None:
+    talk(rig)
+    rig.now += 5
+    end(rig, "caller")
+
+
+def hung_up_by_the_callee(rig: Rig) -> None:
+    talk(rig)
+    end(rig, "callee")
+
+
+def refused(rig: Rig) -> None:
+    rig.udp(reply(invite(rig), 486), BOB)
+
+
+def given_up(rig: Rig) -> None:
+    arrived = invite(rig)
+    rig.udp(reply(arrived, 180), BOB)
+    rig.udp(request("CANCEL"))
+    rig.udp(reply(arrived, 487), BOB)
+
+
+def silent(rig: Rig) -> None:
+    invite(rig)
+    rig.wait(40.0)
+
+
+def not_acknowledged(rig: Rig) -> None:
+    rig.udp(reply(invite(rig), 200), BOB)
+    rig.wait(100.0)
+
+
+def a_silent_bye(rig: Rig) -> None:
+    talk(rig)
+    rig.udp(within(rig, "BYE"))
+    rig.wait(40.0)
+
+
+def ended_by_the_operator(rig: Rig) -> None:
+    talk(rig)
+    stop(rig)
+
+
+def ringing_ended_by_the_operator(rig: Rig) -> None:
+    arrived = invite(rig)
+    rig.udp(reply(arrived, 180), BOB)
+    stop(rig)
+    rig.udp(reply(arrived, 487), BOB)
+
+
+def forked(rig: Rig) -> None:
+    arrived = talk(rig)
+    rig.udp(reply(arrived, 200, tag="other"), BOB)
+    bye = only(rig.udp(within(rig, "BYE", to_tag="other")), "BYE")
+    rig.udp(reply(bye, 200), BOB)
+
+
+PLAYS = (
+    hung_up,
+    hung_up_by_the_callee,
+    refused,
+    given_up,
+    silent,
+    not_acknowledged,
+    a_silent_bye,
+    ended_by_the_operator,
+    ringing_ended_by_the_operator,
+    forked,
+)
+
+
+@pytest.mark.parametrize("play", PLAYS, ids=lambda one: one.__name__)
+def test_it_is_the_same_with_and_without_hooks(play: Any) -> None:
+    """RFC 3261 16: the way that messages take changes nothing for phones and for who hears of calls."""
+    found = []
+    for more in ((), (Looks,)):
+        rig, calls = bench(*more)
+        assert rig.stack.modules.rides is not bool(more)
+        play(rig)
+        heard = rig.stack.modules.get(Heard)
+        # Branches and tags of ours are random; the order of what left is not.
+        left = [(one.what, one.to, one.time) for one in rig.log]
+        found.append((heard.said, left, len(calls), len(calls._talks), len(calls._strangers)))
+    assert found[0] == found[1]
+
+
+def test_a_plain_call_rides() -> None:
+    """Otherwise the comparison above would prove nothing."""
+    rig, calls = bench()
+    invite(rig)
+    (call,) = calls
+    assert type(call.request) is Ride
+    assert call.request.message.call_id == call.call_id
+
+
+@pytest.mark.parametrize("name", ["Session-Expires", "x", "SESSION-EXPIRES"])
+def test_session_timers_are_looked_at(name: str) -> None:
+    """RFC 4028 8.1: too short a session gets 422, however its field is spelled."""
+    rig, _ = bench()
+    outs = rig.udp(
+        request(headers=[("Contact", "<sip:alice@192.0.2.1>"), (name, "30"), ("Supported", "timer")])
+    )
+    assert [one.what for one in outs if one.what != "100"] == ["422"]
+
+
+def test_the_answer_may_have_a_timer() -> None:
+    """RFC 4028 9: the callee may begin one by itself; the record ends when nobody refreshes the session."""
+    rig, calls = bench()
+    arrived = invite(rig)
+    rig.udp(reply(arrived, 200, headers=[("Session-Expires", "100;refresher=uas")]), BOB)
+    rig.udp(within(rig, "ACK", cseq=1))
+    (call,) = calls
+    rig.wait(101.0)
+    assert call.why == "session expired"
+
+
+def test_contract() -> None:
+    """The contract of every module holds for calls of this kind."""
+    check_module(Calls)
