@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
 from sansip.modules.calls.tariff import UNIT
 
@@ -61,6 +61,11 @@ class Record:
     currency: str = ""
 
 
+# In this order in a line.
+_FIELDS: Final = tuple(one.name for one in fields(Record))
+_encode: Final = json.JSONEncoder(ensure_ascii=True).encode
+
+
 def kind_of(call: Call) -> Kind:
     """Return the kind of a call that has ended."""
     if call.answered is not None:
@@ -69,14 +74,14 @@ def kind_of(call: Call) -> Kind:
 
 
 def record_of(
-    call: Call, kind: Kind, number: int, unix: Callable[[float], float], now: float, fields: Mapping[str, str]
+    call: Call, kind: Kind, number: int, unix: Callable[[float], float], now: float, noted: Mapping[str, str]
 ) -> Record:
     """Return the record of ``call`` at ``now``; ``number`` tells interim records of one call apart."""
 
-    def at(time: float | None) -> float | None:
-        return None if time is None else round(unix(time), 6)
-
-    end = call.ended if call.ended is not None else now
+    # One offset for all: a clock that is set between two of these makes no call longer.
+    ago = unix(now) - now
+    began, rang, answered, ended = call.began, call.rang, call.answered, call.ended
+    end = ended if ended is not None else now
     return Record(
         f"{call.id}.{kind}.{number}" if number else f"{call.id}.{kind}",
         kind,
@@ -86,15 +91,15 @@ def record_of(
         call.asked,
         call.target,
         call.source,
-        round(unix(call.began), 6),
-        at(call.rang),
-        at(call.answered),
-        at(call.ended),
-        0.0 if call.answered is None else round(end - call.answered, 6),
+        round(began + ago, 6),
+        None if rang is None else round(rang + ago, 6),
+        None if answered is None else round(answered + ago, 6),
+        None if ended is None else round(ended + ago, 6),
+        0.0 if answered is None else round(end - answered, 6),
         call.status,
         call.ended_by,
         call.why,
-        json.dumps(fields, ensure_ascii=True) if fields else "{}",
+        json.dumps(noted, ensure_ascii=True) if noted else "{}",
         call.gateway,
         *_price(call, end),
     )
@@ -120,10 +125,10 @@ def attempt_of(
 
 def line_of(record: Record) -> str:
     """Return ``record`` as a line of JSON, without its end."""
-    values: dict[str, Any] = asdict(record)
-    values["fields"] = json.loads(record.fields)
+    values: dict[str, Any] = {name: getattr(record, name) for name in _FIELDS}
+    values["fields"] = {} if record.fields == "{}" else json.loads(record.fields)
     # ASCII: text of peers may not be UTF-8, and a line stays a line.
-    return json.dumps(values, ensure_ascii=True)
+    return _encode(values)
 
 
 def record_from(line: str) -> Record:
