@@ -176,7 +176,7 @@ def begin_kamailio(
     lines += [filled(one, folder, ports) for one in case.parameters]
     route = KAMAILIO_ROUTE.replace("WITHIN", case.within).replace("BEGINS", case.begins)
     text = "\n".join(lines) + route.replace("WHERE", case.where)
-    return kamailio(folder, listeners, [DOMAIN], ["-x", "fm", "-m", "6000"], prefix, text)
+    return kamailio(folder, listeners, [DOMAIN], ["-x", "fm", "-m", "6000", "-M", "3000"], prefix, text)
 
 
 def tables(path: Path, name: str) -> None:
