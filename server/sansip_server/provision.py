@@ -89,12 +89,18 @@ class Provision:
         """Make ready what the first modules need. Raises ``OperatorError``."""
         self.parts.take(self.prepare(modules).parts)
 
+    def attach(self, hub: Hub) -> None:
+        """Answer from the loop of ``hub`` what needs no thread."""
+        if self._rows is not None:
+            self._rows.attach(hub)
+
     def take(self, prepared: Prepared, removed: Iterable[type[Module]], hub: Hub) -> None:
         """Answer questions by the prepared parts; close those that they replace after their last question."""
         limits = hub.driver.limits
         replaced = self.parts.take(prepared.parts)
         gone = self.parts.give_up(kind.name for kind in removed)
         hub.answering.answer_with(self.handlers, anew=True)
+        self.attach(hub)
         _Late(hub, limits.answer_time + 1, replaced)
         # Running requests may still ask the halves of modules that went.
         _Late(hub, limits.retire_time + limits.answer_time, gone)

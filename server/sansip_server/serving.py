@@ -192,6 +192,7 @@ def run_server(
     def on_ready(server: Any) -> None:
         if shared is not None:
             shared.attach(server.hub)
+        provision.attach(server.hub)
         if worker is None:
             click.echo(f"runtime {runtime}: {why}")
         else:

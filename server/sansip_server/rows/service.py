@@ -1,9 +1,9 @@
 """Rows at work: answers the stack's questions, and tells the store's health.
 
-Theory of operation: each kind of question has a handler that runs in a worker thread; writes
-that wait are one batch and one transaction. If the database cannot hold the values of one of
-them, they are written one by one, and only that one fails. The log says once that a store fails,
-and once more that it works again.
+Theory of operation: each kind of question has a handler that runs in a worker thread (rows in memory are
+answered in the loop: ``turns``); writes that wait are one batch and one transaction. If the database cannot
+hold the values of one of them, they are written one by one, and only that one fails. The log says once that
+a store fails, and once more that it works again.
 """
 
 from __future__ import annotations
@@ -15,8 +15,11 @@ from typing import Any, TypeVar
 
 from sansip.rows import Read, Scan, Table, Values, Write
 from sansip_server.rows.interface import RowStore, Unexpected
+from sansip_server.rows.memory import InMemory
+from sansip_server.rows.turns import MemoryTurns
 from sansip_server.stores.interface import DataRefused
 from sansip_sockets import handler
+from sansip_sockets.hub import Hub
 
 __all__ = ["RowService"]
 
@@ -33,6 +36,7 @@ class RowService:
         # Kind of question -> since when it fails, and why.
         self._failing: dict[str, tuple[float, str]] = {}
         self._batches = self._writes = 0
+        self._turns: MemoryTurns | None = None
 
     def prepare(self, tables: Iterable[Table[Any]]) -> None:
         """Make the tables ready; raises ``OperatorError`` if the server must not start."""
@@ -42,6 +46,11 @@ class RowService:
     def handlers(self) -> dict[type, Callable[..., Any]]:
         """The function that the adapter calls for each kind of question."""
         return {Read: self._read, Scan: self._scan, Write: self._write}
+
+    def attach(self, hub: Hub) -> None:
+        """Answer questions from the loop of ``hub`` where nothing has to be waited for."""
+        if isinstance(self._store, InMemory) and self._turns is None:
+            self._turns = MemoryTurns(hub, self.handlers)
 
     def health(self) -> dict[str, Any]:
         """Return the state of the rows for `sansip ctl health`."""
