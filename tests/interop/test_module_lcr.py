@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import random
+import socket
 import subprocess
 import sys
 import threading
@@ -23,6 +25,7 @@ from tests.server.test_docs import blocks
 from tools.peers import Program, Sipp, free_port
 
 DOMAIN = "example.com"
+SECONDS = 60 if os.environ.get("SANSIP_SOAK") else 8
 PAGE = Path(__file__).parents[2] / "docs" / "modules" / "lcr.md"
 
 
@@ -80,6 +83,57 @@ def test_the_recipe(tmp_path: Path) -> None:
         assert found["south"]["requests"] == found["south"]["failed"]
         assert "gateway south is down" in server.log
         assert "4 rates for 3 prefixes of rates.csv" in server.log
+
+
+@pytest.mark.timeout(SECONDS * 3 + 120)
+@pytest.mark.needs("sipp")
+def test_none_is_lost(tmp_path: Path) -> None:
+    """At 200 calls/s: one gateway is absent, one silent, one drained and stopped; rates and server reload.
+
+    `tox -e soak` does it for a minute.
+    """
+    ports = [free_port() for _ in range(4)]
+    names = ["absent", "silent", "leaving", "good"]
+    tables = "".join(
+        f'[[lcr.gateways]]\nname = "{name}"\nuri = "sip:{LOCAL}:{port}"\n'
+        for name, port in zip(names, ports, strict=True)
+    )
+    config = 'control = "ctl.sock"\n[calls]\n[lcr]\nfile = "rates.csv"\nprobe_interval = 0.5\n' + tables
+    rates = tmp_path / "rates.csv"
+    lines = "".join(f"{name},49,0.0{number + 1}\n" for number, name in enumerate(names))
+    rates.write_text(f"gateway,prefix,price\n{lines}")
+    with ExitStack() as stack:
+        silent = stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
+        silent.bind((LOCAL, ports[1]))
+        servers = [stack.enter_context(gateway(tmp_path, port)) for port in ports[2:]]
+        server = stack.enter_context(Siege(tmp_path, domain=DOMAIN, config=config))
+        calls = stack.enter_context(caller(server, tmp_path, "4930123456", 200 * SECONDS, 200))
+        begun = time.monotonic()
+        time.sleep(SECONDS / 8)
+        for turn in range(1, SECONDS // 3):
+            # Rates that are refused change nothing; others hold for the next call.
+            rates.write_text(f"gateway,prefix,price\n{lines}nobody,49,1\n")
+            assert "rates.csv:6: column 1" in said(tmp_path, "lcr.reload").stderr
+            rates.write_text(f"gateway,prefix,price\n{lines}good,493,0.0{turn % 9 + 1}\n")
+            assert said(tmp_path, "lcr.reload").returncode == 0
+            path = tmp_path / "siege.toml"
+            path.write_text(config.replace("[lcr]\n", f"[lcr]\nattempts = {4 + turn % 4}\n"))
+            ctl(tmp_path, "reload")
+            if turn == 1:
+                ctl(tmp_path, "lcr.set", "gateway=leaving", "state=draining")
+                deadline = time.monotonic() + 10
+                while rows(tmp_path)["leaving"]["calls"] and time.monotonic() < deadline:
+                    time.sleep(0.1)
+                servers[0].stop()
+            time.sleep(max(begun + (turn + 1) * 3 - time.monotonic(), 0.0))
+        calls.succeed(SECONDS + 60)
+        found = rows(tmp_path)
+        assert [found[name]["state"] for name in names] == ["down", "down", "draining", "up"]
+        assert sum(row["requests"] - row["failed"] for row in found.values()) == 200 * SECONDS
+        # Who is known to be down is not tried.
+        assert found["absent"]["requests"] < 20
+        assert found["silent"]["requests"] < 200
+        assert "gateway absent is down" in server.log
 
 
 @pytest.mark.needs("sipp")

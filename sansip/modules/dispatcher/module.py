@@ -15,7 +15,7 @@ from sansip.module import Slot, function, step
 from sansip.modules.dispatcher.member import Member
 from sansip.modules.dispatcher.operated import Operated
 from sansip.modules.dispatcher.settings import Algorithm
-from sansip.modules.failover.attempt import is_over, judge
+from sansip.modules.failover.attempt import caller_of, is_over, judge
 from sansip.modules.failover.trail import Decision, Step
 from sansip.proxy import Target
 from sansip.wire import SipUri
@@ -61,7 +61,8 @@ class Dispatcher(Operated):
         by = self._key(request) if key is None else key
         decision = Decision(request.message.call_id, request.method, group, algorithm, by)
         self._trail.add(decision)
-        members = self._ordered(group, algorithm, by, request.now, decision)
+        caller = caller_of(request)
+        members = self._ordered(group, algorithm, by, caller, request.now, decision)
         if algorithm == "parallel":
             return await self._send_to_all(request, members, decision)
         original = request.uri
@@ -70,13 +71,14 @@ class Dispatcher(Operated):
         for one in members[: self.settings.attempts]:
             if is_over(request):
                 return True
-            if one.health.obstacle(request.now) or not await self._admit(request, one, decision):
+            if one.health.obstacle(request.now, caller) or not await self._admit(request, one, decision):
                 # Another request found out while this one waited.
                 continue
             target = self._target(one, original)
-            self._waits.set(request, (one, target, request.now))
+            since = request.now
+            self._waits.set(request, (one, target, since))
             outcome = await request.relay(target, answer=answer)
-            if self._judge(request, one, outcome, decision):
+            if self._judge(request, one, outcome, (caller, since), decision):
                 return True
         return False
 
@@ -136,22 +138,31 @@ class Dispatcher(Operated):
         if waits is not None and request.method == "INVITE" and branch.target is waits[1]:
             self._waits.set(request, None)
             one, _, since = waits
-            one.health.answered(max((request.now if branch.heard is None else branch.heard) - since, 0.0))
+            one.health.heard = heard = request.now if branch.heard is None else branch.heard
+            one.health.answered(max(heard - since, 0.0))
 
     def _judge(
-        self, request: IncomingRequest, one: Member, outcome: Response | None, decision: Decision
+        self,
+        request: IncomingRequest,
+        one: Member,
+        outcome: Response | None,
+        sent: tuple[str, float],
+        decision: Decision,
     ) -> bool:
         """Note the result of an attempt; return whether it was the last one."""
         status = 0 if outcome is None else outcome.status
         said = "sent" if outcome is None else f"{status} {outcome.reason}"
         decision.tried.append(Step(one.destination.uri, said))
-        if outcome is None or is_over(request):
+        if outcome is None:
             return True
-        settings = self.settings
         self._at = request.now
-        probed = settings.probe_interval > 0 and one.destination.probe
-        failed, news = judge(request, outcome, one.health, settings.failover, probed, self._thresholds)
-        if news:
+        probed = one.destination.probe
+        failed, news = judge(
+            request, outcome, one.health, self.settings.failover, sent, probed, self._thresholds
+        )
+        if news == "suspected":
+            self._prober.ask(one, request.now)
+        elif news:
             self._tell(one, news, request.now)
         self._share(one)
         if failed:

@@ -167,16 +167,21 @@ class Operated(Module):
         return ""
 
     def _ordered(
-        self, group: str, algorithm: Algorithm, key: str, now: float, decision: Decision
+        self, group: str, algorithm: Algorithm, key: str, caller: str, now: float, decision: Decision
     ) -> list[Member]:
-        """Return the members that may get a request, in the order to be tried."""
-        members = []
+        """Return the members that may get a request of ``caller``, in the order to be tried."""
+        members, suspected = [], []
         for one in self._group(group):
-            obstacle = one.health.obstacle(now) or ("" if one.weight else "weight 0")
+            obstacle = one.health.obstacle(now, caller) or ("" if one.weight else "weight 0")
             if obstacle:
                 decision.passed_over.append(Step(one.destination.uri, obstacle))
+            elif one.health.suspected:
+                suspected.append(one)
             else:
                 members.append(one)
+        return self._in_order(group, algorithm, key, members) + suspected
+
+    def _in_order(self, group: str, algorithm: Algorithm, key: str, members: list[Member]) -> list[Member]:
         number = self.core.entropy.number
         match algorithm:
             case "hash":
@@ -228,7 +233,7 @@ class Operated(Module):
             # Whose turn it is stays as it is.
             members = [one for one in self._group(name) if not one.health.obstacle(now)]
         else:
-            members = self._ordered(name, chosen, key, now, decision)
+            members = self._ordered(name, chosen, key, "", now, decision)
         decision.tried = [Step(one.destination.uri, "would be tried") for one in members]
         return decision
 

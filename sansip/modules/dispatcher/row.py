@@ -32,13 +32,10 @@ class Row:
 def row_of(one: Member, calls: int, now: float) -> Row:
     """Return ``one`` as `dispatcher.list` shows it; ``calls``: how many it has."""
     health, destination = one.health, one.destination
-    state: str = health.admin
-    if state == "active":
-        state = "down" if health.down else "resting" if now < health.rests_until else "up"
     return Row(
         destination.group,
         destination.uri,
-        state,
+        health.state(now),
         health.why,
         destination.weight,
         destination.priority,

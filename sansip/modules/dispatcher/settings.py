@@ -110,7 +110,9 @@ class DispatcherSettings:
         default_factory=lambda: [408, 500, 502, 503, 504]
     )
     attempts: Annotated[int, Doc("Destinations that one request is sent to at the most.")] = 4
-    probe_interval: Annotated[float, Doc("Seconds between two OPTIONS to a destination; 0: none.")] = 10.0
+    probe_interval: Annotated[
+        float, Doc("Seconds between two OPTIONS to a destination; 0: only after a failure.")
+    ] = 10.0
     probe_timeout: Annotated[float, Doc("Seconds that an OPTIONS waits for its answer.")] = 2.0
     probe_from: Annotated[
         str, Doc("The URI in From of OPTIONS; `sip:dispatcher@` and the domain without.")
@@ -121,7 +123,7 @@ class DispatcherSettings:
     down_after: Annotated[int, Doc("Unanswered OPTIONS in a row until a destination is down.")] = 2
     up_after: Annotated[int, Doc("Answered OPTIONS in a row until it is up again.")] = 2
     eject_after: Annotated[
-        int, Doc("5xx answers to requests in a row until it rests; 0: it never rests for that.")
+        int, Doc("Callers in a row whose requests get 5xx or no answer until it rests; 0: never for that.")
     ] = 5
     rest: Annotated[
         float, Doc("Seconds that a destination rests after a failed request where OPTIONS cannot wake it.")

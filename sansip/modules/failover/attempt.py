@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Container
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from sansip.modules.failover.health import Health, Thresholds
+from sansip.proxy.trust import identity_of
+from sansip.sources import source_of
 
 if TYPE_CHECKING:
     from sansip.routing import IncomingRequest
     from sansip.wire import Response
 
-__all__ = ["is_over", "judge", "retry_after"]
+__all__ = ["caller_of", "is_over", "judge", "retry_after"]
+
+# Characters of a caller's name that are kept.
+_NAME: Final = 64
 
 
 def is_over(request: IncomingRequest) -> bool:
@@ -19,35 +24,52 @@ def is_over(request: IncomingRequest) -> bool:
     return request.cancelled or (request.server is not None and request.server.answered)
 
 
+def caller_of(request: IncomingRequest) -> str:
+    """Return whom a failure of ``request`` counts for: a user whose name is proven, else its source."""
+    if (request.proven and request.authenticates) or request.trusted is not None:
+        user, host = identity_of(request.message.from_.uri)
+        # Whole names would be told to all workers.
+        return f"{user}@{host}"[:_NAME]
+    return source_of(request.flow.host)
+
+
 def judge(
     request: IncomingRequest,
     outcome: Response,
     health: Health,
     failover: Container[int],
+    sent: tuple[str, float],
     probed: bool,
     thresholds: Thresholds,
 ) -> tuple[bool, str]:
-    """Note the failure of an attempt in ``health``.
+    """Note the result of an attempt in ``health``.
 
-    Returns whether the next server is to be tried, and ``down`` or ``resting`` where that is news.
-    ``failover``: statuses after which the next one is tried; ``probed``: OPTIONS will find out when the
-    server is back.
+    Returns whether the next server is to be tried, and ``resting`` or ``suspected`` where that is news.
+    ``failover``: statuses after which the next one is tried; ``sent``: who called (``caller_of``), and when
+    this attempt began; ``probed``: whether the server may be asked by OPTIONS.
     """
     status, now = outcome.status, request.now
+    caller, since = sent
+    if is_over(request):
+        if status < 300:
+            health.request_answered(status, caller, thresholds, now)
+        return False, ""
     # RFC 3261 8.1.3.1: the 408 and 503 made here stand for silence, and for errors of the network.
     made = outcome.to_tag == request.local_tag()
-    wait = None if made else retry_after(outcome)
     silent = made and status == 408
     if silent and request.method != "INVITE":
         # RFC 4320 4.2: the phone behind it may be silent; and what was delivered is not sent again.
         return False, ""
     news = ""
-    if silent or (made and status == 503) or (status == 503 and wait):
-        why = f"{status} {outcome.reason} to {request.method}"
-        if health.request_failed(why, wait, probed, thresholds, now):
-            news = "down" if health.down else "resting"
+    wait = None if made else retry_after(outcome)
+    why = f"{status} {outcome.reason} to {request.method}"
+    if silent or (made and status == 503):
+        news = health.request_failed(why, caller, since, probed, thresholds, now)
+    elif status == 503 and wait:
+        if health.request_refused(why, wait, caller, thresholds, now):
+            news = "resting"
     # RFC 3261 21.5.4: a 503 without Retry-After is as a 500, and gateways give it for one bad number.
-    elif not made and health.request_answered(status, thresholds, now):
+    elif not made and health.request_answered(status, caller, thresholds, now):
         news = "resting"
     return status in failover, news
 

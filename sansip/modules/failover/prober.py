@@ -31,8 +31,9 @@ class Plan:
 class Prober(Generic[AnyServer]):
     """Probes ``servers``.
 
-    ``plan`` returns the present plan, ``wants`` whether a server is probed; ``tell`` hears "up" or "down" of
-    a server, where that is news; ``asked`` is called after each probe. ``now`` is the time of the last look.
+    ``plan`` returns the present plan, ``wants`` whether a server is probed; ``tell`` hears "up", "down" or
+    "resting" of a server, where that is news; ``asked`` is called after each probe. ``now`` is the time
+    of the last look.
     """
 
     def __init__(
@@ -68,6 +69,12 @@ class Prober(Generic[AnyServer]):
         """Look up the addresses of servers now."""
         self._core.run(resolve(self._core, self._servers), now)
 
+    def ask(self, one: AnyServer, now: float) -> None:
+        """Ask ``one`` at once, if its answer is not waited for already."""
+        if one.asked_at is None:
+            one.asked_at = now
+            self._core.run(self._ask(one), now)
+
     def _wait(self, now: float) -> None:
         interval = self._plan().interval
         self._next = None
@@ -84,11 +91,11 @@ class Prober(Generic[AnyServer]):
         if self._plan().interval:
             for one in self._servers:
                 if self._wants(one) and self._core.chosen(f"probe {one.uri}") and waiting(one, now):
-                    one.asked_at = now
-                    self._core.run(self._ask(one), now)
+                    self.ask(one, now)
 
     async def _ask(self, one: AnyServer) -> None:
         plan = self._plan()
-        if news := await probe(self._core, one, plan.probe, plan.thresholds):
+        again = plan.interval > 0 and self._wants(one)
+        if news := await probe(self._core, one, plan.probe, again, plan.thresholds):
             self._tell(one, news, self._core.ua.now)
         self._asked(one)

@@ -1,8 +1,8 @@
 """OPTIONS to servers, and the addresses that their names have.
 
 Theory of operation: a module asks each of its servers every ``interval`` seconds, a tenth more or less by
-chance, but for those that it asks already. The answer is judged by ``Health``. Addresses are looked up now
-and then, so that requests which come from a server are recognised.
+chance, but for those that it asks already; and a server that it suspects at once. The answer is judged by
+``Health``. Addresses are looked up now and then, so that requests which come from a server are recognised.
 """
 
 from __future__ import annotations
@@ -53,17 +53,21 @@ def waiting(one: Server, now: float) -> bool:
     return health.admin != "disabled" and one.asked_at is None and now >= health.rests_until
 
 
-async def probe(core: Core, one: Server, how: Probe, thresholds: Thresholds) -> str:
-    """Ask one server whether it lives (RFC 3261 11); return "up" or "down" where that is news."""
+async def probe(core: Core, one: Server, how: Probe, again: bool, thresholds: Thresholds) -> str:
+    """Ask one server whether it lives (RFC 3261 11); return "up", "down" or "resting" where that is news.
+
+    ``again``: it is asked again and again.
+    """
     asked_at = core.ua.now if one.asked_at is None else one.asked_at
     try:
         answer = await core.ua.request("OPTIONS", one.uri, from_=how.sender, within=how.within)
     finally:
         one.asked_at = None
     if answer.status in how.not_alive:
-        news = one.health.probe_failed(f"{answer.status} {answer.reason} to OPTIONS", thresholds)
-        return "down" if news else ""
-    return "up" if one.health.probe_answered(core.ua.now - asked_at, thresholds) else ""
+        why = f"{answer.status} {answer.reason} to OPTIONS"
+        return one.health.probe_failed(why, again, thresholds, core.ua.now)
+    now = core.ua.now
+    return "up" if one.health.probe_answered(now - asked_at, thresholds, now) else ""
 
 
 async def resolve(core: Core, servers: Iterable[Server]) -> None:

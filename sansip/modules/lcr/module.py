@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from sansip.module import function, step
-from sansip.modules.failover.attempt import is_over, judge
+from sansip.modules.failover.attempt import caller_of, is_over, judge
 from sansip.modules.failover.trail import Decision, Step
 from sansip.modules.lcr.choice import Candidate
 from sansip.modules.lcr.gateways import Outlet
@@ -91,12 +91,12 @@ class Lcr(Operated):
         original = request.uri
         # RFC 4320 4.1: no answer to other requests comes early, so silence says nothing of them.
         answer = settings.answer if request.method == "INVITE" else None
-        attempts = 0
-        for one in taken:
+        attempts, caller = 0, caller_of(request)
+        for one in sorted(taken, key=self._is_suspected):
             if is_over(request):
                 return True
             outlet = self._gateways.get(one.offer.gateway)
-            why = "gone" if outlet is None else outlet.health.obstacle(request.now)
+            why = "gone" if outlet is None else outlet.health.obstacle(request.now, caller)
             if attempts >= settings.attempts:
                 why = f"lcr.attempts is {settings.attempts}"
             if outlet is None or why:
@@ -113,12 +113,17 @@ class Lcr(Operated):
             target = Target(uri_at(outlet, original, number, one.offer), chosen=True)
             if (call := self._calls.of(request)) is not None:
                 note(call, outlet, one.offer, request.now)
+            since = request.now
             outcome = await request.relay(target, answer=answer)
-            if self._judge(request, outlet, one, outcome, decision):
+            if self._judge(request, outlet, one, outcome, (caller, since), decision):
                 return True
         if not request.decided:
             self._unrouted.add("no gateway" if taken else "no rate")
         return False
+
+    def _is_suspected(self, one: Candidate) -> bool:
+        outlet = self._gateways.get(one.offer.gateway)
+        return outlet is not None and bool(outlet.health.suspected)
 
     async def _admit(self, request: IncomingRequest, outlet: Outlet) -> str:
         """Count the request for the gateway; return why it takes no more."""
@@ -142,17 +147,21 @@ class Lcr(Operated):
         outlet: Outlet,
         one: Candidate,
         outcome: Response | None,
+        sent: tuple[str, float],
         decision: Decision,
     ) -> bool:
         """Note the result of an attempt; return whether it was the last one."""
         said = "sent" if outcome is None else f"{outcome.status} {outcome.reason}"
         decision.tried.append(Step(named(one), said))
-        if outcome is None or is_over(request):
+        if outcome is None:
             return True
         settings, gateway = self.settings, outlet.gateway
-        probed = settings.probe_interval > 0 and gateway.probe
-        failed, news = judge(request, outcome, outlet.health, _Fails(settings), probed, self._thresholds)
-        if news:
+        failed, news = judge(
+            request, outcome, outlet.health, _Fails(settings), sent, gateway.probe, self._thresholds
+        )
+        if news == "suspected":
+            self._prober.ask(outlet, request.now)
+        elif news:
             self._tell(outlet, news, request.now)
         self._share(outlet)
         if failed:

@@ -112,7 +112,9 @@ class LcrSettings:
         list[int], Doc("Statuses after which the next gateway is tried, beside 408 and all 5xx.")
     ] = field(default_factory=list)
     attempts: Annotated[int, Doc("Gateways that one request is sent to at the most.")] = 8
-    probe_interval: Annotated[float, Doc("Seconds between two OPTIONS to a gateway; 0: none.")] = 10.0
+    probe_interval: Annotated[
+        float, Doc("Seconds between two OPTIONS to a gateway; 0: only after a failure.")
+    ] = 10.0
     probe_timeout: Annotated[float, Doc("Seconds that an OPTIONS waits for its answer.")] = 2.0
     probe_from: Annotated[str, Doc("The URI in From of OPTIONS; `sip:lcr@` and the domain without.")] = ""
     not_alive: Annotated[list[int], Doc("Answers to OPTIONS of one that must not get requests.")] = field(
@@ -121,7 +123,7 @@ class LcrSettings:
     down_after: Annotated[int, Doc("Unanswered OPTIONS in a row until a gateway is down.")] = 2
     up_after: Annotated[int, Doc("Answered OPTIONS in a row until it is up again.")] = 2
     eject_after: Annotated[
-        int, Doc("5xx answers to requests in a row until it rests; 0: it never rests for that.")
+        int, Doc("Callers in a row whose requests get 5xx or no answer until it rests; 0: never for that.")
     ] = 5
     rest: Annotated[
         float, Doc("Seconds that a gateway rests after a failed request where OPTIONS cannot wake it.")

@@ -80,14 +80,11 @@ def explained(
 def row_of(outlet: Outlet, calls: Calls, settings: LcrSettings, now: float) -> Row:
     """Return a gateway as `lcr.list` shows it."""
     health, gateway = outlet.health, outlet.gateway
-    state: str = health.admin
-    if state == "active":
-        state = "down" if health.down else "resting" if now < health.rests_until else "up"
     figures = outlet.quality.figures(gateway.name, settings, now)
     return Row(
         gateway.name,
         gateway.uri,
-        state,
+        health.state(now),
         health.why,
         calls.count(outlet.key),
         gateway.max_calls,

@@ -65,11 +65,13 @@ def settings(*weights: int, **options: Any) -> DispatcherSettings:
     return DispatcherSettings(destinations, **{"probe_interval": 0.0, **options})
 
 
-def call(rig: Rig, number: int = 0, user: str = "4711", **options: Any) -> list[Out]:
+def call(
+    rig: Rig, number: int = 0, user: str = "4711", source: tuple[str, int] = ALICE, **options: Any
+) -> list[Out]:
     names = {"branch": f"z9hG4bKc{number}", "from_tag": f"t{number}", "call_id": f"call{number}"}
     headers = [("Contact", "<sip:alice@192.0.2.1>")]
     uri = f"sip:{user}@biloxi.test"
-    return rig.udp(request(uri=uri, to=f"<{uri}>", headers=headers, **names, **options))
+    return rig.udp(request(uri=uri, to=f"<{uri}>", headers=headers, **names, **options), source)
 
 
 def test_a_firewall_that_drops_tcp() -> None:
@@ -117,8 +119,8 @@ def test_keep_uri() -> None:
     [
         (503, "up"),
         (500, "up"),
-        ("silence", "resting"),
-        ("refused", "resting"),
+        ("silence", "suspected"),
+        ("refused", "suspected"),
     ],
 )
 def test_failover(said: Any, state: str) -> None:
@@ -275,13 +277,58 @@ def test_down_and_up() -> None:
 
 
 def test_a_failed_call_marks_at_once() -> None:
-    """Without waiting for OPTIONS, which then bring it back."""
+    """Others are tried first from then on; an OPTIONS decides at once, and later ones bring it back."""
     rig = Farm(settings(probe_interval=5.0))
     first = only(call(rig), "INVITE")
-    rig.failed(first)
+    outs = rig.failed(first)
+    asked = only(outs, "OPTIONS")
+    assert (asked.to, asked.time, states(rig)[0]) == (GATEWAYS[0], rig.now, "suspected")
+    assert {refused(rig, number) for number in range(1, 9)} == set(GATEWAYS[1:])
+    rig.failed(asked)
     assert states(rig)[0] == "down"
     probed(rig, dict.fromkeys(GATEWAYS, 200), 12)
     assert states(rig)[0] == "up"
+
+
+def test_a_number_that_is_dropped() -> None:
+    """Anybody may know a number that a server never answers to: that takes it out for nobody else."""
+    rig = Farm(settings(probe_interval=5.0, algorithm="priority"))
+    for number in range(5):
+        first = only(call(rig, number), "INVITE")
+        assert first.to == GATEWAYS[0], number
+        outs = rig.wait(2.0)
+        second = next(out for out in outs if out.what == "INVITE" and out.to != GATEWAYS[0])
+        rig.udp(reply(second, 486), second.to)
+        asked = next(out for out in outs if out.what == "OPTIONS" and out.to == GATEWAYS[0])
+        rig.udp(reply(asked, 200), asked.to)
+        assert states(rig)[0] == "up"
+    told = [event for event in rig.events if isinstance(event, MemberChanged)]
+    assert [event for event in told if event.uri == URIS[0]] == []
+
+
+def test_all_are_suspected() -> None:
+    """A call goes to a server that may be dead before the caller hears that there is none."""
+    rig = Farm(settings(1))
+    assert only(call(rig), "INVITE").to == GATEWAYS[0]
+    rig.wait(2.0)
+    assert states(rig) == ["suspected"]
+    assert only(call(rig, 1), "INVITE").to == GATEWAYS[0]
+    # No OPTIONS are asked for (``probe_interval`` is 0), so nothing would bring it back from "down".
+    rig.wait(2.0)
+    assert states(rig) == ["resting"]
+
+
+def test_answered_calls_are_no_failures() -> None:
+    """Five failures count in a row only: calls that are answered between them begin the row anew."""
+    rig = Farm(settings(1))
+    for number in range(12):
+        invite = only(call(rig, number, source=(f"198.51.100.{number}", 5060)), "INVITE")
+        rig.udp(reply(invite, 200 if number % 4 == 3 else 500), invite.to)
+    assert states(rig) == ["up"]
+    for number in range(12, 17):
+        invite = only(call(rig, number, source=(f"198.51.100.{number}", 5060)), "INVITE")
+        rig.udp(reply(invite, 500), invite.to)
+    assert states(rig) == ["resting"]
 
 
 # --- operators

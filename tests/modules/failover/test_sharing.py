@@ -39,14 +39,15 @@ def test_a_failure_at_one_takes_it_out_at_all() -> None:
     wire = Wire()
     first, second = wire.healths
     first.successes = 1
-    second.request_failed("408 to INVITE", None, True, LIMITS, 10.0)
+    second.request_failed("408 to INVITE", "alice", 0.0, True, LIMITS, 10.0)
+    second.probe_failed("408 to OPTIONS", True, LIMITS, 10.0)
     wire.share(1)
-    assert first.obstacle(10.0) == "down: 408 to INVITE"
+    assert first.obstacle(10.0) == "down: 408 to INVITE, 408 to OPTIONS"
     # The worker that probes it counts its answers from then on.
-    assert not first.probe_answered(0.1, LIMITS)
+    assert not first.probe_answered(0.1, LIMITS, 11.0)
     wire.share(0)
     assert second.down
-    assert first.probe_answered(0.1, LIMITS)
+    assert first.probe_answered(0.1, LIMITS, 12.0)
     wire.share(0)
     assert second.obstacle(10.0) == ""
     assert second.latency == first.latency
@@ -58,12 +59,13 @@ def test_only_news_is_said() -> None:
     wire.share(0)
     said = len(wire.said)
     for _ in range(5):
-        wire.healths[0].request_answered(200, LIMITS, 1.0)
+        wire.healths[0].request_answered(200, "alice", LIMITS, 1.0)
         wire.share(0)
         wire.share(1)
     assert len(wire.said) == said
     # RFC 3261 20.33: a rest is until a time of the machine's clock, which all read.
-    wire.healths[1].request_failed("503", 20, False, LIMITS, 5.0)
+    for caller in ("alice", "bob"):
+        wire.healths[1].request_refused("503", 20, caller, LIMITS, 5.0)
     wire.share(1)
     assert wire.healths[0].rests_until == 25.0
     assert SharedHealth(wire.core(0)).heard("quality 1 a") is None

@@ -260,12 +260,15 @@ def test_failover(status: int) -> None:
 
 @pytest.mark.parametrize("how", ["silence", "refused"])
 def test_network_errors(how: str) -> None:
-    """Silence for ``answer`` seconds, or ICMP at once: the next one, and this one rests."""
+    """Silence for ``answer`` seconds, or ICMP at once: the next one, and OPTIONS decide."""
     rig = Farm(table("one,49,0.01", "two,49,0.02"))
     first = only(call(rig), "INVITE")
     outs = rig.wait(2.0) if how == "silence" else rig.failed(first)
     second = next(out for out in outs if out.what == "INVITE" and gateway_of(out) == "two")
     rig.udp(reply(second, 200), second.to)
+    assert rig.row("one")["state"] == "suspected"
+    assert order(rig) == ["one", "two"]
+    rig.wait(2.0)
     assert rig.row("one")["state"] == "resting"
     assert any(isinstance(one, GatewayChanged) and one.name == "one" for one in rig.events)
     # While it rests it is not asked, and afterwards it is.
