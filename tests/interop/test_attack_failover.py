@@ -128,7 +128,7 @@ def test_a_request_that_no_socket_takes(
 
 
 def test_a_dead_gateway_is_still_found(tmp_path: Path, stack: ExitStack) -> None:
-    """One failed call, and the OPTIONS that follows: the next caller waits for nobody."""
+    """One failed call, and the OPTIONS that follows: the next caller does not wait."""
     with farm(2) as servers:
         siege = stack.enter_context(Siege(tmp_path, domain=DOMAIN, config=config("lcr", servers, tmp_path)))
         servers[0].status.clear()

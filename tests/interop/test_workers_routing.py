@@ -366,6 +366,7 @@ def test_gateways_of_lcr(tmp_path: Path) -> None:
     with farm(2) as (cheap, dear):
         text = (
             f'[calls]\n[lcr]\nfile = "{rates}"\nprobe_interval = 0.0\nrest = 60.0\nanswer = 1.0\n'
+            "probe_timeout = 0.5\n"
             f'[[lcr.gateways]]\nname = "a"\nuri = "{cheap.uri}"\n'
             f'[[lcr.gateways]]\nname = "b"\nuri = "{dear.uri}"\n'
         )
@@ -375,10 +376,12 @@ def test_gateways_of_lcr(tmp_path: Path) -> None:
                 assert heard(line).what == "180"
             assert (len(cheap.all("INVITE")), len(dear.all("INVITE"))) == (12, 0)
             assert {row["gateway"]: row["requests"] for row in listed(crew, "lcr.list")} == {"a": 12, "b": 0}
-            cheap.status["INVITE"] = ""
+            # OPTIONS decide: a number that a gateway drops takes it out for no caller.
+            cheap.status["INVITE"] = cheap.status["OPTIONS"] = ""
             line = crew.lines(1)[0]
             call(line, "4930123")
             assert heard(line).what == "180"
+            soon(lambda: listed(crew, "lcr.list")[0]["state"] == "resting", "OPTIONS without an answer")
             before = len(cheap.all("INVITE"))
             for line in crew.lines(12):
                 call(line, "4930123")
@@ -386,7 +389,7 @@ def test_gateways_of_lcr(tmp_path: Path) -> None:
             assert len(cheap.all("INVITE")) == before
             crew.ctl("lcr.set", "gateway=b", "state=draining")
             crew.ctl("lcr.rest", "gateway=a", "seconds=0")
-            cheap.status["INVITE"] = "180 Ringing"
+            cheap.status |= {"INVITE": "180 Ringing", "OPTIONS": "200 OK"}
             dears = len(dear.all("INVITE"))
             for line in crew.lines(12):
                 call(line, "4930123")

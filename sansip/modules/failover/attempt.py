@@ -25,7 +25,7 @@ def is_over(request: IncomingRequest) -> bool:
 
 
 def caller_of(request: IncomingRequest) -> str:
-    """Return whom a failure of ``request`` counts for: a user whose name is proven, else its source."""
+    """Return who made ``request``, to count failures for: a user whose name is proven, else its source."""
     if (request.proven and request.authenticates) or request.trusted is not None:
         user, host = identity_of(request.message.from_.uri)
         # Whole names would be told to all workers.
