@@ -14,6 +14,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import lru_cache
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import TYPE_CHECKING, Any, Final
 
 from sansip.events import DestinationRefused
@@ -48,12 +50,16 @@ class Guard:
         port: its port; None where its name leads to ports as well (RFC 3263 4.2).
         what: the server in words, for the log: "gateway north of lcr".
         setting: the setting that opens it to senders.
+        refer: whether it takes REFER within its calls.
+        network: ``host`` is a network, like ``192.0.2.0/20``.
     """
 
     host: str
     port: int | None
     what: str
     setting: str
+    refer: bool = False
+    network: bool = False
 
 
 class Guarded:
@@ -64,7 +70,18 @@ class Guarded:
         tell: hears ``DestinationRefused``.
     """
 
-    __slots__ = ("_found", "_guards", "_hosts", "_listeners", "_local", "_names", "_places", "active", "tell")
+    __slots__ = (
+        "_found",
+        "_guards",
+        "_hosts",
+        "_listeners",
+        "_local",
+        "_names",
+        "_networks",
+        "_places",
+        "active",
+        "tell",
+    )
 
     def __init__(self, listeners: Listeners, tell: Callable[[Any], None]) -> None:
         self._listeners = listeners
@@ -79,6 +96,7 @@ class Guarded:
         self._names: dict[tuple[str, int | None], Guard] = {}
         self._local: dict[int, Guard] = {}
         self._hosts: set[str] = set()
+        self._networks: list[tuple[IPv4Network | IPv6Network, tuple[int | None, ...], Guard]] = []
 
     def replace(self, owner: str, guards: Iterable[Guard]) -> None:
         """Guard ``guards`` for ``owner``, and nothing else of it."""
@@ -88,11 +106,15 @@ class Guarded:
         self._rebuild()
         names = {name for name, _ in self._names}
         self._found = {name: places for name, places in self._found.items() if name in names}
-        self.active = bool(self._places or self._names)
+        self.active = bool(self._places or self._names or self._networks)
 
     def _rebuild(self) -> None:
         self._places, self._names, self._local, self._hosts = {}, {}, {}, set()
+        self._networks = []
         for guard in (one for guards in self._guards.values() for one in guards):
+            if guard.network:
+                self._networks.append((ip_network(guard.host, strict=False), _ports(guard.port), guard))
+                continue
             host = plain_host(guard.host)
             if is_address(host):
                 assert guard.port is not None
@@ -152,7 +174,16 @@ class Guarded:
         guard = self._places.get((ip, port))
         if guard is None and port in self._local and self._is_here(ip):
             guard = self._local[port]
+        if guard is None and self._networks:
+            guard = next((one for ports, one in self._within(ip) if port in ports), None)
         return guard
+
+    def _within(self, ip: str) -> list[tuple[tuple[int | None, ...], Guard]]:
+        """Return the networks that ``ip`` is in: their ports, and their guards."""
+        address = _address_of(ip)
+        if address is None:
+            return []
+        return [(ports, guard) for network, ports, guard in self._networks if address in network]
 
     def names(self, hop: NextHop) -> Guard | None:
         """Return the guarded server that a hop names, before its name is resolved."""
@@ -169,7 +200,11 @@ class Guarded:
         A carrier listens at other ports, too: there no account of ours answers for a sender.
         """
         host = plain_host(hop.host)
-        return host in self._hosts or any(name == host for name, _ in self._names)
+        return (
+            host in self._hosts
+            or any(name == host for name, _ in self._names)
+            or bool(self._networks and self._within(host))
+        )
 
     def sent(self, flow: Flow) -> bool:
         """Whether what came by ``flow`` comes from a guarded server, by its address.
@@ -178,13 +213,27 @@ class Guarded:
         WebSocket may come through an HTTP server on the gateway's machine.
         """
         if flow.conn:
-            return flow.host in self._hosts and flow.transport not in ONE_WAY
+            known = flow.host in self._hosts or bool(self._networks and self._within(flow.host))
+            return known and flow.transport not in ONE_WAY
         return self._at(flow.host, flow.port) is not None
 
     def refused(self, guard: Guard, source: str, method: str, ip: str, port: int) -> None:
         """Tell that a request from ``source`` was not sent to ``guard``."""
         place = host_text(ip, port)
-        self.tell(DestinationRefused(source, method, place, guard.what, guard.setting))
+        setting = guard.setting
+        if method == "REFER" and not guard.refer:
+            setting += f", or within its calls {setting.partition('.')[0]}.refer"
+        self.tell(DestinationRefused(source, method, place, guard.what, setting))
+
+
+@lru_cache(4_096)
+def _address_of(ip: str) -> IPv4Address | IPv6Address | None:
+    """Return the address that ``ip`` is, an IPv4 one where it is mapped; None for a name."""
+    try:
+        address = ip_address(ip.partition("%")[0])
+    except ValueError:
+        return None
+    return getattr(address, "ipv4_mapped", None) or address
 
 
 def _ports(port: int | None) -> tuple[int | None, ...]:

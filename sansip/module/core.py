@@ -196,17 +196,26 @@ class Core:
         self._stack.host(domains)
         self._serves = bool(domains)
 
-    def guard(self, servers: Iterable[tuple[SipUri, str]], setting: str, now: float) -> None:
+    def guard(
+        self,
+        servers: Iterable[tuple[SipUri, str]],
+        setting: str,
+        now: float,
+        *,
+        refer: bool = False,
+        networks: Iterable[str] = (),
+    ) -> None:
         """Have nobody send to ``servers`` but modules, by ``Target(chosen=True)``; each has a name in words.
 
         They replace those of the call before, and are open when the module is taken away. ``setting``: the
         one that opens them to senders, for the log. A sender that names such a server gets 403
-        (``sansip.client.guarded``).
+        (``sansip.client.guarded``). ``refer``: within calls with such a server REFER passes.
+        ``networks``: those of more servers, which listen at the default ports.
         """
         if self._guarding is None:
             client, name = self._stack.proxy.client, self._module.name
             self._guarding = Guarding(client.guarded, client.places, self.timers, name)
-        self._guarding.take(servers, setting, now)
+        self._guarding.take(servers, setting, now, refer=refer, networks=networks)
 
     def address_of(self, uri: Uri) -> str:
         """Return the address-of-record that ``uri`` means; addresses of the server mean its first domain."""

@@ -42,8 +42,16 @@ class Guarding:
         # Names to look up.
         self._hops: list[NextHop] = []
 
-    def take(self, servers: Iterable[tuple[SipUri, str]], setting: str, now: float) -> None:
-        """Guard ``servers``, each with its name in words, and no others."""
+    def take(
+        self,
+        servers: Iterable[tuple[SipUri, str]],
+        setting: str,
+        now: float,
+        *,
+        refer: bool = False,
+        networks: Iterable[str] = (),
+    ) -> None:
+        """Guard ``servers``, each with its name in words, and all of ``networks``, and no others."""
         guards = []
         hops: dict[tuple[str, int, str, bool], NextHop] = {}
         for uri, what in servers:
@@ -53,10 +61,12 @@ class Guarding:
                 # Nothing can be sent there.
                 continue
             open_port = not hop.numeric and not hop.explicit_port
-            guards.append(Guard(hop.host, None if open_port else hop.port, what, setting))
+            guards.append(Guard(hop.host, None if open_port else hop.port, what, setting, refer))
             if not hop.numeric:
                 for one in _ways(hop):
                     hops[one.host, one.port, one.transport, one.explicit] = one
+        port = DEFAULT_PORTS[UDP]
+        guards += [Guard(one, port, f"a server of {one}", setting, refer, network=True) for one in networks]
         self._guarded.replace(self._owner, guards)
         self._hops = list(hops.values())
         self._look(now)

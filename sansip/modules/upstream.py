@@ -91,6 +91,8 @@ class UpstreamConfig:
     registrations: list[UpstreamRegistration] = field(default_factory=list)
     # SIP URIs of servers at which we have accounts, and which no sender may name (`upstream.direct`).
     guarded: list[str] = field(default_factory=list)
+    # Networks of such servers, like "192.0.2.0/20".
+    networks: list[str] = field(default_factory=list)
 
 
 class Upstreams(Module):
@@ -130,7 +132,7 @@ class Upstreams(Module):
             uri = parse_uri(text)
             assert isinstance(uri, SipUri)
             servers.append((uri, f"the server {host_text(uri.host)}, where we have an account"))
-        self.core.guard(servers, "upstream.direct", now)
+        self.core.guard(servers, "upstream.direct", now, networks=self.settings.networks)
 
     def _replace(self, wanted: Sequence[UpstreamRegistration], now: float) -> None:
         seat = self.core.seat

@@ -55,7 +55,6 @@ __all__ = [
     "address_of",
     "contact_of",
     "hour_of",
-    "leads_to_guarded",
     "place_in",
     "sender",
     "strip",
@@ -73,6 +72,9 @@ _HOURS: Final = 0x1FFF
 _DIALOG, _WHOLE = 6, 7
 _HEAD_END: Final = 4
 _DIALOG_END: Final = _HEAD_END + 2 * _DIALOG
+# Digits that seal the place of the gateway in a mark of a dialog with one. They replace the last ones of the
+# seal of all: whether a request leads to that gateway is to be known where its sender moved, too.
+_PLACE: Final = 4
 _LENGTH: Final = _DIALOG_END + 2 * _WHOLE
 # Remote targets kept of one side: the first one, and those that it got since.
 _KEPT: Final = 2
@@ -132,7 +134,14 @@ class Marks:
         first = f"{head | _OURS if who else head:04x}"
         text = "\n".join((first, *dialog))
         whole = self._seal(f"{text}\n{target}\n{who}", self._whole)
+        if head & GUARDED:
+            whole = whole[:-_PLACE] + self._place_of(dialog[-1] or target)
         return first + self._seal(text, self._dialog) + whole + self.place
+
+    def _place_of(self, address: str) -> str:
+        """Return the seal of the host and port in ``address`` (``address_of``)."""
+        place = address.rpartition("@")[2].partition(";")[0]
+        return self._seal(f"place\n{place}", self._whole)[:_PLACE]
 
     def _head_of(self, mark: str, unix: float) -> int:
         """Return the head of ``mark``, -1 where it is none of ours, or too old."""
@@ -155,8 +164,12 @@ class Marks:
         if head < 0:
             return False
         local = from_tag if head & CALLER else ""
-        text = f"{mark[:_HEAD_END]}\n{call_id}\n{local}\n{to_tag}\n\n{address_of(uri)}\n{who}"
-        return compare_digest(self._seal(text, self._whole), mark[_DIALOG_END:_LENGTH])
+        target = address_of(uri)
+        text = f"{mark[:_HEAD_END]}\n{call_id}\n{local}\n{to_tag}\n\n{target}\n{who}"
+        whole = self._seal(text, self._whole)
+        if head & GUARDED:
+            whole = whole[:-_PLACE] + self._place_of(target)
+        return compare_digest(whole, mark[_DIALOG_END:_LENGTH])
 
     def read(self, mark: str, request: Request, who: str, unix: float) -> Reading:
         """Return what ``mark``, of our Route value, proves of ``request``, which has lost that value."""
@@ -168,12 +181,30 @@ class Marks:
         local = (from_tag or "") if head & CALLER else ""
         after = address_of(str(request.routes[0].uri)) if "route" in request.keys else ""
         text = "\n".join((mark[:_HEAD_END], call_id, local, to_tag or "", after))
-        whole = self._seal(f"{text}\n{address_of(request.uri_text)}\n{who}", self._whole)
+        target = address_of(request.uri_text)
+        whole = self._seal(f"{text}\n{target}\n{who}", self._whole)
+        if head & GUARDED:
+            whole = whole[:-_PLACE] + self._place_of(after or target)
         if compare_digest(whole, mark[_DIALOG_END:_LENGTH]):
             return Reading.WHOLE
         if compare_digest(self._seal(text, self._dialog), mark[_HEAD_END:_DIALOG_END]):
             return Reading.OURS if head & _OURS else Reading.DIALOG
         return Reading.NONE
+
+    def leads_to_gateway(self, mark: str, request: Request) -> bool:
+        """Whether ``mark``, which was read, is of a dialog with the very gateway that ``request`` leads to.
+
+        The gateway may have changed its place since (a target refresh).
+        """
+        mark = mark.lower()
+        if not int(mark[:_HEAD_END], 16) & GUARDED:
+            return False
+        target = address_of(request.uri_text)
+        after = address_of(str(request.routes[0].uri)) if "route" in request.keys else ""
+        if compare_digest(self._place_of(after or target), mark[_LENGTH - _PLACE : _LENGTH]):
+            return True
+        key = request.call_id, request.from_tag or "", f"\t{request.to_tag or ''}"
+        return not after and target in self._targets.get(key, ())
 
     def _seal(self, text: str, begun: blake2b) -> str:
         sealed = begun.copy()
@@ -182,8 +213,13 @@ class Marks:
 
     # --- what a target refresh changes
 
-    def note(self, call_id: str, local: str, remote: str, target: str) -> None:
-        """Let the side with the tag ``local`` send to ``target`` within its dialog with ``remote``."""
+    def note(self, call_id: str, local: str, remote: str, target: str, *, guarded: bool = False) -> None:
+        """Let the side with the tag ``local`` send to ``target`` within its dialog with ``remote``.
+
+        ``guarded``: a gateway, which ``remote`` is, said that it is there now.
+        """
+        if guarded:
+            self.note(call_id, local, f"\t{remote}", target)
         key = call_id, local, remote
         known = self._targets.pop(key, ())
         if not known and len(self._targets) >= self.most:
@@ -251,11 +287,6 @@ def sender(user: str, host: str) -> str:
 def place_in(mark: str) -> str:
     """Return the digit of the worker that made ``mark``, "" where there is none."""
     return mark[_LENGTH:].lower() if len(mark) == _LENGTH + 1 else ""
-
-
-def leads_to_guarded(mark: str) -> bool:
-    """Whether ``mark``, which was read and is ours, says that its dialog is with a guarded server."""
-    return bool(int(mark[:_HEAD_END], 16) & GUARDED)
 
 
 def hour_of(unix: float) -> int:

@@ -163,7 +163,7 @@ class Recording:
         try:
             tag, target = response.to_tag or "", self._target_in(response)
             if self._within is not None:
-                self._refreshed(tag, target)
+                self._refreshed(tag, target, guarded)
             if mark is not None:
                 lines = response.raw_lines("record-route")
                 if len(lines) == 1 and "," not in lines[0]:
@@ -209,7 +209,7 @@ class Recording:
                 return known[2]
             # RFC 3261 13.2.2.4: the remote target is that of the 2xx; the route set may be
             # that of the 180.
-            marks.note(self._call_id, self._tag, tag, target)
+            marks.note(self._call_id, self._tag, tag, target, guarded=guarded)
         elif len(self._shown) >= _SHOWN:
             del self._shown[next(iter(self._shown))]
         head = CALLER | self._hour | (GUARDED if guarded else 0)
@@ -217,13 +217,14 @@ class Recording:
         self._shown[tag] = target, after, shown
         return shown
 
-    def _refreshed(self, tag: str, target: str) -> None:
+    def _refreshed(self, tag: str, target: str, guarded: bool) -> None:
         marks = self._marks
         assert marks is not None
         if self._target:
-            marks.note(self._call_id, self._within or "", self._tag, self._target)
+            sent = bool(self._guarded)
+            marks.note(self._call_id, self._within or "", self._tag, self._target, guarded=sent)
         if target and target != self._asked:
-            marks.note(self._call_id, self._tag, tag, target)
+            marks.note(self._call_id, self._tag, tag, target, guarded=guarded)
 
 
 def recording_of(

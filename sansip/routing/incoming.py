@@ -51,7 +51,8 @@ class Incoming:
         taken: whether a module decides on it, when it will (``Module.request_received``).
         decided: whether it has been answered, relayed or dropped.
         reading: how much that value proves (``proxy.dialog_mark``).
-        to_guarded: whether that value says that the dialog is with a server which only modules send to.
+        to_guarded: whether that value says that the dialog is with the very server, which only modules send
+            to, that the request leads to.
         unsure: whether ``locate`` found no binding because the shared location could not be asked.
         from_node: whether another node of ours sent it on, which has admitted it
             (``sansip.routing.vouching``).

@@ -15,7 +15,7 @@ from sansip.client.guarded import BEGIN_NOTHING
 from sansip.errors import RemoteProtocolError
 from sansip.proxy.assertions import OF_STRANGERS
 from sansip.proxy.beginning import relay_usual
-from sansip.proxy.dialog_mark import Reading, leads_to_guarded
+from sansip.proxy.dialog_mark import Reading
 from sansip.proxy.loop import Arrived, loop_hash
 from sansip.proxy.recording import Recording, recording_of
 from sansip.proxy.stateless import forward_stateless
@@ -169,7 +169,9 @@ class QuickRelay:
         if proxy.marks.read(mark, request, who, core.wall.unix(now)) is Reading.WHOLE:
             core.ua.now = now
             target = _AS_ASKED
-            if proxy.client.guarded.active and (method in BEGIN_NOTHING or leads_to_guarded(mark)):
+            if proxy.client.guarded.active and (
+                method in BEGIN_NOTHING or proxy.marks.leads_to_gateway(mark, request)
+            ):
                 target = _CHOSEN
             if arrived is None:
                 forward_stateless(proxy, request, flow, target, None, now, listener)

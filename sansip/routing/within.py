@@ -17,7 +17,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sansip.errors import RemoteProtocolError
-from sansip.proxy.dialog_mark import Reading, address_of, leads_to_guarded
+from sansip.proxy.dialog_mark import Reading, address_of
 from sansip.routing.identity import authenticate, speaks_for
 from sansip.routing.lookup import locate, meant, names_gruu
 
@@ -44,7 +44,7 @@ def read_mark(request: Incoming, mark: str) -> None:
     who = _sender(request)
     reading = request.reading = marks.read(mark, message, who, core.wall.unix(request.now))
     if reading:
-        request.to_guarded = leads_to_guarded(mark)
+        request.to_guarded = marks.leads_to_gateway(mark, message)
     if reading is Reading.WHOLE:
         request.from_dialog = True
     elif reading and (request.over_flow or marks.noted(message)):

@@ -26,7 +26,7 @@ class _Read:
 
     accounts: list[Account]
     registrations: list[UpstreamRegistration]
-    guarded: list[str]
+    guarded: tuple[list[str], list[str]]
     trusted: list[TrustedPeer]
     nonce_keys: list[bytes] | None
     secrets: list[bytes] | None
@@ -71,7 +71,7 @@ class Access:
         config.nonce_keys = self._read.nonce_keys
         config.ephemeral = self._ephemeral
         others = [use for use in config.modules if use.kind is not Upstreams]
-        upstreams = UpstreamConfig(self._read.registrations, self._read.guarded)
+        upstreams = UpstreamConfig(self._read.registrations, *self._read.guarded)
         config.modules = [*others, Use(Upstreams, upstreams)]
         if self._settings.store is None:
             # All users have a time limit; there are no others to look up.
@@ -89,7 +89,7 @@ class Access:
         if read.accounts != before.accounts:
             change.accounts = read.accounts
         if (read.registrations, read.guarded) != (before.registrations, before.guarded):
-            upstreams = UpstreamConfig(read.registrations, read.guarded)
+            upstreams = UpstreamConfig(read.registrations, *read.guarded)
             change.modules = {**change.modules, Upstreams: upstreams}
         if read.nonce_keys != before.nonce_keys:
             change.nonce_keys = read.nonce_keys

@@ -135,3 +135,30 @@ def test_the_event() -> None:
     assert events == [
         DestinationRefused("192.0.2.1", "INVITE", "192.0.2.21:5060", "gateway 192.0.2.21", "lcr.direct")
     ]
+
+
+@pytest.mark.parametrize(
+    ("host", "port", "barred"),
+    [
+        ("192.0.2.77", 5060, True),
+        ("192.0.2.77", 5061, True),
+        ("::ffff:192.0.2.77", 5060, True),
+        ("192.0.2.77", 5070, False),
+        ("192.0.64.1", 5060, False),
+        ("2001:db8:7::1", 5060, True),
+        ("2001:db9::1", 5060, False),
+    ],
+)
+def test_networks(host: str, port: int, barred: bool) -> None:
+    """A carrier's network of any size costs one comparison; its other ports are not its gateways'."""
+    networks = [
+        Guard(one, 5060, one, "upstream.direct", network=True) for one in ("192.0.0.0/18", "2001:db8::/32")
+    ]
+    places = guarded(*networks)
+    assert (places.bars(host, port) is not None) is barred
+    hop = next_hop(uri(f"sip:[{host}]:{port}" if ":" in host else f"sip:{host}:{port}"))
+    assert places.beside(hop) is ("64.1" not in host and "db9" not in host)
+    assert places.sent(Flow("udp", 0, (host, port))) is barred
+    places.replace("lcr", [])
+    assert not places.active
+    assert places.bars(host, port) is None

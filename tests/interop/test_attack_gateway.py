@@ -22,7 +22,7 @@ from tests.interop.conftest import TARGET
 from tests.interop.phone import Message, Phone
 from tests.interop.siege import Siege, request
 from tests.interop.test_module_calls import ctl
-from tests.interop.users import ask
+from tests.interop.users import ask, credentials
 from tests.transport.dns.name_server import NameServer
 from tests.transport.dns.zone import Zone
 
@@ -102,6 +102,7 @@ def attack(
     transport: str = "udp",
     rates: bool = False,
     more: str = "",
+    last: str = "",
 ) -> Attack:
     """Return the server with one gateway of lcr, ``rates`` with one for 49."""
     gateway = stack.enter_context(Callee("alive", transport, GATEWAY))
@@ -114,7 +115,7 @@ def attack(
     zone.server.zone.add("mallory.test", "A", GATEWAY)
     for owner in ("srv.carrier.test", "mallory-srv.test"):
         zone.server.zone.add(f"_sip._udp.{owner}", "SRV", f"1 1 {gateway.port} gw.carrier.test.")
-    return Attack(tmp_path, stack, zone, f"{more}\n{config}", gateway)
+    return Attack(tmp_path, stack, zone, f"{more}\n{config}{last}", gateway)
 
 
 WAYS = {
@@ -253,3 +254,44 @@ def test_calls_of_the_module(tmp_path: Path, stack: ExitStack, zone: NameServer)
         phone.within(method)
         phone.expect("200")
     assert [one[0] for one in here.gateway.heard] == ["INVITE", "ACK", *asked]
+
+
+def proved(phone: Phone, method: str, *lines: str) -> Message:
+    """Send a request within the dialog, answer one challenge to it, and return the last answer."""
+    who = [f"From: {phone._local}", f"To: {phone._remote}", f"Call-ID: {phone._call_id}"]
+    who += [f"Contact: {phone.contact}", *lines, *(f"Route: {route}" for route in phone._routes)]
+    given: list[str] = []
+    while True:
+        phone._cseq += 1
+        phone._request(method, phone._target, [*who, *given])
+        while (answer := phone.receive()).what == "100":
+            pass
+        if answer.what != "407" or given:
+            return answer
+        challenge = answer.get("proxy-authenticate")
+        text = credentials(challenge, method, phone._target, "mallory", "secret")
+        given = [f"Proxy-Authorization: {text}"]
+
+
+def test_a_call_opens_no_other_gateway(tmp_path: Path, stack: ExitStack, zone: NameServer) -> None:
+    """Within a call to a cheap number by one gateway she sends INVITE and REFER to another one.
+
+    She has a password, so her phone may send from elsewhere than where it called from; but not elsewhere.
+    """
+    other = stack.enter_context(Callee("alive", "udp", "127.0.0.8"))
+    more = f'[[lcr.gateways]]\nname = "dear"\nuri = "sip:{other.host}:{other.port}"\n'
+    here = attack(tmp_path, stack, zone, rates=True, last=more)
+    answer = here.call(f"sip:4930123@{DOMAIN}")
+    assert answer.what == "200", here.siege.log
+    phone = within(here, answer)
+    own = phone._target
+    for method in ("INVITE", "REFER"):
+        phone._target = f"sip:{DEAR}@{other.host}:{other.port}"
+        here.refused(proved(phone, method, "Refer-To: <sip:1@a.test>"), gateway=other)
+    assert other.heard == []
+    phone._target = own
+    # A gateway would call the number in Refer-To (RFC 3515), past prices, limits and quotas.
+    assert proved(phone, "REFER", f"Refer-To: <sip:{DEAR}@a.test>").what == "403"
+    assert "lcr.refer" in here.siege.log
+    assert proved(phone, "INVITE").what == "200"
+    assert "REFER" not in [one[0] for one in here.gateway.heard]

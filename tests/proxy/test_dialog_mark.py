@@ -3,10 +3,20 @@
 from __future__ import annotations
 
 from hashlib import blake2b
+from typing import Any
 
 import pytest
 
-from sansip.proxy.dialog_mark import Marks, address_of, contact_of, uri_of
+from sansip.proxy.dialog_mark import (
+    CALLER,
+    GUARDED,
+    Marks,
+    Reading,
+    address_of,
+    contact_of,
+    hour_of,
+    uri_of,
+)
 from sansip.wire import Request, parse_message
 from tests.rig import request
 
@@ -94,3 +104,37 @@ def test_a_mark_is_the_same_on_every_node() -> None:
                 f"{text}\nsip:bob@192.0.2.2\nalice 192.0.2.1".encode(), key=own, digest_size=7
             ).hexdigest()
         )
+
+
+def test_the_gateway_of_a_dialog() -> None:
+    """A mark of a call with one gateway leads to no other, wherever the phone is (RFC 3261 12.2.1)."""
+    marks = Marks(b"secret", 3600.0, 10)
+    head = CALLER | GUARDED | hour_of(0.0)
+    dialog = ("c1", "1a", "1b", "")
+    mark = marks.make(head, dialog, address_of("sip:gw@192.0.2.21"), "alice@biloxi.test 192.0.2.1")
+
+    def asked(uri: str) -> Any:
+        names = {"call_id": "c1", "from_tag": "1a"}
+        return parse_message(request("INVITE", uri, to="<sip:4711@biloxi.test>;tag=1b", **names))
+
+    same, other = asked("sip:gw@192.0.2.21"), asked("sip:gw@192.0.2.22")
+    # From where it was when it called, and from elsewhere.
+    for who, reading in (
+        ("alice@biloxi.test 192.0.2.1", Reading.WHOLE),
+        ("alice@biloxi.test ::1", Reading.OURS),
+    ):
+        assert marks.read(mark, same, who, 0.0) is reading
+        assert marks.leads_to_gateway(mark, same)
+        assert marks.read(mark, other, who, 0.0) is Reading.OURS
+        assert not marks.leads_to_gateway(mark, other)
+    assert marks.is_whole(mark, "c1", "1a", "1b", "sip:gw@192.0.2.21", "alice@biloxi.test 192.0.2.1", 0.0)
+    # Whatever its sender proves, and a friend's answer says, it leads there only by the gateway's own word.
+    marks.note_sender(other, "alice@biloxi.test ::1")
+    marks.note("c1", "1a", "1b", address_of("sip:gw@192.0.2.22"))
+    assert marks.noted(other)
+    assert not marks.leads_to_gateway(mark, other)
+    marks.note("c1", "1a", "1b", address_of("sip:gw@192.0.2.22"), guarded=True)
+    assert marks.leads_to_gateway(mark, other)
+    # A mark of another call has no such word.
+    plain = marks.make(CALLER | hour_of(0.0), dialog, address_of("sip:bob@192.0.2.2"), "")
+    assert not marks.leads_to_gateway(plain, other)

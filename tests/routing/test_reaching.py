@@ -25,8 +25,10 @@ GATEWAY = ("192.0.2.21", 5060)
 DEAR = "sip:88213@192.0.2.21"
 
 
-def bench(route: Any = None, *, direct: bool = False, **options: Any) -> Rig:
-    settings = DispatcherSettings([Destination("sip:192.0.2.21")], probe_interval=0.0, direct=direct)
+def bench(route: Any = None, *, direct: bool = False, refer: bool = True, **options: Any) -> Rig:
+    settings = DispatcherSettings(
+        [Destination("sip:192.0.2.21")], probe_interval=0.0, direct=direct, refer=refer
+    )
     rig = Rig(route, modules=[Use(Dispatcher, settings), Use(Calls, CallsSettings())], **options)
     rig.wait(0.01)
     while rig.asks:
@@ -220,6 +222,42 @@ def test_calls_of_the_module(method: str) -> None:
     answer = only(rig.udp(reply(invite, 200, headers=[contact]), GATEWAY), "200")
     outs = within(rig, answer, method, "sip:gw@192.0.2.21", 2, rig.route())
     assert only(outs, method).to == GATEWAY
+
+
+def test_refer_within_a_call() -> None:
+    """RFC 3515 2.4.2: a gateway would call the number in Refer-To, past all limits; its setting allows it."""
+    rig = bench(refer=False)
+    invite = only(rig.udp(sent(uri="sip:4711@biloxi.test")), "INVITE")
+    answer = only(rig.udp(reply(invite, 200, headers=[("Contact", "<sip:gw@192.0.2.21>")]), GATEWAY), "200")
+    outs = within(rig, answer, "REFER", "sip:gw@192.0.2.21", 2, rig.route())
+    none_to_gateway(outs)
+    assert what(outs)[-1] == "403"
+    (refusal,) = refusals(rig)
+    assert refusal.setting == "dispatcher.direct, or within its calls dispatcher.refer"
+    assert only(within(rig, answer, "INVITE", "sip:gw@192.0.2.21", 3, rig.route()), "INVITE").to == GATEWAY
+
+
+def test_a_gateways_refresh_for_another_gateway() -> None:
+    """The user's Contact names a gateway, with any number: what his gateway sends him does not go there."""
+    rig = bench()
+    contact = ("Contact", f"<{DEAR}>")
+    asked = request("INVITE", "sip:4711@biloxi.test", to="<sip:4711@biloxi.test>", headers=[contact])
+    invite = only(rig.udp(asked), "INVITE")
+    rig.udp(reply(invite, 200, headers=[("Contact", "<sip:gw@192.0.2.21>")]), GATEWAY)
+    head = invite.message
+    for method, allowed in (("INVITE", False), ("BYE", True)):
+        data = request(
+            method,
+            DEAR,
+            source=GATEWAY,
+            branch=f"z9hG4bKback{method}",
+            sender=str(head.get("to")),
+            from_tag="callee",
+            to=str(head.get("from")),
+            call_id=head.call_id,
+            headers=[("Contact", "<sip:gw@192.0.2.21>"), ("Route", rig.callees_route())],
+        )
+        assert (method in what(rig.udp(data, GATEWAY))) is allowed, method
 
 
 @pytest.mark.parametrize(

@@ -99,7 +99,8 @@ class Operated(Module):
 
     def _guard(self, now: float) -> None:
         servers = [(one.uri, f"destination {one.destination.uri}") for one in self._groups]
-        self.core.guard([] if self.settings.direct else servers, "dispatcher.direct", now)
+        settings = self.settings
+        self.core.guard([] if settings.direct else servers, "dispatcher.direct", now, refer=settings.refer)
 
     def announced(self, key: str, word: Any, now: float) -> None:
         """Take what another worker knows of a destination."""

@@ -96,6 +96,13 @@ class DispatcherSettings:
             " limits, and past quotas. Leave it off: else each user with a password calls there at your cost."
         ),
     ] = False
+    refer: Annotated[
+        bool,
+        Doc(
+            "Whether a REFER within a call reaches its destination. Leave it on for servers that transfer"
+            " calls themselves, like Asterisk; turn it off for gateways, which call anybody at your cost."
+        ),
+    ] = True
     algorithm: Annotated[Algorithm, Doc("How one of the group is chosen.")] = "round-robin"
     key: Annotated[
         Literal["call-id", "from", "to", "user"], Doc("For hash: what stays with one destination.")

@@ -93,7 +93,7 @@ class Operated(Module):
         servers = (
             [] if settings.direct else [(one.uri, f"gateway {one.gateway.name}") for one in self._gateways]
         )
-        self.core.guard(servers, "lcr.direct", now)
+        self.core.guard(servers, "lcr.direct", now, refer=settings.refer)
 
     async def _restore(self) -> None:
         for word in await self._words.all():

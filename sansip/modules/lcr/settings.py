@@ -105,6 +105,13 @@ class LcrSettings:
             " and past quotas. Leave it off: else each user with a password calls there at your cost."
         ),
     ] = False
+    refer: Annotated[
+        bool,
+        Doc(
+            "Whether a REFER within a call reaches its gateway. A gateway that obeys it calls the number in"
+            " Refer-To at your cost, past rates, limits and quotas."
+        ),
+    ] = False
     answer: Annotated[
         float, Doc("Seconds in which a gateway gives any response; then the next one is tried.")
     ] = 2.0

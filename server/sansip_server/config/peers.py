@@ -8,7 +8,7 @@ files or the environment, so that an operator can show the configuration file to
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from ipaddress import ip_network
 from pathlib import Path
@@ -30,9 +30,6 @@ __all__ = [
     "registrations_of",
     "trusted_of",
 ]
-
-# Addresses of a network in `upstream.hosts` up to which each one is guarded.
-MOST_HOSTS = 1_024
 
 
 @dataclass(slots=True, kw_only=True)
@@ -66,8 +63,8 @@ class UpstreamSettings:
     # Seconds to register for; the registrar has the last word.
     expires: int = 3_600
     # Whether users may call there by naming these hosts, with this account, past `lcr`, its limits and
-    # quotas. Every user with a password then calls at your cost. Guarded are names, addresses and networks of
-    # at most 1,024 addresses, at the ports 5060 and 5061 or where SRV records lead, and the registrar.
+    # quotas. Every user with a password then calls at your cost. Guarded are names, addresses and networks,
+    # at the ports 5060 and 5061 or where SRV records lead, and the registrar; REFER within a call is refused.
     direct: bool = False
 
     def __post_init__(self) -> None:
@@ -150,28 +147,26 @@ def registrations_of(
     ]
 
 
-def guarded_of(settings: Sequence[UpstreamSettings]) -> list[str]:
-    """Return URIs of the servers that no user may name (``direct``)."""
+def guarded_of(settings: Sequence[UpstreamSettings]) -> tuple[list[str], list[str]]:
+    """Return URIs, and networks, of the servers that no user may name (``direct``)."""
     found: dict[str, None] = {}
+    networks: dict[str, None] = {}
     for one in settings:
         if one.direct:
             continue
         if one.registrar is not None:
             found[one.registrar] = None
         for host in one.hosts:
-            for name in _hosts_of(host):
-                found[f"sip:{host_text(name)}"] = None
-    return list(found)
-
-
-def _hosts_of(text: str) -> Iterable[str]:
-    """Return the hosts that an entry of ``hosts`` stands for: a name, an address, a network."""
-    try:
-        network = ip_network(text.strip("[]"), strict=False)
-    except ValueError:
-        return [text.lower()]
-    # A larger network does not list the servers of a carrier.
-    return [str(one) for one in network] if network.num_addresses <= MOST_HOSTS else []
+            try:
+                network = ip_network(host.strip("[]"), strict=False)
+            except ValueError:
+                found[f"sip:{host_text(host.lower())}"] = None
+                continue
+            if network.num_addresses == 1:
+                found[f"sip:{host_text(str(network.network_address))}"] = None
+            else:
+                networks[str(network)] = None
+    return list(found), list(networks)
 
 
 def _password(settings: UpstreamSettings) -> str | None:
