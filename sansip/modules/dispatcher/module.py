@@ -158,7 +158,7 @@ class Dispatcher(Operated):
         self._at = request.now
         probed = one.destination.probe
         failed, news = judge(
-            request, outcome, one.health, self.settings.failover, sent, probed, self._thresholds
+            request, outcome, one.health, self.settings.failover, sent, probed, self.settings.thresholds
         )
         if news == "suspected":
             self._prober.ask(one, request.now)

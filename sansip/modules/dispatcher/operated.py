@@ -18,9 +18,8 @@ from sansip.modules.dispatcher.groups import CHANGES, Change, Groups
 from sansip.modules.dispatcher.member import Member
 from sansip.modules.dispatcher.row import Row, row_of
 from sansip.modules.dispatcher.settings import Algorithm, Destination, DispatcherSettings
-from sansip.modules.failover.health import Admin, Thresholds
+from sansip.modules.failover.health import Admin
 from sansip.modules.failover.prober import Plan, Prober
-from sansip.modules.failover.probing import Probe
 from sansip.modules.failover.sharing import SharedHealth
 from sansip.modules.failover.trail import Decision, Step, Trail
 
@@ -122,18 +121,7 @@ class Operated(Module):
         self._shared.share(one.key, one.health)
 
     def _plan(self) -> Plan:
-        settings = self.settings
-        domain = self.core.domains[0] if self.core.domains else "invalid"
-        sender = settings.probe_from or f"sip:dispatcher@{domain}"
-        how = Probe(sender, settings.probe_timeout, settings.not_alive)
-        return Plan(settings.probe_interval, how, self._thresholds)
-
-    @property
-    def _thresholds(self) -> Thresholds:
-        settings = self.settings
-        return Thresholds(
-            settings.down_after, settings.up_after, settings.eject_after, settings.rest, settings.longest_rest
-        )
+        return self.settings.plan(self.core, self.name)
 
     def health(self) -> str:
         """Return which groups have no destination left."""

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Annotated, Final, Literal, TypeAlias
 
-from sansip.errors import RemoteProtocolError
 from sansip.module import Doc
 from sansip.module.table_file import RowsFile
-from sansip.wire import SipUri, parse_uri
+from sansip.modules.failover.settings import FailoverSettings, place_of
+from sansip.wire import SipUri
 
 __all__ = ["ALGORITHMS", "Algorithm", "Destination", "DispatcherSettings"]
 
@@ -42,14 +42,7 @@ class Destination:
     probe: Annotated[bool, Doc("Whether it is asked by OPTIONS if it lives.")] = True
 
     def __post_init__(self) -> None:
-        try:
-            uri = parse_uri(self.uri)
-        except RemoteProtocolError as error:
-            raise ValueError(f"uri {self.uri!r} is no SIP URI: {error.reason}") from None
-        if not isinstance(uri, SipUri):
-            raise ValueError(f"uri {self.uri!r} is no SIP URI")
-        if uri.user is not None or uri.headers:
-            raise ValueError(f"uri {self.uri!r}: write it without a user and without header fields")
+        place_of(self.uri)
         if not self.group:
             raise ValueError("group must not be empty")
         if not 0 <= self.weight <= 1_000_000:
@@ -59,13 +52,11 @@ class Destination:
 
     @property
     def parsed(self) -> SipUri:
-        uri = parse_uri(self.uri)
-        assert isinstance(uri, SipUri)
-        return uri
+        return place_of(self.uri)
 
 
 @dataclass(slots=True)
-class DispatcherSettings:
+class DispatcherSettings(FailoverSettings):
     """The table [dispatcher]."""
 
     destinations: list[Destination] = field(default_factory=list)
@@ -110,47 +101,16 @@ class DispatcherSettings:
     keep_uri: Annotated[
         bool, Doc("Leave the Request-URI as it came, and lead there by a Route; else its host is replaced.")
     ] = False
-    answer: Annotated[
-        float, Doc("Seconds in which a destination gives any response; then the next one is tried.")
-    ] = 2.0
     failover: Annotated[list[int], Doc("Statuses after which the next destination is tried.")] = field(
         default_factory=lambda: [408, 500, 502, 503, 504]
     )
-    attempts: Annotated[int, Doc("Destinations that one request is sent to at the most.")] = 4
-    probe_interval: Annotated[
-        float, Doc("Seconds between two OPTIONS to a destination; 0: only after a failure.")
-    ] = 10.0
-    probe_timeout: Annotated[float, Doc("Seconds that an OPTIONS waits for its answer.")] = 2.0
-    probe_from: Annotated[
-        str, Doc("The URI in From of OPTIONS; `sip:dispatcher@` and the domain without.")
-    ] = ""
-    not_alive: Annotated[list[int], Doc("Answers to OPTIONS of one that must not get requests.")] = field(
-        default_factory=lambda: [408, 500, 502, 503, 504]
-    )
-    down_after: Annotated[int, Doc("Unanswered OPTIONS in a row until a destination is down.")] = 2
-    up_after: Annotated[int, Doc("Answered OPTIONS in a row until it is up again.")] = 2
-    eject_after: Annotated[
-        int, Doc("Callers in a row whose requests get 5xx or no answer until it rests; 0: never for that.")
-    ] = 5
-    rest: Annotated[
-        float, Doc("Seconds that a destination rests after a failed request where OPTIONS cannot wake it.")
-    ] = 30.0
-    longest_rest: Annotated[float, Doc("Seconds that Retry-After of a 503 may have it rest.")] = 300.0
 
     def __post_init__(self) -> None:
-        for name in ("probe_interval", "answer", "probe_timeout", "rest", "longest_rest"):
-            value = getattr(self, name)
-            if not 0 <= value < 1e6 or (value == 0 and name != "probe_interval"):
-                raise ValueError(f"{name} must be a number of seconds above 0, got {value:g}")
-        for name in ("attempts", "down_after", "up_after"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
-        if self.eject_after < 0:
-            raise ValueError(f"eject_after must be 0 or more, got {self.eject_after}")
-        for name in ("failover", "not_alive"):
-            for status in getattr(self, name):
-                if not 300 <= status <= 699:
-                    raise ValueError(f"{name}: {status} is no status from 300 to 699")
+        # Its slots make this another class than the one that ``super()`` would look up.
+        FailoverSettings.__post_init__(self)
+        for status in self.failover:
+            if not 300 <= status <= 699:
+                raise ValueError(f"failover: {status} is no status from 300 to 699")
         seen = set()
         for one in self.destinations:
             if (one.group, one.uri) in seen:

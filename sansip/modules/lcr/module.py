@@ -157,7 +157,7 @@ class Lcr(Operated):
             return True
         settings, gateway = self.settings, outlet.gateway
         failed, news = judge(
-            request, outcome, outlet.health, _Fails(settings), sent, gateway.probe, self._thresholds
+            request, outcome, outlet.health, _Fails(settings), sent, gateway.probe, self.settings.thresholds
         )
         if news == "suspected":
             self._prober.ask(outlet, request.now)

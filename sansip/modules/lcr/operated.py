@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from sansip.module import CommandError, Gathered, Module, ModuleFault, command
 from sansip.modules.calls import CallAnswered, CallFinished, CallRang, Calls
-from sansip.modules.failover.health import Admin, Thresholds
+from sansip.modules.failover.health import Admin
 from sansip.modules.failover.prober import Plan, Prober
-from sansip.modules.failover.probing import Probe
 from sansip.modules.failover.sharing import SharedHealth
 from sansip.modules.failover.trail import Decision, Trail
 from sansip.modules.lcr.choice import Candidate, choose
@@ -130,18 +129,7 @@ class Operated(Module):
         self._shared.share(outlet.gateway.name, outlet.health)
 
     def _plan(self) -> Plan:
-        settings = self.settings
-        domain = self.core.domains[0] if self.core.domains else "invalid"
-        sender = settings.probe_from or f"sip:lcr@{domain}"
-        how = Probe(sender, settings.probe_timeout, settings.not_alive)
-        return Plan(settings.probe_interval, how, self._thresholds)
-
-    @property
-    def _thresholds(self) -> Thresholds:
-        settings = self.settings
-        return Thresholds(
-            settings.down_after, settings.up_after, settings.eject_after, settings.rest, settings.longest_rest
-        )
+        return self.settings.plan(self.core, self.name)
 
     def health(self) -> str:
         """Return what is wrong with the rates, and whether no gateway takes calls."""

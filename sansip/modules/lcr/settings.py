@@ -6,11 +6,11 @@ from dataclasses import dataclass, field
 from math import isfinite
 from typing import Annotated, Final, Literal, TypeAlias
 
-from sansip.errors import RemoteProtocolError
 from sansip.module import Doc
 from sansip.module.settings import FileName
+from sansip.modules.failover.settings import FailoverSettings, place_of
 from sansip.modules.lcr.number import prefix_key
-from sansip.wire import SipUri, parse_uri
+from sansip.wire import SipUri
 
 __all__ = ["Gateway", "LcrSettings", "Ordering"]
 
@@ -36,14 +36,7 @@ class Gateway:
     def __post_init__(self) -> None:
         if not self.name or len(self.name) > 64 or not self.name.isprintable() or "," in self.name:
             raise ValueError(f"name is {self.name!r:.80}; expected 1 to 64 characters without a comma")
-        try:
-            uri = parse_uri(self.uri)
-        except RemoteProtocolError as error:
-            raise ValueError(f"uri {self.uri!r} is no SIP URI: {error.reason}") from None
-        if not isinstance(uri, SipUri):
-            raise ValueError(f"uri {self.uri!r} is no SIP URI")
-        if uri.user is not None or uri.headers:
-            raise ValueError(f"uri {self.uri!r}: write it without a user and without header fields")
+        place_of(self.uri)
         if not 0 <= self.strip <= 64:
             raise ValueError(f"strip must be 0 to 64, got {self.strip}")
         try:
@@ -57,13 +50,11 @@ class Gateway:
 
     @property
     def parsed(self) -> SipUri:
-        uri = parse_uri(self.uri)
-        assert isinstance(uri, SipUri)
-        return uri
+        return place_of(self.uri)
 
 
 @dataclass(slots=True)
-class LcrSettings:
+class LcrSettings(FailoverSettings):
     """The table [lcr]. Raises ``ValueError`` for settings that could not work."""
 
     gateways: list[Gateway] = field(default_factory=list)
@@ -112,30 +103,13 @@ class LcrSettings:
             " Refer-To at your cost, past rates, limits and quotas."
         ),
     ] = False
-    answer: Annotated[
-        float, Doc("Seconds in which a gateway gives any response; then the next one is tried.")
-    ] = 2.0
     failover: Annotated[
         list[int], Doc("Statuses after which the next gateway is tried, beside 408 and all 5xx.")
     ] = field(default_factory=list)
-    attempts: Annotated[int, Doc("Gateways that one request is sent to at the most.")] = 8
-    probe_interval: Annotated[
-        float, Doc("Seconds between two OPTIONS to a gateway; 0: only after a failure.")
-    ] = 10.0
-    probe_timeout: Annotated[float, Doc("Seconds that an OPTIONS waits for its answer.")] = 2.0
-    probe_from: Annotated[str, Doc("The URI in From of OPTIONS; `sip:lcr@` and the domain without.")] = ""
-    not_alive: Annotated[list[int], Doc("Answers to OPTIONS of one that must not get requests.")] = field(
-        default_factory=lambda: [408, 500, 502, 503, 504]
+    # In the place of the other module's, and like that no positional argument.
+    attempts: Annotated[int, Doc("Gateways that one request is sent to at the most.")] = field(
+        default=8, kw_only=True
     )
-    down_after: Annotated[int, Doc("Unanswered OPTIONS in a row until a gateway is down.")] = 2
-    up_after: Annotated[int, Doc("Answered OPTIONS in a row until it is up again.")] = 2
-    eject_after: Annotated[
-        int, Doc("Callers in a row whose requests get 5xx or no answer until it rests; 0: never for that.")
-    ] = 5
-    rest: Annotated[
-        float, Doc("Seconds that a gateway rests after a failed request where OPTIONS cannot wake it.")
-    ] = 30.0
-    longest_rest: Annotated[float, Doc("Seconds that Retry-After of a 503 may have it rest.")] = 300.0
     quality_calls: Annotated[
         int, Doc("Calls of a gateway until its quality is known; before, it counts as the best.")
     ] = 20
@@ -147,10 +121,8 @@ class LcrSettings:
     bad_delay: Annotated[float, Doc("Mean seconds until it rings (PDD) that are as bad as any more.")] = 10.0
 
     def __post_init__(self) -> None:
-        for name in ("probe_interval", "answer", "probe_timeout", "rest", "longest_rest"):
-            value = getattr(self, name)
-            if not 0 <= value < 1e6 or (value == 0 and name != "probe_interval"):
-                raise ValueError(f"{name} must be a number of seconds above 0, got {value:g}")
+        # Its slots make this another class than the one that ``super()`` would look up.
+        FailoverSettings.__post_init__(self)
         for name in ("attempts", "down_after", "up_after", "call_length", "quality_calls"):
             if not 1 <= getattr(self, name) <= 86_400:
                 raise ValueError(f"{name} must be 1 to 86,400, got {getattr(self, name)}")
@@ -159,15 +131,12 @@ class LcrSettings:
                 raise ValueError(f"{name} must be a number of seconds above 0, got {getattr(self, name):g}")
         if not 0.001 <= self.quality_step <= 1:
             raise ValueError(f"quality_step must be 0.001 to 1, got {self.quality_step:g}")
-        if self.eject_after < 0 or self.most_rows < 0:
-            raise ValueError("eject_after and most_rows must be 0 or more")
+        if self.most_rows < 0:
+            raise ValueError(f"most_rows must be 0 or more, got {self.most_rows}")
         for status in self.failover:
             # RFC 3261 21.6: no other place would do; 486: the phone was found, and is busy.
             if not 300 <= status <= 599 or status == 486:
                 raise ValueError(f"failover: {status} is no status from 300 to 599 but 486")
-        for status in self.not_alive:
-            if not 300 <= status <= 699:
-                raise ValueError(f"not_alive: {status} is no status from 300 to 699")
         for name, value in {self.currency: 1.0, **self.currencies}.items():
             if not (len(name) == 3 and name.isascii() and name.isalpha() and name.isupper()):
                 raise ValueError(f"currency {name!r:.20}: expected three capital letters (ISO 4217)")
