@@ -64,7 +64,7 @@ def slow(engine: Engine, delay: float) -> Iterator[tuple[str, int]]:
 
 def config(*places: tuple[str, int]) -> str:
     tables = "".join(f'[[media.relays]]\nuri = "ng:{host}:{port}"\n' for host, port in places)
-    return f'control = "ctl.sock"\n[calls]\n[media]\nprofiles = ["always"]\n{tables}'
+    return f'control = "ctl.sock"\n[media]\nprofiles = ["always"]\n{tables}'
 
 
 @pytest.mark.needs("sipp")

@@ -31,7 +31,8 @@ class Place:
     def __init__(self, stack: ExitStack, directory: Path) -> None:
         self.directory = directory
         self.relays = [stack.enter_context(Rtpengine(directory)) for _ in range(2)]
-        self.siege = stack.enter_context(Siege(directory, domain=DOMAIN, config=config(self.relays)))
+        text = config(self.relays, calls=True)
+        self.siege = stack.enter_context(Siege(directory, domain=DOMAIN, config=text))
         self._threads = stack.enter_context(ThreadPoolExecutor(1))
 
     def sides(self) -> tuple[Rtpengine, Rtpengine]:

@@ -22,18 +22,11 @@ if TYPE_CHECKING:
 
 __all__ = ["Found", "dialog_of", "find", "has_body", "put"]
 
-# The fields that tell what a body is, with their values.
-_FIELDS: Final = re.compile(
-    rb"\r\n(content-(?:type|length|encoding)|[cel])[ \t]*:[ \t]*([^\r\n]*?)[ \t]*(?=\r\n(?![ \t]))",
-    re.IGNORECASE,
-)
-_NAMES: Final = re.compile(
-    rb"\r\n(call-id|from|to|[ift])[ \t]*:[ \t]*([^\r\n]*?)[ \t]*(?=\r\n(?![ \t]))", re.IGNORECASE
-)
+# Short names of the fields that tell what a body is.
+_COMPACT: Final = re.compile(rb"\r\n[cel][ \t:]")
+_NAMES: Final = (b"\r\nCall-ID: ", b"\r\nFrom: ", b"\r\nTo: ")
+_FOLDED: Final = (b" ", b"\t")
 _QUOTED: Final = re.compile(rb'"(?:[^"\\]|\\.)*+"')
-_TYPE: Final = (b"content-type", b"c")
-_LENGTH: Final = (b"content-length", b"l")
-_SHORT: Final = {b"i": b"call-id", b"f": b"from", b"t": b"to"}
 
 
 @dataclass(slots=True)
@@ -118,44 +111,51 @@ def dialog_of(message: Message) -> tuple[str, str, str]:
 def _find_unread(data: bytes) -> Found | None:
     """Return the description in ``data``, None where it has to be read to know."""
     end = data.find(b"\r\n\r\n")
-    fields = list(_FIELDS.finditer(data, 0, end + 2))
-    if len(fields) != 2:
+    head = data[: end + 2].lower()
+    kind = head.find(b"\r\ncontent-type: application/sdp\r\n")
+    begin = head.find(b"\r\ncontent-length: ") + 18
+    # These two, and no third one.
+    if kind < 0 or begin < 18 or head.count(b"\r\ncontent-") != 2 or _COMPACT.search(head) is not None:
         return None
-    kind, length = fields
-    if kind[1].lower() in _LENGTH:
-        kind, length = length, kind
+    stop = head.find(b"\r\n", begin)
+    if data[kind + 33 : kind + 34] in _FOLDED or data[stop + 2 : stop + 3] in _FOLDED:
+        return None
     body = data[end + 4 :]
-    if (
-        kind[2] != b"application/sdp"
-        or kind[1].lower() not in _TYPE
-        or length[1].lower() not in _LENGTH
-        or length[2] != b"%d" % len(body)
-    ):
+    if data[begin:stop] != b"%d" % len(body) or not body:
         return None
-    return Found(body, length=length.span(2)) if body else None
+    return Found(body, length=(begin, stop))
 
 
 def _dialog_unread(data: bytes) -> tuple[str, str, str] | None:
-    found = {}
-    for name, value in _NAMES.findall(data, 0, data.find(b"\r\n\r\n") + 2):
-        name = name.lower()
-        if b'"' in value:
-            # RFC 3261 25.1
-            value = _QUOTED.sub(b"", value)
-            if b'"' in value:
-                return None
-        found[_SHORT.get(name, name)] = value
-    if len(found) != 3:
-        return None
+    """Return what ``dialog_of`` returns, None where it has to be read to know."""
+    end = data.find(b"\r\n\r\n") + 2
+    found = []
+    for name in _NAMES:
+        begin = data.find(name, 0, end)
+        if begin < 0:
+            return None
+        begin += len(name)
+        stop = data.find(b"\r\n", begin)
+        if data[stop + 2 : stop + 3] in _FOLDED:
+            return None
+        found.append(data[begin:stop].rstrip())
+    call_id, from_, to = found
     try:
-        tags = [_tag_of(found[name]) for name in (b"from", b"to")]
-        return found[b"call-id"].decode(), tags[0], tags[1]
-    except (KeyError, ValueError):
+        return call_id.decode(), _tag_of(from_), _tag_of(to)
+    except ValueError:
         return None
 
 
 def _tag_of(value: bytes) -> str:
-    """Return the tag of a From or To without quoted text, "" where it has none."""
+    """Return the tag of a From or To, "" where it has none. Raises ``ValueError`` where it must be read."""
+    plain, _, tag = value.rpartition(b">;tag=")
+    if plain and tag.isalnum():
+        return tag.decode()
+    if b'"' in value:
+        # RFC 3261 25.1
+        value = _QUOTED.sub(b"", value)
+        if b'"' in value:
+            raise ValueError
     # RFC 3261 20.10: without <> all parameters are the field's own.
     for parameter in value.rpartition(b">")[2].split(b";")[1:]:
         name, _, tag = parameter.partition(b"=")

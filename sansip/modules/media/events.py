@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["CallUnrelayed", "RelayChanged"]
+__all__ = ["CallUnrelayed", "RelayChanged", "RelayDoubted"]
 
 
 @dataclass(slots=True)
@@ -18,6 +18,16 @@ class RelayChanged:
     def __str__(self) -> str:
         because = f": {self.why}" if self.why else ""
         return f"media relay {self.uri} is {self.state}{because}"
+
+
+@dataclass(slots=True)
+class RelayDoubted:
+    """A relay has told its version, and strangers can misuse it. ``why`` is for people."""
+
+    why: str
+
+    def __str__(self) -> str:
+        return f"media relay {self.why}"
 
 
 @dataclass(slots=True)

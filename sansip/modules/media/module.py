@@ -30,7 +30,7 @@ from sansip.modules.media.session import Leg, Session
 from sansip.modules.media.sessions import forget
 from sansip.proxy.hooks import BranchRefused
 from sansip.transport.nat import has_private_media
-from sansip.wire import Response
+from sansip.wire import Request, Response
 from sansip.wire.unread import is_unread
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from sansip.modules.media.relay import Relay
     from sansip.proxy.branch import Branch
     from sansip.routing import IncomingRequest
-    from sansip.wire import Message, Request
+    from sansip.wire import Message
 
 __all__ = ["Media"]
 
@@ -123,8 +123,6 @@ class Media(Operated):
         if len(sessions) >= self.settings.most:
             return None
         call = None if self._calls is None else self._calls.of(request)
-        if message.__class__ is not request.message.__class__ and not is_unread(message):
-            message = request.message
         call_id, tag, _ = dialog_of(message)
         session = sessions.make(self._prefix, call_id, tag, wish, self.settings.set, call, request.now)
         if session is not None:
@@ -480,7 +478,7 @@ class Media(Operated):
             put(message, found, made)
         except (NoRelay, ValueError) as error:
             request.now = getattr(error, "now", began)
-            if message is request.message or message.__class__ is request.message.__class__:
+            if isinstance(message, Request):
                 self._no_relay(request, session.call_id, str(error))
             else:
                 self._unanswered(session, str(error), request.now, request, None, message)
@@ -490,7 +488,7 @@ class Media(Operated):
         session.pending[names.offerer] = (found.sdp, made)
         if session.over:
             forget(session, now)
-        if message.__class__ is request.message.__class__:
+        if isinstance(message, Request):
             self._asked.set(request, (session, Names(names.call, names.label, names.offerer, to), relay))
         else:
             # Its answer comes in the ACK, or in the PRACK.

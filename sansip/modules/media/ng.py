@@ -69,7 +69,16 @@ class Ng:
 
     def deletion(self, names: Names) -> bytes:
         """Return the command to forget the branch, or the call where ``label`` is empty."""
-        return bencode.write({"command": "delete", **_named(names)})
+        call = names.call.encode("utf-8", "surrogateescape")
+        offerer = names.offerer.encode("utf-8", "surrogateescape")
+        named = b"7:call-id%d:%b7:command6:delete8:from-tag%d:%b" % (len(call), call, len(offerer), offerer)
+        if names.answerer or names.label:
+            answerer = names.answerer.encode("utf-8", "surrogateescape")
+            label = names.label.encode("utf-8", "surrogateescape")
+            to_tag = b"6:to-tag%d:%b" % (len(answerer), answerer) if answerer else b""
+            via = b"10:via-branch%d:%b" % (len(label), label) if label else b""
+            named = b"%b%b%b" % (named, to_tag, via)
+        return b"d%be" % named
 
     def made(self, relay: Asked, command: str, sdp: bytes, data: bytes, now: float) -> bytes:
         """Return the description in a reply. Raises ``RelayFailed``."""
@@ -153,15 +162,6 @@ def quick_reply(data: bytes) -> bytes | None:
     begin = match.end()
     end = begin + int(match[1])
     return data[begin:end] if data[end:] == _OK else None
-
-
-def _named(names: Names) -> dict[str, Any]:
-    found = {"call-id": names.call, "from-tag": names.offerer}
-    if names.answerer:
-        found["to-tag"] = names.answerer
-    if names.label:
-        found["via-branch"] = names.label
-    return found
 
 
 def _words(value: Any) -> str:

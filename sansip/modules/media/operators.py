@@ -14,7 +14,11 @@ __all__ = ["RelayRow", "SessionRow", "plain", "relay_row", "session_row"]
 
 @dataclass(slots=True)
 class RelayRow:
-    """A relay in `media.list`. ``latency``: seconds, a moving average; None before the first answer."""
+    """A relay in `media.list`.
+
+    ``latency``: seconds, a moving average; None before the first answer. ``version``: what it told, or the
+    setting.
+    """
 
     uri: str
     set: str
@@ -26,6 +30,7 @@ class RelayRow:
     failures: int
     strays: int
     latency: float | None
+    version: str
 
 
 @dataclass(slots=True)
@@ -57,6 +62,7 @@ def relay_row(relay: Relay, now: float) -> RelayRow:
         relay.failures,
         relay.strays,
         latency,
+        relay.version or settings.version,
     )
 
 

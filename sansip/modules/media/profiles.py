@@ -10,8 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from sansip.errors import RemoteProtocolError
 from sansip.modules.media.names import Options
@@ -26,8 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["NO_WISH", "Side", "Ways", "Wish", "needed", "side_at", "side_in", "side_of", "toward"]
 
 
-@dataclass(frozen=True, slots=True)
-class Side:
+class Side(NamedTuple):
     """What is known of one side. ``family``: ``IP4``, ``IP6`` or ""; ``keys``: whether it uses SDES."""
 
     browser: bool = False
@@ -35,8 +33,7 @@ class Side:
     keys: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Wish:
+class Wish(NamedTuple):
     """What a route wants for a call.
 
     Attributes:

@@ -17,8 +17,10 @@ from typing import TYPE_CHECKING, Any, Final, Literal, Protocol, TypeAlias
 from sansip.module.peer import PeerBusy
 from sansip.modules.media.asking import Command, RelayFailed
 from sansip.modules.media.breaker import Breaker
+from sansip.modules.media.events import RelayDoubted
 from sansip.modules.media.ng import Ng, cookie_of
 from sansip.modules.media.rtpproxy import RtpProxy
+from sansip.modules.media.versions import asked, doubt
 from sansip.transport.transports import TLS
 
 if TYPE_CHECKING:
@@ -82,6 +84,7 @@ class Relay:
         "sessions",
         "settings",
         "strays",
+        "version",
     )
 
     def __init__(
@@ -107,6 +110,8 @@ class Relay:
         self.failures = 0
         self.strays = 0
         self.latency: float | None = None
+        # What it told, "" where it did not; None before it was asked.
+        self.version: str | None = None
         # A relay answers a cookie that it knows with the old answer: a restarted server needs others.
         self._cookie = core.entropy.token()[:8].encode()
         self._number = 0
@@ -330,3 +335,14 @@ class Relay:
         finally:
             self._pinging = False
         self._plan(now)
+        if self.version is None and self.breaker.state == "closed":
+            await self._learn_version(now)
+
+    async def _learn_version(self, now: float) -> None:
+        """Ask a relay over WebSocket for its version, and tell what is to be known of that."""
+        if self.settings.kind not in ("ng+ws", "ng+wss"):
+            return
+        self.version = ""
+        self.version = await asked(self._core, self.settings, self._media.deadline, now)
+        if self.version and (why := doubt(self.settings, self.version)):
+            self._core.notify(RelayDoubted(why), now)

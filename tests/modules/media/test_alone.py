@@ -72,7 +72,11 @@ def test_reinvite() -> None:
     (row,) = rig.command("media.calls")
     again = only(rig.within("INVITE", cseq=2, body=SDP.replace(b"4000", b"4002")), "INVITE")
     assert b"203.0.113.5" in again.message.body
+    ok = only(rig.udp(reply(again, 200, headers=TYPE, body=answer_sdp(5002)), BOB), "200")
+    assert b"203.0.113.5" in ok.message.body
     assert rig.command("media.calls") == [row]
+    commands = [name for engine in rig.relays.values() for name in engine.commands]
+    assert commands == ["offer", "answer", "offer", "answer"]
 
 
 def test_no_answer_of_the_relay() -> None:
