@@ -81,8 +81,8 @@ class Assembly(Service):
         self.notices = LimitNotices(self.out, limits.notices)
         self.entropy = Entropy(seed)
         if seat is not None:
-            if config.secret is None or config.shared is not None:
-                raise LocalProtocolError("workers need a secret that they share, and no other nodes")
+            if config.secret is None:
+                raise LocalProtocolError("workers need a secret that they share")
             self.entropy.mark = seat.mark
         self.prover = Entropy(config.secret) if config.secret is not None else self.entropy
         self.connections = Connections(

@@ -23,6 +23,7 @@ from sansip.location.nodes import Answered
 from sansip.proxy.usual import branch_of
 from sansip.routing.core import Core
 from sansip.routing.probing import Probe
+from sansip.seat import Seat
 
 __all__ = ["Neighbours"]
 
@@ -36,6 +37,7 @@ class SharingCore(Core, Protocol):
     client: Client
     entropy: Entropy
     prover: Entropy
+    seat: Seat | None
     unstarted: bool
 
 
@@ -50,7 +52,13 @@ class Neighbours:
     def __init__(self, core: SharingCore, name: str, config: NodeConfig) -> None:
         self._core = core
         self._heartbeat = config.heartbeat
-        life = core.entropy.keyed_hash("life")
+        seat = core.seat
+        # The workers of one server are one node.
+        life = (
+            core.entropy.keyed_hash("life")
+            if seat is None
+            else core.prover.keyed_hash(f"life of {name} {seat.life}")
+        )
         self.nodes = Nodes(
             name, life, config, core.proxy.timers, core.ask, self._changed, self._prove, self._probe
         )

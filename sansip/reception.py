@@ -185,7 +185,7 @@ class Reception:
         if core.modules.stack_hooks.message_arrived and not self.admits(message, flow, now):
             return
         if isinstance(message, Request):
-            self.take(message, flow, now)
+            self.take(message, flow, now, passed_on)
         else:
             self._response_received(message, flow, now)
 
@@ -237,8 +237,8 @@ class Reception:
         ):
             self._transactions.response_received(transaction, response, now)
 
-    def take(self, request: Request, flow: Flow, now: float) -> None:
-        """Take a request that modules have admitted."""
+    def take(self, request: Request, flow: Flow, now: float, counted: bool = False) -> None:
+        """Take a request that modules have admitted; ``counted``: its sender's rate has it already."""
         core = self._core
         method = request.method
         key = server_key(request)
@@ -247,7 +247,7 @@ class Reception:
         if transaction is not None and not (method == "ACK" and transaction.state == "accepted"):
             transaction.feed("ACK" if method == "ACK" else "request", request, now)
             return
-        if not self.allows(flow, now):
+        if not counted and not self.allows(flow, now):
             return
         back = note_source(request, flow, self.force_rport, self.follows_maddr)
         if method == "ACK":

@@ -12,11 +12,13 @@ from binascii import crc32
 from dataclasses import dataclass
 from typing import Final, Protocol
 
-__all__ = ["MOST", "Directory", "Seat", "owner", "seat_of_branch", "seat_of_connection"]
+__all__ = ["FIRST", "MOST", "Directory", "Seat", "owner", "seat_of_branch", "seat_of_connection"]
 
 # Workers of one server: the marks are one letter each, and each worker holds all bindings.
 MOST: Final = 16
 _FIRST: Final = ord("A")
+# ``Module.over_workers`` of a module that the first worker alone has.
+FIRST: Final = "first"
 _DIGITS: Final = "0123456789abcdef"
 # RFC 3261 8.1.1.7: the length of ``z9hG4bK``; the mark stands behind it.
 _COOKIE: Final = 7
@@ -47,6 +49,9 @@ class Seat:
         life: a number that all workers of this run of the server share; flow tokens of another run are void.
         incarnation: counts the processes that had this place before.
         directory: the server transactions of all workers.
+        gathers: methods of requests that the first worker serves for all, as its modules alone know what
+            they are about (``Module.gathers``).
+        heard: names of the classes of events that modules hear which the first worker alone has.
     """
 
     number: int
@@ -54,6 +59,8 @@ class Seat:
     life: int
     incarnation: int
     directory: Directory
+    gathers: frozenset[str] = frozenset()
+    heard: frozenset[str] = frozenset()
 
     @property
     def mark(self) -> str:

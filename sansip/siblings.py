@@ -12,6 +12,8 @@ another worker is passed on as it came (``PassOn``, ``Stack.passed_on``):
     dialog that we relay      Route value (``proxy.dialog_mark``), and it has what modules know of the call
     a request of ours that    to the worker that sent it: its mark is in the branch of our Via, the topmost;
     comes back (a spiral)     so do its CANCEL and the ACK of its failure
+    a request of a method     to the first worker: a module that it alone has serves them
+    that is gathered
     any other request         to the worker that has its server transaction: a CANCEL, the ACK of a failure,
                               or a retransmission that a NAT sends from another port
 
@@ -149,7 +151,9 @@ class Siblings:
                 other = self._dialog_at(request)
             else:
                 other = self._spiral_of(request)
-            if other is None:
+            if other is None and request.method in self.seat.gathers:
+                other = 0
+            if other is None or other == self.seat.number:
                 other = self.seat.directory.claim(key)
         if other is None or other == self.seat.number:
             return False

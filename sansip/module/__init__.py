@@ -9,6 +9,7 @@ of a configuration in order, starts them, and gives the core each hook as one tu
 from sansip.module.assembly import Modules, Use
 from sansip.module.base import (
     DROP,
+    FIRST,
     PASS,
     Empty,
     Gathered,
@@ -36,6 +37,7 @@ from sansip.module.streams import Stream
 
 __all__ = [
     "DROP",
+    "FIRST",
     "PASS",
     "Command",
     "CommandError",

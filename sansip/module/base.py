@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, TypeAlias, Type
 
 from sansip.errors import LocalProtocolError
 from sansip.later import Later
+from sansip.seat import FIRST
 from sansip.transport.transports import TRANSPORTS
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "DROP",
+    "FIRST",
     "HOOKS",
     "LIFE",
     "PASS",
@@ -221,7 +223,10 @@ class Module:
         tables: its durable rows.
         over_workers: it is right in each of several workers of one server: what it counts and shares goes
             through ``core.limit``, ``core.shared`` and ``core.once``, and what it holds of a call or a
-            transaction it needs in that transaction alone. A server with workers refuses any other module.
+            transaction it needs in that transaction alone. ``FIRST``: the first worker alone has it, with
+            its listeners, its paths of HTTP and its commands. A server with workers refuses any other module.
+        gathers: with ``FIRST``, the methods of requests that all workers give to the first one: those outside
+            of dialogs, and those in dialogs that no worker relays.
         by_default: a server has it without a table in its configuration.
         methods: of the requests outside of dialogs for which ``request_received``, ``response_leaving`` and
             ``request_ended`` do anything; empty: of any. The server may leave them out for others.
@@ -244,7 +249,8 @@ class Module:
     protocols: ClassVar[Mapping[str, type[Link]]] = MappingProxyType({})
     # Whether a server uses it without a table in its configuration.
     by_default: ClassVar[bool] = False
-    over_workers: ClassVar[bool] = False
+    over_workers: ClassVar[bool | Literal["first"]] = False
+    gathers: ClassVar[frozenset[str]] = frozenset()
     methods: ClassVar[frozenset[str]] = frozenset()
 
     settings: Any

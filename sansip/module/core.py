@@ -8,7 +8,7 @@ command.
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, TypeVar
 
 from sansip.auth import AuthConfig
 from sansip.entropy import Entropy
@@ -31,6 +31,7 @@ from sansip.routing.loss import drop
 from sansip.routing.room import is_exempt
 from sansip.routing.tasks import begin
 from sansip.rows import Table
+from sansip.seat import FIRST
 from sansip.transport.transports import TCP, TLS
 from sansip.wire import SipUri
 
@@ -60,6 +61,7 @@ class Named(Protocol):
     """A module, of which no more is needed here."""
 
     name: ClassVar[str]
+    over_workers: ClassVar[bool | Literal["first"]]
 
 
 class Core:
@@ -115,9 +117,12 @@ class Core:
 
     @property
     def seat(self) -> Seat | None:
-        """The place of this process among the workers of one server; None where it is alone."""
+        """The place of this process among the workers of one server; None where it is alone.
+
+        A module that the first worker alone has is alone as well.
+        """
         found: Seat | None = self._stack.config.seat
-        return found
+        return None if self._module.over_workers == FIRST else found
 
     @property
     def tally(self) -> Tally | None:
@@ -135,6 +140,14 @@ class Core:
         siblings = self._stack.siblings
         if siblings is not None:
             siblings.tell("own" if own else "said", self._module.name, key, word)
+
+    def tells_first(self, event: type) -> bool:
+        """Whether another worker, the first, alone has modules that hear of ``event``: what it needs is told.
+
+        By ``announce``: an event itself does not leave its process.
+        """
+        seat = self.seat
+        return seat is not None and seat.number > 0 and event.__name__ in seat.heard
 
     def chosen(self, name: str) -> bool:
         """Whether this process is the one of its server that does ``name`` (``once``: of all nodes)."""
@@ -388,9 +401,9 @@ class Core:
         done twice. A server alone is always the one.
         """
         nodes = self._stack.nodes
-        if self.seat is not None:
+        if self.seat is not None and not self.seat.owns(f"{self._module.name} {name}"):
             # A worker that dies is there again at once.
-            return self.seat.owns(f"{self._module.name} {name}")
+            return False
         if nodes is None:
             return True
         key = self.secret("once")

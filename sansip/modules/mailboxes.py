@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Final
 
 from sansip.errors import RemoteProtocolError
-from sansip.module import CommandError, Doc, Module, command
+from sansip.module import FIRST, CommandError, Doc, Module, command
 from sansip.modules.events import Content, Events, Package, Subscription, Verdict
 from sansip.modules.publications import Publications, Publishing
 from sansip.rows import Table
@@ -97,6 +97,7 @@ class Mailboxes(Module):
     """Tells phones of waiting messages (RFC 3842), as a voicemail server publishes them."""
 
     name = "mailboxes"
+    over_workers = FIRST
     Settings = MailboxesSettings
     tables = (MAILBOXES,)
     requires = (Events, Publications)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 from urllib.parse import quote, unquote
 
 from sansip.errors import RemoteProtocolError
-from sansip.module import CommandError, Doc, Module, command
+from sansip.module import FIRST, CommandError, Doc, Module, command
 from sansip.modules.events import Content, Events, Package, Subscription, Verdict
 from sansip.wire import SipUri, parse_uri
 
@@ -106,6 +106,7 @@ class Profiles(Module):
     """Tells phones where their configuration is, and that it changed (RFC 6080)."""
 
     name = "profiles"
+    over_workers = FIRST
     Settings = ProfilesSettings
     requires = (Events,)
     settings: ProfilesSettings

@@ -14,8 +14,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 from sansip.errors import LocalProtocolError, RemoteProtocolError
-from sansip.module import CommandError, Doc, Module, command, function
+from sansip.module import FIRST, CommandError, Doc, Module, command, function
 from sansip.module.xml import attribute, text
+from sansip.modules.calls.elsewhere import CallElsewhere
 from sansip.modules.calls.events import CallAnswered, CallFinished, CallTakenBack
 from sansip.modules.calls.users import users_of
 from sansip.rows import Table
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from sansip.clock import Timer
     from sansip.location import Binding
     from sansip.module import Core
+    from sansip.modules.calls.call import Call
     from sansip.wire import Response
 
 __all__ = ["Pua", "PuaSettings", "Published"]
@@ -118,9 +120,10 @@ class Pua(Module):
     """Publishes the state of users at another server (RFC 3903), and keeps it there."""
 
     name = "pua"
+    over_workers = FIRST
     Settings = PuaSettings
     tables = (PUBLISHED,)
-    events = (CallAnswered, CallFinished, CallTakenBack)
+    events = (CallAnswered, CallElsewhere, CallFinished, CallTakenBack)
     settings: PuaSettings
 
     def __init__(self, settings: PuaSettings) -> None:
@@ -191,18 +194,25 @@ class Pua(Module):
         if self.settings.registrations and bool(before) != bool(after):
             self._feed(aor, self.core.ua.now)
 
-    def event_received(self, event: CallAnswered | CallFinished | CallTakenBack, now: float) -> None:
+    def event_received(
+        self, event: CallAnswered | CallElsewhere | CallFinished | CallTakenBack, now: float
+    ) -> None:
         """Hear of calls: who is on the phone."""
         if not self.settings.calls:
             return
-        call = event.call
-        over = isinstance(event, CallFinished)
+        call: Call | CallElsewhere
+        if isinstance(event, CallElsewhere):
+            # It was answered (``calls.elsewhere``).
+            call, over, answered = event, event.over, True
+        else:
+            call, over = event.call, isinstance(event, CallFinished)
+            answered = call.answered is not None or isinstance(event, CallAnswered)
         for user in users_of(call, self.core):
             calls = self._calls.setdefault(user, set())
             before = bool(calls)
             if over:
                 calls.discard(call.id)
-            elif call.answered is not None or isinstance(event, CallAnswered):
+            elif answered:
                 calls.add(call.id)
             after = bool(calls)
             if not calls:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Final
 
-from sansip.module import Doc, Module
+from sansip.module import FIRST, Doc, Module
 from sansip.module.xml import attribute, text
 from sansip.modules.events import Content, Events, Package, Subscription, Verdict
 
@@ -97,6 +97,7 @@ class Registrations(Module):
     """Tells users of their own registrations (RFC 3680): a phone learns that it was unregistered."""
 
     name = "registrations"
+    over_workers = FIRST
     Settings = RegistrationsSettings
     requires = (Events,)
     settings: RegistrationsSettings

@@ -133,10 +133,10 @@ class SharedStorage:
         logger.info("registrations are shared at %s with %s", self._place, ", ".join(names) or "nobody yet")
         return others
 
-    def leave(self) -> None:
-        """Tell the others that this node is gone, and close every connection."""
+    def leave(self, *, tells: bool = True) -> None:
+        """Tell the others that this node is gone (if it ``tells``), and close every connection."""
         try:
-            if self._node is not None and self.failing_since is None:
+            if tells and self._node is not None and self.failing_since is None:
                 self._pulse.beat(Heartbeat(self._node, 0.0))
         except Exception as error:
             logger.info("could not tell the other nodes of the end: %s", error)

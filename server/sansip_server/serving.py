@@ -100,6 +100,7 @@ def run_server(
 
     if worker is not None:
         secret = worker.secret
+        worker.share(settings)
     access = Access(settings)
     if journal is not None and access.registers:
         raise OperatorError(
@@ -151,6 +152,8 @@ def run_server(
         if lacking:
             again.listen = [text for text in again.listen if "[::1]" not in text]
         build.settle(again)
+        if worker is not None:
+            worker.share(again)
         fit(again.limits, raise_limit(), tell=False)
         return again
 
@@ -173,7 +176,9 @@ def run_server(
             else:
                 stack = JournaledServedStack(config, seed, recorder.write, head(settings, config))
         except ModuleFault as error:
-            raise OperatorError(str(error)) from None
+            lacks = [] if worker is None else worker.lacks
+            why = f" (the first worker alone has {', '.join(lacks)}: docs/workers.md)" if lacks else ""
+            raise OperatorError(f"{error}{why}") from None
         if worker is None:
             stack.on_drain = supervisor.stopping
         else:
@@ -211,11 +216,12 @@ def run_server(
                 storage=storage,
                 reload=on_reload,
                 end=lambda: os.kill(os.getpid(), signal.SIGTERM),
-                parts={} if values is None else {"values": values.health},
+                parts=({} if shared is None else {"location": partial(shared.health, server.stack.nodes)})
+                | ({} if values is None else {"values": values.health}),
                 provision=provision,
             )
             lines = [f"runtime {runtime}: {why}", *lines]
-            worker.attach(management, reload, events, lines)
+            worker.attach(management, reload, events, lines, reads=shared is not None)
             return
         for line in lines:
             click.echo(line)
@@ -316,7 +322,8 @@ def run_server(
         if recorder is not None:
             recorder.close()
         if shared is not None:
-            shared.leave()
+            # The other workers of this node live on where one of them fails.
+            shared.leave(tells=worker is None or worker.drained)
         if storage is not None:
             storage.close()
     logger.info("stopped")

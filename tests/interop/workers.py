@@ -73,7 +73,16 @@ class Crew(Siege):
         self._lines += opened
         return opened
 
-    def register(self, user: str, line: Line, *, cseq: int = 1, call_id: str = "", contact: str = "") -> str:
+    def register(
+        self,
+        user: str,
+        line: Line,
+        *,
+        cseq: int = 1,
+        call_id: str = "",
+        contact: str = "",
+        expires: int = 600,
+    ) -> str:
         """Register ``user`` by ``line``; return the status."""
         aor = f"<sip:{user}@{self.domain}>"
         lines = [
@@ -85,7 +94,7 @@ class Crew(Siege):
             f"Call-ID: {call_id or f'register-{user}'}",
             f"CSeq: {cseq} REGISTER",
             f"Contact: {contact or f'<sip:{user}@{line.sent_by}>'}",
-            "Expires: 600",
+            f"Expires: {expires}",
             "Content-Length: 0",
         ]
         line.send("\r\n".join([*lines, "", ""]).encode())

@@ -12,7 +12,7 @@ import errno
 import os
 import socket
 import sys
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
@@ -113,22 +113,28 @@ def bind_all(configs: Iterable[ListenerLike | BoundListener]) -> list[BoundListe
     return bound
 
 
-def bind_group(configs: Iterable[ListenerLike], count: int) -> list[list[BoundListener]]:
+def bind_group(
+    configs: Iterable[ListenerLike], count: int, first: Collection[int] = ()
+) -> list[list[BoundListener]]:
     """Open every listener ``count`` times, once for each worker; the kernel divides what comes among them.
 
-    Returns a list for each worker. Raises ``BindError``, and leaves no socket open then.
+    ``first``: the listeners that the first worker alone has. Returns a list for each worker. Raises
+    ``BindError``, and leaves no socket open then.
     """
     groups: list[list[BoundListener]] = [[] for _ in range(count)]
     try:
         for config in configs:
-            first = config
+            if config.id in first:
+                groups[0].append(bind(config))
+                continue
+            actual = config
             if config.shares is None:
                 # A socket of its own: with SO_REUSEPORT a second server of this user would share the port.
                 probe = bind(config)
-                first = probe.config
+                actual = probe.config
                 probe.sock.close()
             for group in groups:
-                group.append(bind(first, shared=True) if config.shares is None else _share(config, group))
+                group.append(bind(actual, shared=True) if config.shares is None else _share(config, group))
     except BindError:
         for group in groups:
             for listener in group:

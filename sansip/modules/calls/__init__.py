@@ -1,6 +1,7 @@
 """Calls: a record of each, limits, session timers, hanging up (what Kamailio's ``dialog`` does)."""
 
 from sansip.modules.calls.call import Call, Side, Talk
+from sansip.modules.calls.elsewhere import CallElsewhere
 from sansip.modules.calls.events import (
     CallAnswered,
     CallFinished,
@@ -17,6 +18,7 @@ from sansip.modules.calls.tariff import Tariff
 __all__ = [
     "Call",
     "CallAnswered",
+    "CallElsewhere",
     "CallFinished",
     "CallRang",
     "CallTakenBack",

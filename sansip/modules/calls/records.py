@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 from sansip.module import Module, Slot
 from sansip.modules.calls.call import Call, Talk
 from sansip.modules.calls.counts import Counts
+from sansip.modules.calls.elsewhere import Elsewhere
 from sansip.modules.calls.events import CallAnswered, CallFinished, CallRang, CallsRead, CallTakenBack
 from sansip.modules.calls.keeping import KEPT, Keeping
 from sansip.modules.calls.settings import CallsSettings, judge
@@ -67,6 +68,7 @@ class Records(Module):
 
     def start(self, core: Core, now: float) -> None:
         node = core.place
+        self._elsewhere = Elsewhere(core)
         self._keeping = Keeping(core, node)
         self._counts.tally = None if core.shares_rows else core.tally
         self._together = Together(core, node, self._counts, self.settings.lease) if core.shares_rows else None
@@ -119,7 +121,13 @@ class Records(Module):
             self._end(call, "", "no dialog of it is known", now)
         else:
             self._look_again(call, now)
+        if not call.over:
+            self._elsewhere.answered(call)
         self.core.tell(CallTakenBack(call), now)
+
+    def announced(self, key: str, word: Any, now: float) -> None:
+        """Hear of a call of another worker."""
+        self._elsewhere.heard(key, word, now)
 
     def configure(self, settings: CallsSettings, now: float) -> None:
         """Take other settings; a call that goes on is kept from its next refresh on."""
@@ -216,6 +224,7 @@ class Records(Module):
         elif call.state == "answered":
             call.answered = now
             self._answered.add()
+            self._elsewhere.answered(call)
             self.core.tell(CallAnswered(call), now)
         return True
 
@@ -233,6 +242,7 @@ class Records(Module):
         call.ended, call.ended_by, call.why = now, by, why
         call.request = None
         self._calls.pop(call.id, None)
+        self._elsewhere.over(call)
         self._strangers.give_back(call.stranger)
         self._talks.forget(call)
         for tag in call.raised:

@@ -11,11 +11,12 @@ from sansip.wire import SipUri, parse_uri
 if TYPE_CHECKING:
     from sansip.module import Core
     from sansip.modules.calls.call import Call
+    from sansip.modules.calls.elsewhere import CallElsewhere
 
 __all__ = ["users_of"]
 
 
-def users_of(call: Call, core: Core) -> Iterator[str]:
+def users_of(call: Call | CallElsewhere, core: Core) -> Iterator[str]:
     """Return the addresses-of-record of caller and callee that are users here, and have proved to be."""
     # Not To, which is what the caller wrote.
     for text in (call.caller, call.asked):

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 from sansip.errors import LocalProtocolError, RemoteProtocolError
 from sansip.later import Later
-from sansip.module import CommandError, Doc, Module, command, function
+from sansip.module import FIRST, CommandError, Doc, Module, command, function
 from sansip.modules.documents.news import NEWS, News, added, missed
 from sansip.rows import Table
 from sansip.wire import parse_uri
@@ -87,6 +87,7 @@ class Documents(Module):
     """Keeps the documents of users that other modules go by: presence rules, lists."""
 
     name = "documents"
+    over_workers = FIRST
     Settings = DocumentsSettings
     tables = (DOCUMENTS,)
     settings: DocumentsSettings

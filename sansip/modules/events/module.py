@@ -16,13 +16,13 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 from sansip.dialog import Refusal, duration, event_key
 from sansip.errors import LocalProtocolError, RemoteProtocolError
 from sansip.events import NodeChanged
-from sansip.module import CommandError, Module, command, function
+from sansip.module import FIRST, CommandError, Module, command, function
 from sansip.modules.events.admission import admits
 from sansip.modules.events.beginning import Beginning
 from sansip.modules.events.book import Book
 from sansip.modules.events.content import Verdict
 from sansip.modules.events.keeping import Keeping
-from sansip.modules.events.nodes import FIRST, Owners
+from sansip.modules.events.nodes import FIRST_LOOK, Owners
 from sansip.modules.events.notifying import GROUP, Notifying, rates
 from sansip.modules.events.package import Package
 from sansip.modules.events.restoring import Restoring
@@ -59,6 +59,8 @@ class Events(Module):
 
     name = "events"
     methods = frozenset(("SUBSCRIBE",))
+    over_workers = FIRST
+    gathers = frozenset(("SUBSCRIBE",))
     Settings = EventsSettings
     tables = (SUBSCRIPTIONS,)
     events = (NodeChanged,)
@@ -87,7 +89,7 @@ class Events(Module):
         )
         if self._owners.several:
             self._notifying.check = self._owners.check
-            core.timers.start(now, FIRST, self, None)
+            core.timers.start(now, FIRST_LOOK, self, None)
         self._beginning = Beginning(core, self._book, self._notifying, self._tags, self._present)
 
     def _present(self) -> EventsSettings:

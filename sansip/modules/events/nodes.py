@@ -30,7 +30,7 @@ __all__ = ["CLAIMS", "Claim", "Owners"]
 # Seconds for which a claim to the rows of a node stands; seconds from the start of this node until it looks
 # for rows of nodes that do not live.
 _CLAIM: Final = 120.0
-FIRST: Final = 20.0
+FIRST_LOOK: Final = 20.0
 _PAGE: Final = 200
 
 

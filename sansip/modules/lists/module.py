@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 from sansip.errors import RemoteProtocolError
-from sansip.module import CommandError, Doc, Module, ModuleFault, command
+from sansip.module import FIRST, CommandError, Doc, Module, ModuleFault, command
 from sansip.module.xml import FIX, has_lxml
 from sansip.modules.documents import DocumentChanged, Documents, DocumentsRead
 from sansip.modules.events import Events, Package, Subscription, WatcherChanged
@@ -47,6 +47,7 @@ class Lists(Module):
     """Serves subscriptions to lists of users (RFC 4662): one SUBSCRIBE for all buddies."""
 
     name = "lists"
+    over_workers = FIRST
     Settings = ListsSettings
     requires = (Documents, Events)
     events = (DocumentChanged, DocumentsRead, WatcherChanged)

@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from sansip.errors import RemoteProtocolError
-from sansip.module import CommandError, Module, command, function, step
+from sansip.module import FIRST, CommandError, Module, command, function, step
 from sansip.module.senders import proves_sender
 from sansip.modules.messages.delivery import Delivery
 from sansip.modules.messages.keeping import PAGE, Keeping
@@ -41,6 +41,8 @@ class Messages(Module):
     """Keeps messages for users without a registered phone."""
 
     name = "messages"
+    over_workers = FIRST
+    gathers = frozenset(("MESSAGE",))
     Settings = MessagesSettings
     tables = (KEPT, GIVEN)
     settings: MessagesSettings

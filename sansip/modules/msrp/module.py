@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from sansip.module import CommandError, Link, Module, command
+from sansip.module import FIRST, CommandError, Link, Module, command
 from sansip.modules.msrp.ends import MsrpLink
 from sansip.modules.msrp.node import Node
 from sansip.modules.msrp.settings import MsrpSettings
@@ -31,6 +31,7 @@ class Msrp(Module):
     """Relays messages and files between clients that cannot reach each other (RFC 4976)."""
 
     name = "msrp"
+    over_workers = FIRST
     Settings = MsrpSettings
     protocols: ClassVar[Mapping[str, type[Link]]] = {"msrp": MsrpLink}
     settings: MsrpSettings

@@ -11,8 +11,9 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from sansip.errors import RemoteProtocolError
-from sansip.module import CommandError, Module, ModuleFault, command
+from sansip.module import FIRST, CommandError, Module, ModuleFault, command
 from sansip.module.xml import FIX, has_lxml
+from sansip.modules.calls.elsewhere import CallElsewhere
 from sansip.modules.calls.events import CallAnswered, CallFinished
 from sansip.modules.calls.users import users_of
 from sansip.modules.documents import DocumentChanged, Documents, DocumentsRead
@@ -54,9 +55,10 @@ class Presence(Module):
     """Shows who of the users is there, and how, to those who may see it."""
 
     name = "presence"
+    over_workers = FIRST
     Settings = PresenceSettings
     requires = (Documents, Events, Publications)
-    events = (CallAnswered, CallFinished, DocumentChanged, DocumentsRead, WatcherChanged)
+    events = (CallAnswered, CallElsewhere, CallFinished, DocumentChanged, DocumentsRead, WatcherChanged)
     settings: PresenceSettings
 
     def __init__(self, settings: PresenceSettings) -> None:
@@ -147,7 +149,7 @@ class Presence(Module):
         if self.settings.registrations and bool(before) != bool(after):
             self._changed(aor, self.core.ua.now)
 
-    def _call_changed(self, call: Call, now: float, over: bool) -> None:
+    def _call_changed(self, call: Call | CallElsewhere, now: float, over: bool) -> None:
         for user in users_of(call, self.core):
             calls = self._calls.setdefault(user, set())
             if over:
@@ -227,7 +229,10 @@ class Presence(Module):
                     timer.cancel()
                 self._engine.judge("presence", now, event.user)
         elif self.settings.calls:
-            self._call_changed(event.call, now, isinstance(event, CallFinished))
+            if isinstance(event, CallElsewhere):
+                self._call_changed(event, now, event.over)
+            else:
+                self._call_changed(event.call, now, isinstance(event, CallFinished))
 
     # --- operators
 

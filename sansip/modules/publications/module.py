@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from sansip.errors import LocalProtocolError, RemoteProtocolError
 from sansip.events import NodeChanged
-from sansip.module import Module, command, function
+from sansip.module import FIRST, Module, command, function
 from sansip.modules.events import Events, admits
 from sansip.modules.publications.nodes import Others
 from sansip.modules.publications.publication import PUBLICATIONS, Publication, PublicationRow, Publishing
@@ -45,6 +45,8 @@ class Publications(Module):
 
     name = "publications"
     methods = frozenset(("PUBLISH",))
+    over_workers = FIRST
+    gathers = frozenset(("PUBLISH",))
     Settings = PublicationsSettings
     tables = (PUBLICATIONS,)
     requires = (Events,)

@@ -13,7 +13,17 @@ from typing import TYPE_CHECKING, Any, Final
 from sansip.auth import Lookup
 from sansip.errors import RemoteProtocolError
 from sansip.later import Later
-from sansip.module import CommandError, Module, ModuleFault, WebRequest, WebResponse, command, function, mount
+from sansip.module import (
+    FIRST,
+    CommandError,
+    Module,
+    ModuleFault,
+    WebRequest,
+    WebResponse,
+    command,
+    function,
+    mount,
+)
 from sansip.module.xml import FIX, has_lxml
 from sansip.modules.documents import DocumentChanged, Documents
 from sansip.modules.xcap.address import GLOBAL, Address, encoded, parse_address
@@ -53,6 +63,7 @@ class Xcap(Module):
     """Has users read and write their documents (presence rules, lists) over HTTP, whole or in parts."""
 
     name = "xcap"
+    over_workers = FIRST
     Settings = XcapSettings
     requires = (Documents,)
     events = (DocumentChanged,)

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
-from sansip.module import Doc, Module, ModuleFault
+from sansip.module import FIRST, Doc, Module, ModuleFault
 from sansip.module.xml import FIX, has_lxml
 from sansip.modules.documents import DocumentChanged, Documents, DocumentsRead
 from sansip.modules.events import Events
@@ -57,6 +57,7 @@ class XcapDiff(Module):
     """Tells phones what changed in the XCAP documents of their user (RFC 5875)."""
 
     name = "xcap_diff"
+    over_workers = FIRST
     Settings = XcapDiffSettings
     requires = (Documents, Events, Xcap)
     events = (DocumentChanged, DocumentsRead)

@@ -64,12 +64,22 @@ def fixed_faults(running: Settings, written: Settings) -> Iterator[ConfigFault]:
     for path, reason in _THERE.items():
         if (getattr(running, path) is None) != (getattr(written, path) is None):
             yield _fault(path, reason)
-    if workers_of(running) > 1 and running.listen != written.listen:
-        yield _fault("listen", "the sockets of all workers are opened at the start (workers)")
+    if workers_of(running) > 1:
+        why = "the sockets of all workers are opened at the start (workers)"
+        if running.listen != written.listen:
+            yield _fault("listen", why)
+        for name in {**running.modules, **written.modules}:
+            if _listens(running, name) != _listens(written, name):
+                yield _fault(f"{name}.listen", why)
     if (running.dns.resolver == "system") != (written.dns.resolver == "system"):
         yield _fault("dns.resolver", "who resolves names is decided when the stack is built")
     if running.store is not None and is_url(running.store) and running.domains != written.domains:
         yield _fault("domains", "the database is locked for each domain, at the start")
+
+
+def _listens(settings: Settings, module: str) -> list[str]:
+    """Return where a module listens for a protocol of its own."""
+    return list(getattr(settings.modules.get(module), "listen", ()))
 
 
 def _fault(path: str, reason: str) -> ConfigFault:

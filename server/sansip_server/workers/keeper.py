@@ -4,7 +4,8 @@ Theory of operation: the parent of the workers owns every address-of-record. A w
 record that it holds, and asks to put the new one in place of that version. If another worker was quicker it
 gets the record that stands, and plans again: so the order of CSeq and the limits are judged against what
 really stands (RFC 3261 10.3). The keeper has the store write the change, tells all workers, and answers the
-asking worker when all of them have it. Changes of one address-of-record wait for each other.
+asking worker when all of them have it. Changes of one address-of-record wait for each other. Where several
+nodes share a location (``share``), that decides instead, and the keeper writes for all workers of this node.
 
 The keeper also knows the connections of each worker, and what their modules have in common (``boards``). It
 passes on what workers tell each other: everything that it sends to one worker arrives in the order in which
@@ -22,7 +23,7 @@ from math import inf
 from typing import Any
 
 from sansip.limits import Limits
-from sansip.location import Binding, LocationUpdate, Record
+from sansip.location import Binding, LocationUpdate, Record, SharedRecord, SharedWrite
 from sansip.location.expiry import ExpiryBuckets
 from sansip_server.workers.boards import Boards
 from sansip_server.workers.records import packed, unpacked, until
@@ -36,6 +37,8 @@ _SWEEP = 1_000
 
 # Puts a change into the store; the function gets None, or the exception.
 Save = Callable[[LocationUpdate, Callable[[Any], None]], None]
+# Puts a record into the shared location; the function gets None, the record that stands, or the exception.
+Share = Callable[[SharedWrite, Callable[[Any], None]], None]
 # Worker, its life, its question, address-of-record, versions expected and new, last expiry, the bindings.
 _Write = tuple[int, int, int, str, str, str, float, bytes]
 
@@ -47,14 +50,21 @@ class Keeper:
         send: sends a message to a worker, by its number.
         limits: ``aors`` bounds the memory.
         save: writes a change to the store; None without one.
+        share: writes a change to the location that nodes share, which decides whether it still stands; None
+            without one.
     """
 
     def __init__(
-        self, send: Callable[[int, tuple[Any, ...]], None], limits: Limits, save: Save | None
+        self,
+        send: Callable[[int, tuple[Any, ...]], None],
+        limits: Limits,
+        save: Save | None,
+        share: Share | None = None,
     ) -> None:
         self._send = send
         self._limits = limits
         self._save = save
+        self._share = share
         # Address-of-record -> version, when the last binding expires, the bindings.
         self._records: dict[str, tuple[str, float, bytes]] = {}
         self._expiry = ExpiryBuckets()
@@ -224,6 +234,11 @@ class Keeper:
 
     def _write(self, write: _Write, now: float) -> None:
         number, _, question, aor, expected, _, _, bindings = write
+        if self._share is not None:
+            self._busy[aor] = deque()
+            wanted = SharedWrite(aor, expected, write[5], unpacked(aor, bindings))
+            self._share(wanted, lambda found: self._shared(write, found))
+            return
         stands, _, before = self._standing(aor, now)
         if stands != expected:
             self._send(number, ("stands", question, stands, before))
@@ -256,8 +271,24 @@ class Keeper:
         self._waiting.append((self._changes, had))
         self._release()
 
+    def _shared(self, write: _Write, found: Any) -> None:
+        """Take the answer of the location that nodes share."""
+        if not isinstance(found, SharedRecord):
+            self._saved(write, found)
+            return
+        # Another node was quicker: the worker plans again, from what stands there.
+        number, life, question, aor = write[:4]
+        bindings = packed(found.bindings)
+        self._put(aor, found.version, until(found.bindings), bindings)
+        self._tell(("record", aor, found.version, bindings))
+        self._answer(number, life, ("stands", question, found.version, bindings))
+        self._next(aor)
+
     def _put(self, aor: str, version: str, last: float, bindings: bytes) -> None:
         before = self._records.get(aor)
+        if self._share is not None and before is None and len(self._records) >= self._limits.aors:
+            # The location has it; here it is not remembered.
+            return
         old = None if before is None else _second(before[1])
         if bindings:
             self._records[aor] = (version, last, bindings)

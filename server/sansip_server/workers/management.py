@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, Protocol
 
 from sansip.module import CommandError, Gathered, Module
-from sansip.module.base import marked
+from sansip.module.base import FIRST, marked
 from sansip.module.commands import Command
 from sansip.seat import owner
 from sansip_server.followers import Followers
@@ -56,9 +56,10 @@ class AllWorkers(Management):
         reload: Callable[[Callable[[list[str], list[str]], None]], None],
         end: Callable[[], None],
         provision: Provision | None = None,
+        parts: dict[str, Callable[[], dict[str, Any]]] | None = None,
     ) -> None:
         # Its own commands, which would ask the stack, are only described by it.
-        super().__init__(stack, hub, storage=None, reload=lambda done: None, end=end)  # type: ignore[arg-type]  # a stack without SIP
+        super().__init__(stack, hub, storage=None, reload=lambda done: None, end=end, parts=parts)  # type: ignore[arg-type]  # a stack without SIP
         self._count = count
         self._workers = workers
         self._reload_all = reload
@@ -68,6 +69,8 @@ class AllWorkers(Management):
         # The commands of modules, and those that each worker does.
         self._of_modules: dict[str, Command] = {}
         self._everywhere: dict[str, Gathered] = {}
+        # Those that the first worker alone has.
+        self._of_first: set[str] = set()
         self.learn(kinds)
 
     def learn(self, kinds: Iterable[type[Module]]) -> None:
@@ -78,7 +81,9 @@ class AllWorkers(Management):
             for name, method in marked(kind, "sansip_command"):
                 command = Command.of(getattr(described, name))
                 self._of_modules[command.name] = command
-                if how := method.sansip_everywhere:
+                if kind.over_workers == FIRST:
+                    self._of_first.add(command.name)
+                elif how := method.sansip_everywhere:
                     self._everywhere[command.name] = ALL if how is True else how
 
     def find(self, name: str) -> Command | None:
@@ -106,6 +111,8 @@ class AllWorkers(Management):
         if name == "bindings":
             yield from self._bindings(arguments)
             return
+        if name in self._of_first and 0 not in self._workers.serving:
+            raise Refused(f"{name}: the worker that has it is being started again; try again in a moment")
         replies: Pending[dict[int, bytes]] = Pending()
         one = name in ONE or (name in self._of_modules and name not in self._everywhere)
         self._workers.ask_workers(line, one, replies.give)
@@ -134,9 +141,12 @@ class AllWorkers(Management):
             if figures := mine.figures():
                 result["parts"] = result.get("parts", {}) | figures
             return
-        for part, state in mine.health.items():
-            result["parts"][part] = told = state()
-            if not told["ok"]:
+        for part, state in {**self._parts, **mine.health}.items():
+            told = state()
+            if part not in result["parts"] or not told["ok"]:
+                # Workers tell of the location as well: they read it, and the parent writes it.
+                result["parts"][part] = told
+            if not told["ok"] and part not in result["failing"]:
                 result["failing"].append(part)
                 if result["status"] == "ok":
                     result["status"] = "degraded"

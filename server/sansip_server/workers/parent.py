@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from sansip.location import LocationUpdate
+from sansip.location import LocationUpdate, SharedWrite
 from sansip.module.sharing import Count, Get, MemoryValues, Swap
 from sansip.rows import Write
 from sansip_server.config.schema import Settings
@@ -29,6 +29,7 @@ from sansip_server.modules import uses
 from sansip_server.supervisor import Supervisor
 from sansip_server.workers.keeper import Keeper
 from sansip_server.workers.management import AllWorkers, WorkersFollowers
+from sansip_server.workers.mounts import FirstMounts
 from sansip_server.workers.nursery import NOT_STARTED, Nursery
 from sansip_server.workers.outside import Carrier, held_tables, tables_of
 from sansip_server.workers.parent_stack import ParentStack
@@ -41,6 +42,7 @@ from sansip_sockets.waits import Pump
 
 if TYPE_CHECKING:
     from sansip.module import Module
+    from sansip_server.cluster import SharedStorage
     from sansip_server.provision import Provision
     from sansip_server.storage import Storage
     from sansip_sockets import ControlSocket, Hub
@@ -87,6 +89,7 @@ class Parent:
         storage: Storage | None,
         supervisor: Supervisor,
         provision: Provision | None = None,
+        shared: SharedStorage | None = None,
     ) -> None:
         self._settings = settings
         kinds = [use.kind for use in uses(settings.modules)]
@@ -104,9 +107,14 @@ class Parent:
         self.reloading = Reloading(self._questions, supervisor)
         self._provision = provision
         self._values = MemoryValues(settings.limits)
-        save = None if storage is None else self._save
-        self.keeper = Keeper(self._send, settings.limits, save)
-        self.stack = ParentStack(self.keeper, settings.limits, lambda: bool(self._children), self._end)
+        self._shared = shared
+        save = None if storage is None or shared is not None else self._save
+        self.keeper = Keeper(self._send, settings.limits, save, None if shared is None else self._share)
+        self.mounts = FirstMounts(self._send_first, settings.limits)
+        self.mounts.take({use.kind: use.settings for use in uses(settings.modules)})
+        self.stack = ParentStack(
+            self.keeper, settings.limits, lambda: bool(self._children), self._end, self.mounts
+        )
         self.followers = WorkersFollowers(self._follow)
         self.management: AllWorkers | None = None
         self.failed: list[str] = []
@@ -115,7 +123,7 @@ class Parent:
         self._said = False
         self._ending = False
         self._server: Any = None
-        if storage is not None:
+        if storage is not None and shared is None:
             storage.restore(self.keeper)  # type: ignore[arg-type]  # it needs no more of a stack
 
     # --- its life
@@ -136,6 +144,7 @@ class Parent:
             self.reloading.reload,
             lambda: os.kill(os.getpid(), signal.SIGTERM),
             self._provision,
+            {} if self._shared is None else {"location": self._shared.health},
         )
         if self._control is not None:
             self._control.start(hub, self.management.answer)
@@ -208,6 +217,8 @@ class Parent:
             child.link.close()
         self.keeper.gone(number)
         self._questions.gone(number)
+        if number == 0:
+            self.mounts.gone()
         if self._ending:
             # The others waited for it.
             self._let_go()
@@ -326,6 +337,16 @@ class Parent:
         for number in self._children:
             self._send(number, ("follow", follows))
 
+    def _send_first(self, message: tuple[Any, ...]) -> bool:
+        """Send ``message`` to the first worker, if it serves."""
+        serves = 0 in self._children and self._children[0].ready
+        if serves:
+            self._send(0, message)
+        return serves
+
+    def _on_web(self, child: _Child, number: int, answer: tuple[Any, ...]) -> None:
+        self.mounts.answered(number, answer, self._hub.clock())
+
     def _on_reply(self, child: _Child, question: int, reply: bytes) -> None:
         self._questions.replied(child.number, question, reply)
 
@@ -347,6 +368,10 @@ class Parent:
     def _save(self, update: LocationUpdate, done: Callable[[Any], None]) -> None:
         hub = self._hub
         hub.perform([self.stack.question(update, done)], hub.clock())
+
+    def _share(self, write: SharedWrite, done: Callable[[Any], None]) -> None:
+        hub = self._hub
+        hub.perform([self.stack.question(write, done)], hub.clock())
 
     # --- operators
 

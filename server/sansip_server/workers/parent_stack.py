@@ -1,43 +1,43 @@
 """The parent of the workers as a stack: what its hub feeds, without any SIP.
 
 Theory of operation: the parent has a hub like every server, for its links, its control socket, its timers and
-the threads of its store. A hub feeds a stack, and this is it: answers of the store go to who asked, and time
-goes to the keeper.
+the threads of its store. A hub feeds a stack, and this is it: answers of the store go to who asked, time goes
+to the keeper, and an HTTP request for a path of a module to the first worker (``mounts``).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from types import MappingProxyType
+from collections.abc import Callable
 from typing import Any
 
 from sansip.actions import Action, Address, Ask
 from sansip.limits import Limits
 from sansip_server.workers.keeper import Keeper
+from sansip_server.workers.mounts import FirstMounts
 
 __all__ = ["ParentStack"]
 
 
-class NoModules:
-    """The modules of a process that has none."""
-
-    commands: Mapping[str, Any] = MappingProxyType({})
-
-    def mount_of(self, path: str) -> None:
-        """No module claims a path."""
-
-
 class ParentStack:
-    """Feeds ``keeper``. ``serves`` tells whether a worker lives, ``ends`` is called to end them all."""
+    """Feeds ``keeper``. ``serves`` tells whether a worker lives, ``ends`` is called to end them all.
+
+    ``mounts`` has the paths of modules, for HTTP.
+    """
 
     def __init__(
-        self, keeper: Keeper, limits: Limits, serves: Callable[[], bool], ends: Callable[[], None]
+        self,
+        keeper: Keeper,
+        limits: Limits,
+        serves: Callable[[], bool],
+        ends: Callable[[], None],
+        mounts: FirstMounts,
     ) -> None:
         self.limits = limits
         self.wall_offset: Any = None
         self.draining = False
         # It has none, and HTTP asks for their paths and commands.
-        self.modules = NoModules()
+        self.modules = mounts
+        self.web_received, self.web_closed = mounts.received, mounts.closed
         self._keeper = keeper
         self._serves = serves
         self._ends = ends

@@ -8,7 +8,7 @@ if it refuses, they are closed again.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -30,7 +30,10 @@ Done = Callable[[list[str]], None]
 
 
 class Provisioning:
-    """Prepares for the settings that ``read_again`` returns; ``learn`` hears of all their modules."""
+    """Prepares for the settings that ``read_again`` returns.
+
+    ``learn`` hears of all their modules, ``taken`` of these with their settings, once they are in force.
+    """
 
     def __init__(
         self,
@@ -39,11 +42,13 @@ class Provisioning:
         provision: Provision,
         hub: Hub,
         learn: Callable[[Sequence[type[Module]]], None],
+        taken: Callable[[Mapping[type[Module], Any]], None] = lambda _: None,
     ) -> None:
         self._read_again = read_again
         self._provision = provision
         self._hub = hub
         self._learn = learn
+        self._taken = taken
         self._file = settings.file
         self._has: dict[type[Module], Any] = {use.kind: use.settings for use in uses(settings.modules)}
         self._next = self._has
@@ -103,6 +108,7 @@ class Provisioning:
         self._provision.take(self._prepared, removed, self._hub)
         self._has, self._prepared = self._next, Prepared({})
         self._learn(list(self._has))
+        self._taken(self._has)
 
     def drop(self) -> None:
         """It refused them: all stays as it was."""

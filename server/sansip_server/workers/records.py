@@ -11,11 +11,11 @@ import marshal
 from math import inf
 from typing import Any
 
-from sansip.location import Binding, ConnectionFlow, Record, Source
+from sansip.location import Binding, ConnectionFlow, NodeFlow, Record, Source
 
 __all__ = ["packed", "unpacked", "until"]
 
-# How long a place in a binding is: the flow of a connection stands as its values.
+# The flow of a connection stands as its values, so many; that of a node has more.
 _CONNECTION = 4
 
 
@@ -36,7 +36,7 @@ def packed(bindings: Record) -> bytes:
             one.instance,
             one.reg_id,
             one.params,
-            tuple(one.flow) if isinstance(one.flow, ConnectionFlow) else one.flow,
+            tuple(one.flow) if isinstance(one.flow, ConnectionFlow | NodeFlow) else one.flow,
             None if one.received is None else (one.received.transport, *one.received.address),
             one.user_agent,
         )
@@ -53,7 +53,7 @@ def unpacked(aor: str, octets: bytes) -> Record:
     for values in marshal.loads(octets):
         *plain, flow, received, agent = values
         if isinstance(flow, tuple):
-            flow = ConnectionFlow(*flow[:_CONNECTION])
+            flow = ConnectionFlow(*flow) if len(flow) == _CONNECTION else NodeFlow(*flow)
         source = None if received is None else Source(*received)
         contact, expires_at, call_id, cseq, *rest = plain
         one = Binding(aor, contact, expires_at, call_id, cseq, *rest)

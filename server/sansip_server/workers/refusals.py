@@ -10,7 +10,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from sansip.module.base import marked
+from sansip.module.base import FIRST, marked
 from sansip.transport.transports import SCTP
 from sansip_server.config.http import parse_http_listen, sharing
 from sansip_server.config.listen import ListenAddress
@@ -28,16 +28,19 @@ def refusals(settings: Settings, addresses: list[ListenAddress], journal: Path |
         yield "workers: several processes on one port need Linux; run one process (workers = 1)"
     if journal is not None:
         yield f"workers: a journal holds the inputs of one process: --journal: {_ALONE}"
-    if settings.location is not None:
-        yield f"workers: a location that nodes share (location) has no workers yet: {_ALONE}"
     for text in settings.http.listen:
         if sharing(parse_http_listen(text), addresses) is not None:
             yield (
                 f"workers: {text} shares its port with a WebSocket listener, which is each worker's: give"
                 " http.listen a port of its own"
             )
-    if settings.http.listen and any(marked(use.kind, "sansip_mount") for use in uses(settings.modules)):
-        yield f"workers: paths of modules (HTTP) have no workers yet: {_ALONE}"
+    for use in uses(settings.modules) if settings.http.listen else ():
+        for name, method in marked(use.kind, "sansip_mount"):
+            if use.kind.over_workers != FIRST or method.sansip_mount[1] == "user":
+                yield (
+                    f"workers: the HTTP path of the module {use.kind.name} ({name}) has no workers: it must"
+                    f" be the first worker's (over_workers = FIRST), and prove its users itself: {_ALONE}"
+                )
     if any(SCTP in address.transports for address in addresses):
         yield f"workers: SCTP sockets cannot be shared: {_ALONE}"
     for use in uses(settings.modules):

@@ -14,10 +14,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from sansip.location import LocationUpdate
+from sansip.location import LocationUpdate, SharedWrite
 from sansip.transport.transports import UDP
 from sansip_server import logs
 from sansip_server.addresses import has_ipv6_loopback
+from sansip_server.cluster import SharedStorage
 from sansip_server.config import build
 from sansip_server.config.protocols import protocol_listeners
 from sansip_server.config.redis import parse_redis
@@ -33,6 +34,7 @@ from sansip_server.rows import RowService, open_rows
 from sansip_server.secret import read_secret
 from sansip_server.storage import open_storage
 from sansip_server.supervisor import Supervisor
+from sansip_server.workers.first import protocols_of_first
 from sansip_server.workers.nursery import Nursery
 from sansip_server.workers.parent import Parent
 from sansip_server.workers.provisioning import Provisioning
@@ -75,9 +77,6 @@ def run_workers(
     addresses = build.listen_addresses(settings)
     faults = list(refusals(settings, addresses, journal))
     wanted = protocol_listeners(settings, build.listener_configs(addresses))
-    if any(one.transport not in {name for address in addresses for name in address.transports} and one.accepts
-           for one in wanted):  # fmt: skip
-        faults.append("workers: protocols of modules (listen in their tables) have no workers yet")
     if faults:
         raise OperatorError(*faults)
     count = workers_of(settings)
@@ -85,7 +84,8 @@ def run_workers(
     raise_limit()
     logs.configure(settings.log.level, settings.log.format)
     try:
-        groups = bind_group(wanted, count)
+        spoken = protocols_of_first(settings)
+        groups = bind_group(wanted, count, [one.id for one in wanted if one.transport in spoken])
     except BindError as error:
         raise OperatorError(str(error)) from None
     for listener in groups[0]:
@@ -130,9 +130,11 @@ def _serve(
         control, uncontrolled = open_control(settings.control, settings.store)
     except BindError as error:
         raise OperatorError(str(error)) from None
-    storage = http = provision = None
+    storage = http = provision = shared = None
     try:
         storage = open_storage(settings, build.served_domains(settings, addresses))
+        if settings.location is not None:
+            shared = SharedStorage(parse_redis(settings.location), settings.redis)
         try:
             tls = TlsContexts(settings.tls)
             http = open_http(settings, tls, [])
@@ -144,14 +146,16 @@ def _serve(
         provision.start({use.kind: use.settings for use in uses(settings.modules)})
         supervisor = Supervisor()
         fit(settings.limits, raise_limit(), tell=False)
-        parent = Parent(settings, common, nursery, control, storage, supervisor, provision)
+        parent = Parent(settings, common, nursery, control, storage, supervisor, provision, shared)
 
         def on_ready(server: Any) -> None:
             if storage is not None:
                 storage.watch(server.hub.inbox.post)
             parent.begin(server)
             assert provision is not None
-            parent.reloading.outside = Provisioning(settings, read_again, provision, server.hub, parent.learn)
+            parent.reloading.outside = Provisioning(
+                settings, read_again, provision, server.hub, parent.learn, parent.mounts.take
+            )
             if http is not None:
                 assert parent.management is not None
                 start_http(
@@ -173,6 +177,7 @@ def _serve(
             on_ready=on_ready,
             on_reload=parent.on_reload,
             handlers=({} if storage is None else {LocationUpdate: storage.handlers[LocationUpdate]})
+            | ({} if shared is None else {SharedWrite: shared.handlers[SharedWrite]})
             | provision.handlers,
             drain_time=settings.drain_time + settings.node.linger + _GRACE,
         )
@@ -187,5 +192,7 @@ def _serve(
             http.close()
         if provision is not None:
             provision.close()
+        if shared is not None:
+            shared.leave()
         if storage is not None:
             storage.close()

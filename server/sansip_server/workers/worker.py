@@ -19,10 +19,13 @@ from typing import TYPE_CHECKING, Any
 
 from sansip.actions import Ask, Tell
 from sansip.location import SharedRead, SharedRecord, SharedWrite
+from sansip.module import WebRequest, WebResponse
 from sansip.module.sharing import Count, Get, Swap
 from sansip.module.tally import Admit
 from sansip.seat import Seat
 from sansip_server.workers.directory import SharedDirectory
+from sansip_server.workers.first import gathered, heard, keep_shared
+from sansip_server.workers.mounts import response_values
 from sansip_server.workers.outside import Carrier
 from sansip_server.workers.records import packed, unpacked, until
 from sansip_sockets import BoundListener
@@ -31,6 +34,7 @@ from sansip_sockets.mesh import Mesh
 from sansip_sockets.pending import Pending
 
 if TYPE_CHECKING:
+    from sansip_server.config.schema import Settings
     from sansip_server.followers import Follower, Followers
     from sansip_server.management import Management
     from sansip_server.reload import Outcome, Reload
@@ -107,6 +111,8 @@ class Worker:
         self.carrier = Carrier()
         # What modules asked the parent as they started.
         self._unsent: list[tuple[Any, ...]] = []
+        # Actions of the time before this worker serves.
+        self._untold: list[Any] = []
         # What the parent sent between the things that it tells a new worker.
         self._early: list[Any] = []
         self._server: Any = None
@@ -116,15 +122,32 @@ class Worker:
         # Question -> the key of which the parent was asked to count one more.
         self._admits: dict[int, str] = {}
         self._answers: dict[int, _Answer] = {}
+        # ``Seat.gathers`` and ``heard`` by the settings that were read last.
+        self._read_last: tuple[frozenset[str], frozenset[str]] = (frozenset(), frozenset())
+        # The modules that the first worker alone has, where this is another one.
+        self.lacks: list[str] = []
         self._followers: Followers | None = None
         # The parent, where its operators follow the events.
         self._follower: Follower | None = None
+
+    def share(self, settings: Settings) -> None:
+        """Leave out of ``settings`` the modules that the first worker alone has, if this is another one."""
+        self._read_last = gathered(settings), heard(settings)
+        if self._server is None:
+            self.seat.gathers, self.seat.heard = self._read_last
+        if self.number:
+            self.lacks = keep_shared(settings)
 
     def may_end(self) -> bool:
         """Tell the parent that nothing runs here any more; return whether that is so at all workers."""
         if self._stack_drains and not self._idle:
             self._idle = True
             self._send(("idle",))
+        return self._go
+
+    @property
+    def drained(self) -> bool:
+        """Whether all workers end, for nothing runs at any."""
         return self._go
 
     @property
@@ -171,8 +194,8 @@ class Worker:
                 self._early.append((kind, *given))
                 continue
             now = hub.clock()
-            # The actions are none: nobody waits for anything yet.
-            stack.told([self._read(fact) for fact in given[1]], now)
+            # Nobody waits for anything yet: they are events at the most, such as the nodes that live.
+            self._untold += stack.told([self._read(fact) for fact in given[1]], now)
             if given[0]:
                 self._has(given[0])
         (zero,) = given
@@ -195,16 +218,21 @@ class Worker:
         reload: Reload,
         followers: Followers,
         told: Sequence[str],
+        *,
+        reads: bool = False,
     ) -> None:
-        """Serve from now on. ``told``: lines for the operator."""
+        """Serve from now on. ``told``: lines for the operator; ``reads``: from what nodes share."""
         hub: Hub = self._server.hub
         self._followers = followers
         self._management, self._reload = management, reload
         self._mesh = Mesh(hub, self.seat, self._inbox, self._writers)
         self._link = Link(hub, self._sock, self._received, self._orphaned)
-        for kind in (SharedRead, SharedWrite):
+        for kind in (SharedWrite,) if reads else (SharedRead, SharedWrite):
             hub.answering.ask_by(kind, self._ask)
         self._send(("ready", os.getpid(), list(told)))
+        untold, self._untold = self._untold, []
+        now = hub.clock()
+        hub.perform(hub.driver.outgoing(untold, now), now)
         unsent, self._unsent = self._unsent, []
         for message in unsent:
             self._send(message)
@@ -325,6 +353,8 @@ class Worker:
         assert self._reload is not None
 
         def done(outcome: Outcome) -> None:
+            if not outcome.failed:
+                self.seat.gathers, self.seat.heard = self._read_last
             self._send(("reloaded", question, outcome.done, outcome.failed))
 
         self._reload(done)
@@ -364,6 +394,21 @@ class Worker:
                 return
         del self._answers[question]
         self._send(("reply", question, answer.take()))
+
+    def _on_web(self, number: int, fields: tuple[Any, ...]) -> None:
+        """A client of the parent's HTTP asks for a path of a module."""
+        hub: Hub = self._server.hub
+
+        def answered(response: WebResponse, now: float) -> None:
+            self._send(("web", number, response_values(response)))
+
+        now = hub.clock()
+        hub.perform(self._server.stack.web_received(number, WebRequest(*fields), now, answered), now)
+
+    def _on_web_closed(self, number: int) -> None:
+        hub: Hub = self._server.hub
+        now = hub.clock()
+        hub.perform(self._server.stack.web_closed(number, now), now)
 
     def _on_stop(self, question: int) -> None:
         """The operator does not read any more."""

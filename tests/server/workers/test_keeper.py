@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from sansip.limits import Limits
-from sansip.location import Binding, LocationUpdate
+from sansip.location import Binding, LocationUpdate, SharedRecord, SharedWrite
 from sansip_server.workers.keeper import Keeper
 from sansip_server.workers.records import packed, unpacked
 
@@ -135,6 +135,38 @@ def test_an_expired_record_is_none() -> None:
     assert bench.take(1)[0][0] == "facts"
     bench.keeper.time_passed(1_000.0)
     assert len(bench.keeper) == 0
+
+
+def test_a_location_of_several_nodes_decides() -> None:
+    """Another node may have been quicker: what stands there is planned from."""
+    shared: list[tuple[SharedWrite, Callable[[Any], None]]] = []
+    bench = Bench(2)
+    bench.keeper = Keeper(
+        lambda number, message: bench.sent[number].append(message), Limits(), None,
+        lambda write, done: shared.append((write, done)),
+    )  # fmt: skip
+    for number in range(2):
+        list(bench.keeper.state(number))
+    # What the keeper knows is no reason to refuse: the worker may have read a newer record.
+    bench.write(1, "of another node", "v2", record())
+    write, done = shared.pop()
+    assert (write.aor, write.expected, write.version) == (AOR, "of another node", "v2")
+    stands = unpacked(AOR, record("sip:bob@192.0.2.9", cseq=7))
+    done(SharedRecord("v9", stands))
+    assert bench.take(1)[-1] == ("stands", 1, "v9", packed(stands))
+    # Without waiting for others: nothing was acknowledged.
+    assert bench.take(0) == [("facts", 1, [("record", AOR, "v9", packed(stands))])]
+    bench.write(1, "v9", "v3", record(), question=2)
+    _, done = shared.pop()
+    done(None)
+    assert bench.take(1)[-1][0] == "facts"
+    bench.has(0)
+    bench.keeper.received(1, ("has", 2), 0.0)
+    assert bench.take(1) == [("written", 2)]
+    bench.write(0, "v3", "v4", record(), question=3)
+    _, done = shared.pop()
+    done(OSError("gone"))
+    assert bench.take(0)[-1] == ("failed", 3, "gone")
 
 
 def test_limits_aors() -> None:

@@ -36,11 +36,19 @@ def test_other_messages_wait_until_it_serves(link: tuple[socket.socket, socket.s
     writers = [(end, end)] * 2
     worker = Worker(Common([[], []], writers, b"s" * 32, 7, directory), 1, 0, end)
     told: list[Any] = []
-    stack = SimpleNamespace(told=lambda facts, now: told.extend(facts), registrar=SimpleNamespace(gruus=None))
+
+    def heard(facts: list[Any], now: float) -> list[Any]:
+        told.extend(facts)
+        return ["an event"]
+
+    stack = SimpleNamespace(told=heard, registrar=SimpleNamespace(gruus=None))
+    performed: list[Any] = []
     spawned: list[Any] = []
     hub = SimpleNamespace(
         clock=lambda: 0.0,
         spawn=spawned.append,
+        driver=SimpleNamespace(outgoing=lambda actions, now: actions),
+        perform=lambda actions, now: performed.extend(actions),
         perform_by=lambda ways: None,
         answering=SimpleNamespace(ask_by=lambda kind, asked: None),
         report=lambda text, error: pytest.fail(f"{text}: {error!r}"),
@@ -53,6 +61,8 @@ def test_other_messages_wait_until_it_serves(link: tuple[socket.socket, socket.s
     worker.attach(None, None, followers, [])
     follower: Any = worker._follower
     assert (follower, worker._go) == ("follower", True)
+    # What happened before it served is told as well: which nodes live, for one.
+    assert performed == ["an event"] * 2
 
 
 def test_a_call_admitted_too_late_does_not_count(link: tuple[socket.socket, socket.socket]) -> None:
