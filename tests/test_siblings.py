@@ -413,3 +413,27 @@ def test_the_cancel_and_the_ack_of_a_spiral_follow_its_invite() -> None:
     states = [one.state for one in servers if one.method == "INVITE"]
     # That of the caller at worker 1 rings until the 487 of the spiral comes back to it.
     assert states == ["proceeding", "confirmed"]
+
+
+def test_requests_of_a_gathered_method_come_to_the_first_worker() -> None:
+    """The module that knows them is there alone; they count once."""
+    crew = Crew(3, Limits(source_rate=1, source_burst=3))
+    for stack in crew.stacks:
+        assert stack.seat is not None
+        stack.seat.gathers = frozenset(("SUBSCRIBE",))
+    message = request("SUBSCRIBE", "sip:nobody@example.com", to="<sip:nobody@example.com>")
+    for number in (1, 2, 0):
+        actions = crew.stacks[number].datagram_received(UDP, message, ALICE, 0.0)
+        sent = crew.perform(number, actions)
+        # Each of the three copies is one of the burst, though two were passed on.
+        assert [worker for worker, action in sent if isinstance(action, SendDatagram)] == [0], number
+
+
+def test_other_requests_stay_where_they_come() -> None:
+    """Only what the first worker alone can serve is carried to it."""
+    crew = Crew(2)
+    for stack in crew.stacks:
+        assert stack.seat is not None
+        stack.seat.gathers = frozenset(("SUBSCRIBE",))
+    actions = crew.stacks[1].datagram_received(UDP, invite(), ALICE, 0.0)
+    assert not any(isinstance(action, PassOn) for action in actions)
