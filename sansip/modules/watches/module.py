@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from sansip.errors import RemoteProtocolError
-from sansip.module import CommandError, Module, command, function
+from sansip.module import FIRST, CommandError, Module, command, function
 from sansip.modules.watches.home import MARK, Home
 from sansip.modules.watches.settings import WatchesSettings
 from sansip.modules.watches.watch import Hears, Watch
@@ -50,6 +50,8 @@ class Watches(Module):
 
     name = "watches"
     methods = frozenset(("NOTIFY", "SUBSCRIBE"))
+    over_workers = FIRST
+    gathers = methods
     Settings = WatchesSettings
     tables = (WISHED,)
     settings: WatchesSettings

@@ -149,6 +149,8 @@ def _serve(
         parent = Parent(settings, common, nursery, control, storage, supervisor, provision, shared)
 
         def on_ready(server: Any) -> None:
+            if shared is not None:
+                shared.attach(server.hub)
             if storage is not None:
                 storage.watch(server.hub.inbox.post)
             parent.begin(server)
