@@ -98,7 +98,8 @@ def test_none_is_lost(tmp_path: Path) -> None:
         f'[[lcr.gateways]]\nname = "{name}"\nuri = "sip:{LOCAL}:{port}"\n'
         for name, port in zip(names, ports, strict=True)
     )
-    config = 'control = "ctl.sock"\n[calls]\n[lcr]\nfile = "rates.csv"\nprobe_interval = 0.5\n' + tables
+    settings = "answer = 1.0\nprobe_interval = 0.5\nprobe_timeout = 5.0\n"
+    config = f'control = "ctl.sock"\n[calls]\n[lcr]\nfile = "rates.csv"\n{settings}{tables}'
     rates = tmp_path / "rates.csv"
     lines = "".join(f"{name},49,0.0{number + 1}\n" for number, name in enumerate(names))
     rates.write_text(f"gateway,prefix,price\n{lines}")
@@ -131,8 +132,9 @@ def test_none_is_lost(tmp_path: Path) -> None:
         assert [found[name]["state"] for name in names] == ["down", "down", "draining", "up"]
         assert sum(row["requests"] - row["failed"] for row in found.values()) == 200 * SECONDS
         # Who is known to be down is not tried.
-        assert found["absent"]["requests"] < 20
-        assert found["silent"]["requests"] < 200
+        assert found["absent"]["requests"] < 50
+        # Those of the first second, in which nobody knows.
+        assert found["silent"]["requests"] < 800
         assert "gateway absent is down" in server.log
 
 
