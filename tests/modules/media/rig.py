@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from sansip.actions import SendDatagram
 from sansip.module import Use
@@ -35,13 +35,23 @@ def settings(*relays: Any, **options: Any) -> MediaSettings:
 class MediaRig(Rig):
     """``relays``: where each of the fake relays is; ``calls``: with the module of that name."""
 
+    # Unless ``calls`` says so.
+    with_calls: ClassVar[bool] = True
+
     def __init__(
-        self, relays: dict[Any, Any] | None = None, route: Any = None, calls: bool = True, **options: Any
+        self,
+        relays: dict[Any, Any] | None = None,
+        route: Any = None,
+        calls: bool | None = None,
+        **options: Any,
     ) -> None:
         self.relays: dict[Any, Any] = {FIRST: Engine()} if relays is None else relays
         self.octets: list[tuple[float, Any, bytes]] = []
         made = settings(*((at, type(one)) for at, one in self.relays.items()), **options.pop("media", {}))
-        uses = [Use(Media, made), *([Use(Calls, CallsSettings())] if calls else [])]
+        uses = [
+            Use(Media, made),
+            *([Use(Calls, CallsSettings())] if (self.with_calls if calls is None else calls) else []),
+        ]
         super().__init__(route, modules=uses, **options)
         self.wait(0.001)
         self.register("sip:bob@192.0.2.2")

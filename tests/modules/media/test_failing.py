@@ -8,6 +8,8 @@ from sansip.modules.media import CallUnrelayed, RelayChanged
 from tests.modules.media.rig import FIRST, SDP, SECOND, TYPE, MediaRig, answer_sdp, two
 from tests.rig import BOB, only, reply, times, what
 
+pytestmark = pytest.mark.usefixtures("both")
+
 
 def test_a_dead_relay_costs_one_time_out() -> None:
     """The calls that wait when it dies go on together at the deadline; later ones do not wait."""

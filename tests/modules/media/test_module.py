@@ -14,6 +14,8 @@ from tests.modules.media.rig import FIRST, SDP, TYPE, MediaRig, answer_sdp, sett
 from tests.relays import Engine
 from tests.rig import ALICE, BOB, CAROL, only, reply, request, what
 
+pytestmark = pytest.mark.usefixtures("both")
+
 
 def test_contract() -> None:
     """What every module promises."""

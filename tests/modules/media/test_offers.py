@@ -10,6 +10,8 @@ from sansip.routing.default import route as default_route
 from tests.modules.media.rig import SDP, TYPE, MediaRig, answer_sdp, two
 from tests.rig import BOB, Out, only, reply, request, what
 
+pytestmark = pytest.mark.usefixtures("both")
+
 MIXED = (
     b"preamble\r\n--b1\r\nContent-Type: text/plain\r\n\r\nhello\r\n--b1\r\nContent-Type: application/sdp\r\n"
     b"X-Odd:  kept \r\n\r\n"
@@ -179,7 +181,7 @@ def test_offer_in_an_update(early: bool) -> None:
 
 def test_update_refused() -> None:
     """RFC 3311 5.3: a 488 leaves the session as it was: a move then offers what was agreed on last."""
-    rig = two()
+    rig = two(calls=True)
     rig.answered()
     update = only(rig.within("UPDATE", cseq=2, body=SDP.replace(b"4000", b"4002")), "UPDATE")
     assert only(rig.udp(reply(update, 488), BOB), "488").message.body == b""
