@@ -117,6 +117,7 @@ class Socket:
         return list(found.values())
 
 
+@pytest.mark.timeout(90 + 15 * KILLS)
 def test_killed(tmp_path: Path, sockets: ExitStack) -> None:
     """Messages are acknowledged, the server dies at once; another process delivers each of them once."""
     wanted: list[str] = []
@@ -158,6 +159,7 @@ def test_killed_while_delivering(tmp_path: Path, sockets: ExitStack) -> None:
         assert phone.messages(3) == ["m3", "m4", "m5"]
 
 
+@pytest.mark.timeout(90 + 15 * KILLS)
 def test_killed_between_answer_and_mark(tmp_path: Path, sockets: ExitStack) -> None:
     """A phone with transactions shows each message once, wherever the server dies (RFC 3261 17.2.2)."""
     wanted = [f"k{number}" for number in range(2 * KILLS)]
