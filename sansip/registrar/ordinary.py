@@ -18,7 +18,7 @@ from sansip.wire.headers.name_addr import ORDINARY_LINE
 from sansip.wire.uri import plain_sip_uri
 
 from .admission import host_fault
-from .contact import agent_of, contact_value, delta_seconds
+from .contact import contact_value, delta_seconds
 
 if TYPE_CHECKING:
     from sansip.location import Source
@@ -133,7 +133,7 @@ def _common(registrar: Registrar, now: float, wall_offset: float | None) -> str:
 
 def plan_ordinary(
     registrar: Registrar,
-    request: Request,
+    sent: tuple[str, int, str | None],
     asked: tuple[str, int],
     aor: str,
     current: Sequence[Binding],
@@ -144,11 +144,10 @@ def plan_ordinary(
 ) -> tuple[LocationUpdate, str] | None:
     """Return the update and the lines of the 200, each with its CRLF; None: ``Registrar.plan`` decides.
 
-    ``asked``: of ``ordinary_contact``.
+    ``sent``: Call-ID, CSeq and User-Agent of the request. ``asked``: of ``ordinary_contact``.
     """
     text, granted = asked
-    call_id = request.call_id
-    cseq = request.cseq.number
+    call_id, cseq, agent = sent
     registered_at = now
     others: Sequence[Binding] = ()
     if current:
@@ -182,7 +181,7 @@ def plan_ordinary(
         "",
         flow,
         received,
-        agent_of(request),
+        agent,
     )
     if not others:
         lines = ok_lines(registrar, text, granted, received, now, wall_offset)

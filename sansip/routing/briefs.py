@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 from sansip.registrar.contact import kept_agent
 from sansip.registrar.ordinary import grant, ok_lines
 from sansip.routing.shortcut import OK
+from sansip.routing.stored_briefs import StoredRegister
 from sansip.transaction.refusals import refusal_tag
 from sansip.transport import Flow
 from sansip.transport.transports import DEFAULT_PORT, UDP
@@ -89,7 +90,7 @@ class Briefs:
         contact = brief.contact_line
         if contact is None or sent_host != host or sent_port != port or host not in contact:
             return False
-        return self._registers(brief, lines, via, key, flow, now)
+        return self._registers(brief, lines, via, key, flow, now, data, force_rport)
 
     def _answers_options(
         self, brief: Brief, lines: tuple[str, ...], via: str | None, key: str, flow: Flow, now: float
@@ -111,7 +112,15 @@ class Briefs:
         return True
 
     def _registers(
-        self, brief: Brief, lines: tuple[str, ...], via: str | None, key: str, flow: Flow, now: float
+        self,
+        brief: Brief,
+        lines: tuple[str, ...],
+        via: str | None,
+        key: str,
+        flow: Flow,
+        now: float,
+        data: bytes,
+        force_rport: str,
     ) -> bool:
         core = self._core
         shortcut = self._shortcut
@@ -119,7 +128,7 @@ class Briefs:
         user, host = brief.to_user, brief.to_host.lower()
         if (
             user is None
-            or not shortcut.is_registering
+            or not shortcut.takes_registers
             or transactions.crowded_by(1)
             or not core.listeners.serves(host, None if brief.to_port is None else int(brief.to_port))
         ):
@@ -145,7 +154,23 @@ class Briefs:
         if not granted:
             return False
         aor = f"sip:{user}@{host}"
-        agent = brief.agent
+        agent = None if brief.agent is None else kept_agent(brief.agent.strip(" \t"))
+        if core.durable or core.changes is not None:
+            if not self._allows(flow, now):
+                return True
+            core.ua.now = now
+            server = transactions.open_server(key, "REGISTER", flow, None)
+            StoredRegister(
+                core,
+                data,
+                server,
+                aor,
+                (brief.call_id, int(brief.cseq), agent),
+                (contact, granted),
+                lambda rest: _octets(brief, lines, via, core.proxy.entropy.token(), rest + shortcut.end),
+                force_rport,
+            ).begin(now)
+            return True
         renewal = core.location.renewal(
             aor,
             contact,
@@ -155,7 +180,7 @@ class Briefs:
             now,
             flow.listener,
             None,
-            None if agent is None else kept_agent(agent.strip(" \t")),
+            agent,
         )
         if renewal is None:
             return False

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from sansip.routing.incoming import Incoming
     from sansip.wire import Request
 
-__all__ = ["RETRY_AFTER", "origin_of", "path_value", "register"]
+__all__ = ["RETRY_AFTER", "Planning", "origin_of", "path_value", "register"]
 
 # RFC 3261 20.33: seconds after which a phone may try again when the store failed.
 RETRY_AFTER = "20"
@@ -57,49 +57,69 @@ async def register(request: Incoming, max_contacts: int | None = None, on_full: 
         # RFC 3261 10.3 step 5: not an address of the domain asked.
         request.reply(404)
         return
-    flow, received = origin_of(message, request.flow)
-    terms = terms_of(request, max_contacts, on_full)
-    planned: Plan | None = None
+    planning = Planning(request, aor, max_contacts, on_full)
+    failed: Exception | None = None
+    try:
+        await Change(core, aor, planning.plan, planning.owner, request.now)
+    except (NotStored, LocationFull) as error:
+        failed = error
+    planning.conclude(failed)
 
-    def plan(stands: Sequence[Binding], now: float) -> tuple[Binding, ...] | None:
-        nonlocal planned
-        planned = registrar.plan(
-            message,
-            aor,
+
+class Planning:
+    """The plan of one REGISTER, made as often as the bindings of ``aor`` have changed, and its answer."""
+
+    __slots__ = ("_aor", "_flow", "_planned", "_received", "_request", "_terms")
+
+    def __init__(
+        self, request: Incoming, aor: str, max_contacts: int | None = None, on_full: OnFull | None = None
+    ) -> None:
+        self._request = request
+        self._aor = aor
+        self._flow, self._received = origin_of(request.message, request.flow)
+        self._terms = terms_of(request, max_contacts, on_full)
+        self._planned: Plan | None = None
+
+    def plan(self, stands: Sequence[Binding], now: float) -> tuple[Binding, ...] | None:
+        core = self._request.core
+        planned = self._planned = core.registrar.plan(
+            self._request.message,
+            self._aor,
             stands,
             now,
-            flow=flow,
-            received=received,
+            flow=self._flow,
+            received=self._received,
             wall_offset=core.wall.offset,
-            terms=terms,
+            terms=self._terms,
         )
         return None if planned.update is None else planned.update.after
 
-    def owner() -> str:
+    def owner(self) -> str:
         # A REGISTER through an edge proxy comes over the proxy's flow.
-        return str(request.flow) if is_direct(message) else message.call_id
+        request = self._request
+        return str(request.flow) if is_direct(request.message) else request.message.call_id
 
-    outcome = Outcome.DONE
-    try:
-        await Change(core, aor, plan, owner, request.now)
-    except NotStored:
-        # Never a false 200: a contact that the store did not take is not registered. RFC 3261 21.5.4.
-        request.reply(503, None, [("Retry-After", RETRY_AFTER)])
-        return
-    except LocationFull:
-        outcome = Outcome.FULL
-    assert planned is not None
-    answer = registrar.reply(planned, outcome)
-    if planned.update is not None and outcome is Outcome.DONE:
-        core.registered(aor, len(planned.update.after))
-        if isinstance(flow, Flow) and core.proxy.sender.connections.get(flow.conn) is None:
-            # It ended while the store was asked.
-            connection_lost(core, flow, request.now)
-    if flow is not None and request.flow.conn:
-        _watch_flow(request, answer)
-    if answer.status != 200:
-        tell_refusal(request, aor, answer)
-    request.reply(answer.status, answer.reason, answer.headers)
+    def conclude(self, failed: Exception | None) -> None:
+        """Answer the request: the change is made, or ``failed``."""
+        request, flow, planned = self._request, self._flow, self._planned
+        core = request.core
+        if isinstance(failed, NotStored):
+            # Never a false 200: a contact that the store did not take is not registered. RFC 3261 21.5.4.
+            request.reply(503, None, [("Retry-After", RETRY_AFTER)])
+            return
+        outcome = Outcome.DONE if failed is None else Outcome.FULL
+        assert planned is not None
+        answer = core.registrar.reply(planned, outcome)
+        if planned.update is not None and outcome is Outcome.DONE:
+            core.registered(self._aor, len(planned.update.after))
+            if isinstance(flow, Flow) and core.proxy.sender.connections.get(flow.conn) is None:
+                # It ended while the store was asked.
+                connection_lost(core, flow, request.now)
+        if flow is not None and request.flow.conn:
+            _watch_flow(request, answer)
+        if answer.status != 200:
+            tell_refusal(request, self._aor, answer)
+        request.reply(answer.status, answer.reason, answer.headers)
 
 
 def _watch_flow(request: Incoming, answer: Reply) -> None:

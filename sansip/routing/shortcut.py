@@ -86,19 +86,26 @@ class Shortcut:
         modules = core.modules
         stages = modules.stages
         return not (
-            modules.acts_on(method) or core.nodes is not None or stages["screen"] or stages["identify"]
+            modules.acts_on(method)
+            # Another node may ask whether this one lives.
+            or (core.nodes is not None and method != "REGISTER")
+            or stages["screen"]
+            or stages["identify"]
+        )
+
+    @property
+    def takes_registers(self) -> bool:
+        """Whether a REGISTER needs no password, module or other worker."""
+        core = self._core
+        return not (
+            core.authenticator is not None or core.siblings is not None or core.modules.stages["register"]
         )
 
     @property
     def is_registering(self) -> bool:
-        """Whether a REGISTER needs no password, store or module."""
+        """Whether a REGISTER needs no store, either."""
         core = self._core
-        return not (
-            core.authenticator is not None
-            or core.durable
-            or core.changes is not None
-            or core.modules.stages["register"]
-        )
+        return self.takes_registers and not core.durable and core.changes is None
 
     @property
     def capabilities(self) -> str:
@@ -152,8 +159,8 @@ class Shortcut:
         offset = core.wall.offset
         location = core.location
         renewal = None
+        call_id, cseq, agent = sent = request.call_id, request.cseq.number, agent_of(request)
         if type(kept) is int:
-            call_id, cseq, agent = request.call_id, request.cseq.number, agent_of(request)
             renewal = location.renewal(
                 aor, asked[0], call_id, cseq, now + asked[1], now, kept, received, agent
             )
@@ -163,7 +170,7 @@ class Shortcut:
             lines = ok_lines(registrar, asked[0], asked[1], received, now, offset)
         else:
             current = location.lookup(aor, now)
-            planned = plan_ordinary(registrar, request, asked, aor, current, now, kept, received, offset)
+            planned = plan_ordinary(registrar, sent, asked, aor, current, now, kept, received, offset)
             if planned is None or location.apply(planned[0], now) is not Outcome.DONE:
                 return False
             update, lines = planned

@@ -11,9 +11,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sansip import ListenerConfig, Stack, StackConfig
+from sansip.actions import Ask, SendDatagram
 from sansip.auth import AuthConfig
 from sansip.config import Reconfiguration
 from sansip.limits import Limits
+from sansip.location import (
+    Binding,
+    Heartbeat,
+    LocationUpdate,
+    NodeConfig,
+    SharedRead,
+    SharedRecord,
+    SharedWrite,
+)
 from sansip.module import Module, Use
 from sansip.modules.calls import Calls
 from sansip.modules.keepalive import Keepalive
@@ -45,6 +55,37 @@ class Counted:
         return answered
 
 
+class Store:
+    """What the outside has, and says; the second of each five writes meets another node's, or a fault."""
+
+    def __init__(self) -> None:
+        self.records: dict[str, SharedRecord] = {}
+        self.writes = 0
+        self.faults = True
+
+    def answer(self, question: Any) -> Any:
+        if isinstance(question, SharedRead):
+            return self.records.get(question.aor, SharedRecord("", ()))
+        if isinstance(question, Heartbeat):
+            return [question.node]
+        self.writes += 1
+        fault = self.writes % 5 if self.faults else 1
+        if fault == 2:
+            return OSError("the disk is full")
+        if isinstance(question, LocationUpdate):
+            return None
+        assert isinstance(question, SharedWrite)
+        if fault == 3:
+            # Another node was quicker: the same user has another phone there.
+            other = Binding(question.aor, "sip:bob@192.0.2.77", 5_000.0, "other", 7, refreshed_at=900.0)
+            self.records[question.aor] = SharedRecord(f"other{self.writes:011d}", (other,))
+        present = self.records.get(question.aor, SharedRecord("", ()))
+        if present.version != question.expected:
+            return present
+        self.records[question.aor] = SharedRecord(question.version, question.bindings)
+        return None
+
+
 def counted(shortcut: Any) -> Any:
     return Counted(shortcut)
 
@@ -53,6 +94,7 @@ class Pair:
     """Stacks with the same settings and entropy: without the shortcut, with it, and by octets."""
 
     def __init__(self, make: Callable[[], StackConfig] = config) -> None:
+        self.store = Store()
         self.long = Stack(make(), b"s" * 16)
         self.long.reception.shortcut = self.long.reception.briefs = None
         self.short = Stack(make(), b"s" * 16)
@@ -65,6 +107,12 @@ class Pair:
         self.briefs = counted(briefs)
         self.brief.reception.briefs = self.briefs
         self.now = 1000.0
+        if self.long.nodes is not None:
+            for stack in self.stacks:
+                stack.join(self.now, [])
+            self.long.time_passed(self.now)
+            self.short.time_passed(self.now)
+            self.brief.time_passed(self.now)
 
     def feed(self, data: bytes, source: tuple[str, int] = PHONE, after: float = 1.0) -> list[Any]:
         """Give both ``data``; return the actions, which are the same."""
@@ -78,6 +126,26 @@ class Pair:
             assert stack.snapshot() == self.long.snapshot()
             assert stack.next_deadline() == self.long.next_deadline()
             assert stack.reception.rates._buckets == self.long.reception.rates._buckets
+        self.answer(expected + fired)
+        return expected
+
+    def answer(self, actions: list[Any]) -> list[Any]:
+        """Answer the questions in ``actions``, and those that follow; return the other actions."""
+        given: list[Any] = []
+        while actions:
+            action, *actions = actions
+            if not isinstance(action, Ask):
+                given.append(action)
+                continue
+            actions += self.answered(action.id, self.store.answer(action.question))
+        return given
+
+    def answered(self, number: int, result: Any) -> list[Any]:
+        expected = self.long.answer(number, result, self.now)
+        for stack in (self.short, self.brief):
+            assert stack.answer(number, result, self.now) == expected
+            assert stack.location.snapshot() == self.long.location.snapshot()
+            assert stack.snapshot() == self.long.snapshot()
         return expected
 
     @property
@@ -253,6 +321,8 @@ CONFIGS: dict[str, Callable[[], StackConfig]] = {
     "trusted": lambda: config(trusted=[TrustedPeer("192.0.2.7")]),
     "auth": lambda: config(auth=AuthConfig()),
     "durable": lambda: config(durable=True),
+    "durable few": lambda: config(durable=True, limits=Limits(aors=1, bindings_per_aor=2, binding_size=60)),
+    "shared": lambda: config(shared=NodeConfig("192.0.2.1:5060"), secret=b"k" * 32, wall_offset=1e9),
     "rport": lambda: config(proxy=ProxyConfig(force_rport="always", via_maddr="trusted")),
     "keepalive": lambda: config(modules=[Use(Keepalive)]),
     "calls": lambda: config(modules=[Use(Calls)]),
@@ -415,3 +485,37 @@ def test_a_server_that_drains_takes_no_more() -> None:
         stack.drain(1000.0)
     pair.feed(message("OPTIONS"))
     assert pair.taken.count == pair.briefs.count == 0
+
+
+def ok(pair: Pair, actions: list[Any]) -> bool:
+    """Whether the actions, and what follows the answers of the store, have a 200."""
+    return any(getattr(one, "data", b"").startswith(b"SIP/2.0 200") for one in pair.answer(actions))
+
+
+@pytest.mark.parametrize("name", ["durable", "shared"])
+def test_a_store_has_a_say(name: str) -> None:
+    """The 200 leaves after the store has the binding, made of the octets that came."""
+    pair = Pair(CONFIGS[name])
+    pair.store.faults = False
+    for number in range(1, 4):
+        pair.feed(message(more=(CONTACT, "Expires: 600"), number=number, branch=f"z9hG4bK{number}"))
+    assert pair.briefs.count == 3
+    assert pair.store.writes == 3
+    assert pair.brief.location.lookup("sip:bob@biloxi.test", pair.now)[0].cseq == 3
+
+
+@pytest.mark.parametrize("name", ["durable", "shared"])
+def test_retransmitted_while_the_store_is_asked(name: str) -> None:
+    """RFC 3261 17.2.2: it is absorbed; a 100 after a while (RFC 4320 4.1), then the 200."""
+    pair = Pair(CONFIGS[name])
+    pair.store.faults = False
+    data = message(more=(CONTACT,))
+    answer, pair.answer = pair.answer, lambda actions: actions  # type: ignore[method-assign]  # later
+    (asked,) = [one for one in pair.feed(data) if isinstance(one, Ask)]
+    assert pair.feed(data, after=0.5) == []
+    late = pair.feed(message("OPTIONS", branch="z9hG4bK9"), after=5.0)
+    assert late
+    assert pair.brief.snapshot()["server_transactions"] == 1
+    pair.answer = answer  # type: ignore[method-assign]  # as it was
+    assert ok(pair, [asked])
+    assert [type(one) for one in pair.feed(data)] == [SendDatagram]
