@@ -84,7 +84,11 @@ class Service:
 
     def realm_of(self, uri: SipUri | TelUri | OtherUri) -> str:
         """Return the realm of the user at ``uri``: its domain if that is ours, else the first domain."""
-        realm = self.realms.get(host_key(identity_of(uri)[1]))
+        return self.realm_at(identity_of(uri)[1])
+
+    def realm_at(self, host: str) -> str:
+        """Return the realm of the users at ``host``."""
+        realm = self.realms.get(host_key(host))
         return self.realms[""] if realm is None else realm
 
     def flow_token(self, flow: Flow, expires_at: float) -> str:

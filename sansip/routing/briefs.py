@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from sansip.registrar.contact import kept_agent
 from sansip.registrar.ordinary import grant, ok_lines
+from sansip.routing.brief_proof import challenge_lines, credentials_in, prove
 from sansip.routing.shortcut import OK
 from sansip.routing.stored_briefs import StoredRegister
 from sansip.transaction.refusals import refusal_tag
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
 __all__ = ["BEGINNINGS", "Briefs"]
 
+_UNAUTHORIZED: Final = "SIP/2.0 401 Unauthorized"
 # First octets of the methods that can be read in brief.
 BEGINNINGS: Final = frozenset(b"OR")
 
@@ -111,6 +113,32 @@ class Briefs:
         core.ua.now = now
         return True
 
+    def _challenges(
+        self,
+        brief: Brief,
+        lines: tuple[str, ...],
+        via: str | None,
+        key: str,
+        host: str,
+        flow: Flow,
+        now: float,
+    ) -> bool:
+        """Ask for the password, without state (RFC 3261 22.2, 8.2.7)."""
+        core = self._core
+        if core.bearer is not None:
+            return False
+        if not self._allows(flow, now):
+            return True
+        transactions = core.proxy.transactions
+        # As in the shortcut.
+        transactions.latest = number = transactions.latest + 1
+        rest = challenge_lines(core, host, flow, now) + self._shortcut.end
+        tag = refusal_tag(key, brief.call_id, core.proxy.entropy)
+        data = _octets(brief, lines, via, tag, rest, _UNAUTHORIZED)
+        transactions.sender.send(flow, data, now, number)
+        core.ua.now = now
+        return True
+
     def _registers(
         self,
         brief: Brief,
@@ -128,7 +156,7 @@ class Briefs:
         user, host = brief.to_user, brief.to_host.lower()
         if (
             user is None
-            or not shortcut.takes_registers
+            or not (shortcut.takes_registers or shortcut.is_registering)
             or transactions.crowded_by(1)
             or not core.listeners.serves(host, None if brief.to_port is None else int(brief.to_port))
         ):
@@ -137,6 +165,14 @@ class Briefs:
         supported = brief.supported
         if supported is not None and registrar.gruus is not None and "gruu" in supported.lower():
             return False
+        credentials = None
+        if core.authenticator is not None:
+            found = credentials_in(data)
+            if found is None:
+                return self._challenges(brief, lines, via, key, host, flow, now)
+            if isinstance(found, bool):
+                return False
+            credentials = found
         domains = core.addresses.domains
         if domains and host not in domains:
             # Another name of the server.
@@ -155,10 +191,20 @@ class Briefs:
             return False
         aor = f"sip:{user}@{host}"
         agent = None if brief.agent is None else kept_agent(brief.agent.strip(" \t"))
+        proof = None
+        if credentials is not None:
+            proof = prove(core, brief, credentials, user, host, flow, now)
+            if proof is None:
+                return False
+        info = None
+        end = shortcut.end
         if core.durable or core.changes is not None:
             if not self._allows(flow, now):
                 return True
             core.ua.now = now
+            if proof is not None:
+                info = proof.accept(core, flow, now)
+                end = _end(end, info)
             server = transactions.open_server(key, "REGISTER", flow, None)
             StoredRegister(
                 core,
@@ -167,8 +213,10 @@ class Briefs:
                 aor,
                 (brief.call_id, int(brief.cseq), agent),
                 (contact, granted),
-                lambda rest: _octets(brief, lines, via, core.proxy.entropy.token(), rest + shortcut.end),
+                lambda rest: _octets(brief, lines, via, core.proxy.entropy.token(), rest + end),
                 force_rport,
+                proof is not None,
+                info,
             ).begin(now)
             return True
         renewal = core.location.renewal(
@@ -186,21 +234,30 @@ class Briefs:
             return False
         if not self._allows(flow, now):
             return True
+        if proof is not None:
+            end = _end(end, proof.accept(core, flow, now))
         core.location.renew(renewal)
         core.registered(aor, 1)
-        rest = ok_lines(registrar, contact, granted, None, now, core.wall.offset) + shortcut.end
+        rest = ok_lines(registrar, contact, granted, None, now, core.wall.offset) + end
         data = _octets(brief, lines, via, core.proxy.entropy.token(), rest)
         transactions.open_server(key, "REGISTER", flow, None).feed("send 2xx", data, now)
         core.ua.now = now
         return True
 
 
-def _octets(brief: Brief, lines: tuple[str, ...], via: str | None, tag: str, rest: str) -> bytes:
-    """Return the 200 (RFC 3261 8.2.6.2): ``lines``, with ``via`` for its Via, and ``tag`` in To."""
+def _end(end: str, info: Callable[[bytes], str] | None) -> str:
+    """Return ``end``, the last lines of an answer, with Authentication-Info (RFC 7616 3.5)."""
+    return end if info is None else f"{end[:-2]}Authentication-Info: {info(b'')}\r\n\r\n"
+
+
+def _octets(
+    brief: Brief, lines: tuple[str, ...], via: str | None, tag: str, rest: str, start: str = OK
+) -> bytes:
+    """Return the answer (RFC 3261 8.2.6.2): ``lines``, with ``via`` for its Via, and ``tag`` in To."""
     tagged = f"{brief.to};tag={tag}"
     if lines[0] == brief.via and lines[2] == brief.to:
         return encode(
-            f"{OK}\r\n{via or lines[0]}\r\n{lines[1]}\r\n{tagged}\r\n{lines[3]}\r\n{lines[4]}\r\n{rest}"
+            f"{start}\r\n{via or lines[0]}\r\n{lines[1]}\r\n{tagged}\r\n{lines[3]}\r\n{lines[4]}\r\n{rest}"
         )
     copied = [tagged if one == brief.to else via if via and one == brief.via else one for one in lines]
-    return encode("\r\n".join([OK, *copied, rest]))
+    return encode("\r\n".join([start, *copied, rest]))

@@ -95,17 +95,20 @@ class Shortcut:
 
     @property
     def takes_registers(self) -> bool:
-        """Whether a REGISTER needs no password, module or other worker."""
+        """Whether no module has a say in a REGISTER, and no other worker."""
         core = self._core
-        return not (
-            core.authenticator is not None or core.siblings is not None or core.modules.stages["register"]
-        )
+        return not (core.siblings is not None or core.modules.stages["register"])
 
     @property
     def is_registering(self) -> bool:
-        """Whether a REGISTER needs no store, either."""
+        """Whether a REGISTER needs no password, store or module."""
         core = self._core
-        return self.takes_registers and not core.durable and core.changes is None
+        return not (
+            core.authenticator is not None
+            or core.durable
+            or core.changes is not None
+            or core.modules.stages["register"]
+        )
 
     @property
     def capabilities(self) -> str:

@@ -37,6 +37,8 @@ class StoredRegister:
         sent, asked: as ``plan_ordinary`` takes them.
         ok: makes the octets of the 200 of the lines behind the copied ones.
         force_rport: as for ``note_source``.
+        authenticated: whether the sender has proved to be the user, and ``info``: what makes
+            Authentication-Info of the body of a 2xx.
     """
 
     __slots__ = (
@@ -50,6 +52,7 @@ class StoredRegister:
         "_lines",
         "_ok",
         "_planning",
+        "_proof",
         "_sent",
         "_server",
     )  # fmt: skip
@@ -64,6 +67,8 @@ class StoredRegister:
         asked: tuple[str, int],
         ok: Callable[[str], bytes],
         force_rport: str,
+        authenticated: bool = False,
+        info: Callable[[bytes], str] | None = None,
     ) -> None:
         self._core = core
         self._data = data
@@ -73,6 +78,7 @@ class StoredRegister:
         self._asked = asked
         self._ok = ok
         self._force_rport = force_rport
+        self._proof = (authenticated, info)
         self._lines = ""
         self._count = 0
         # The long way, once it is needed.
@@ -139,5 +145,6 @@ class StoredRegister:
             flow = self._server.flow
             note_source(message, flow, self._force_rport)
             handle = self._handle = Incoming(self._core, message, flow, self._server, now)
+            handle.authenticated, handle.authentication_info = self._proof
         handle.now = now
         return handle

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 
 from sansip import ListenerConfig, Stack, StackConfig
 from sansip.actions import Ask, SendDatagram
-from sansip.auth import AuthConfig
+from sansip.auth import AuthConfig, Lookup, compute_response, ha1
 from sansip.config import Reconfiguration
 from sansip.limits import Limits
 from sansip.location import (
@@ -64,6 +65,8 @@ class Store:
         self.faults = True
 
     def answer(self, question: Any) -> Any:
+        if isinstance(question, Lookup):
+            return known(question)
         if isinstance(question, SharedRead):
             return self.records.get(question.aor, SharedRecord("", ()))
         if isinstance(question, Heartbeat):
@@ -90,6 +93,13 @@ def counted(shortcut: Any) -> Any:
     return Counted(shortcut)
 
 
+KEYS = {name: ha1("bob", "biloxi.test", "secret", name) for name in ("MD5", "SHA-256")}
+
+
+def known(lookup: Lookup) -> Mapping[str, str] | None:
+    return KEYS if (lookup.username, lookup.realm) == ("bob", "biloxi.test") else None
+
+
 class Pair:
     """Stacks with the same settings and entropy: without the shortcut, with it, and by octets."""
 
@@ -107,6 +117,8 @@ class Pair:
         self.briefs = counted(briefs)
         self.brief.reception.briefs = self.briefs
         self.now = 1000.0
+        for stack in self.stacks:
+            stack.recall = known
         if self.long.nodes is not None:
             for stack in self.stacks:
                 stack.join(self.now, [])
@@ -320,6 +332,15 @@ CONFIGS: dict[str, Callable[[], StackConfig]] = {
     "few": lambda: config(limits=Limits(aors=1, bindings_per_aor=2, binding_size=60, source_rate=2)),
     "trusted": lambda: config(trusted=[TrustedPeer("192.0.2.7")]),
     "auth": lambda: config(auth=AuthConfig()),
+    "auth durable": lambda: config(
+        auth=AuthConfig(authentication_info=True, algorithms=("SHA-256", "MD5")), durable=True
+    ),
+    "auth shared": lambda: config(
+        auth=AuthConfig(nonce_lifetime=30.0),
+        shared=NodeConfig("192.0.2.1:5060"),
+        secret=b"k" * 32,
+        wall_offset=1e9,
+    ),
     "durable": lambda: config(durable=True),
     "durable few": lambda: config(durable=True, limits=Limits(aors=1, bindings_per_aor=2, binding_size=60)),
     "shared": lambda: config(shared=NodeConfig("192.0.2.1:5060"), secret=b"k" * 32, wall_offset=1e9),
@@ -519,3 +540,125 @@ def test_retransmitted_while_the_store_is_asked(name: str) -> None:
     pair.answer = answer  # type: ignore[method-assign]  # as it was
     assert ok(pair, [asked])
     assert [type(one) for one in pair.feed(data)] == [SendDatagram]
+
+
+def proof(pair: Pair, branch: str, **changes: str) -> str:
+    """Return Authorization for a REGISTER of bob, answering a challenge got with ``branch``."""
+    actions = pair.feed(message(more=(CONTACT,), branch=branch), after=0.1)
+    (challenge,) = [one.data for one in actions if isinstance(one, SendDatagram)]
+    assert challenge.startswith(b"SIP/2.0 401 ")
+    nonce = re.findall(r'nonce="([^"]+)"', challenge.decode())[-1]
+    return answered(nonce, **changes)
+
+
+def answered(nonce: str, **changes: str) -> str:
+    values = {"username": "bob", "realm": "biloxi.test", "uri": "sip:biloxi.test", "nc": "00000001"}
+    values |= {"cnonce": "c", "qop": "auth", "algorithm": "MD5", "password": "secret"} | changes
+    key = ha1(values["username"], values["realm"], values.pop("password"), values["algorithm"])
+    values["response"] = compute_response(
+        key,
+        "REGISTER",
+        values["uri"],
+        nonce,
+        algorithm=values["algorithm"],
+        qop=values["qop"],
+        nc=values["nc"],
+        cnonce=values["cnonce"],
+    )
+    values["nonce"] = nonce
+    bare = ("nc", "qop", "algorithm")
+    pairs = [f"{name}={value}" if name in bare else f'{name}="{value}"' for name, value in values.items()]
+    return f"Authorization: Digest {', '.join(pairs)}"
+
+
+PROTECTED = ("auth", "auth durable", "auth shared")
+
+
+@pytest.mark.parametrize("name", PROTECTED)
+def test_digest(name: str) -> None:
+    """Challenged and admitted from the octets: nonces, counts, answers and proofs are the route's."""
+    pair = Pair(CONFIGS[name])
+    pair.store.faults = False
+    line = proof(pair, "z9hG4bK1")
+    assert pair.briefs.count == 1
+    pair.feed(message(more=(CONTACT, line), number=2, branch="z9hG4bK2"))
+    assert pair.briefs.count == 2
+    assert pair.brief.location.lookup("sip:bob@biloxi.test", pair.now)
+    # RFC 7616 3.4: the same count again is a replay.
+    pair.feed(message(more=(CONTACT, line), number=3, branch="z9hG4bK3"))
+    assert pair.briefs.count == 2
+    nonce = re.findall(r' nonce="([^"]+)"', line)[0]
+    pair.feed(message(more=(CONTACT, answered(nonce, nc="00000002")), number=4, branch="z9hG4bK4"))
+    assert pair.briefs.count == 3
+    assert pair.brief.location.lookup("sip:bob@biloxi.test", pair.now)[0].cseq == 4
+    # Too old by then: challenged anew, by the route.
+    pair.feed(message(more=(CONTACT, answered(nonce, nc="00000003")), branch="z9hG4bK5"), after=400.0)
+    assert pair.briefs.count == 3
+
+
+ODD_PROOFS: tuple[dict[str, str], ...] = (
+    {"password": "wrong"},
+    {"username": "carol"},
+    {"username": "bob@biloxi.test"},
+    {"realm": "elsewhere.test"},
+    {"uri": "sip:biloxi.test:5060"},
+    {"uri": "sip:carol@biloxi.test"},
+    {"algorithm": "SHA-256"},
+    {"algorithm": "SHA-512-256"},
+    {"algorithm": "MD5-sess"},
+    {"qop": "auth-int"},
+    {"nc": "1"},
+    {"cnonce": ""},
+)
+
+
+@pytest.mark.parametrize("name", PROTECTED)
+@pytest.mark.parametrize("changes", ODD_PROOFS, ids=str)
+def test_other_credentials(name: str, changes: dict[str, str]) -> None:
+    """Wrong ones get what the route gives them, ban included; odd ones are read by the route."""
+    pair = Pair(CONFIGS[name])
+    line = proof(pair, "z9hG4bK1", **changes)
+    for number in range(2, 16):
+        pair.feed(message(more=(CONTACT, line), number=number, branch=f"z9hG4bK{number}"))
+    right = proof(pair, "z9hG4bK20")
+    pair.feed(message(more=(CONTACT, right), number=30, branch="z9hG4bK21"))
+
+
+@pytest.mark.parametrize("name", PROTECTED)
+@pytest.mark.parametrize(
+    "lines",
+    [
+        ("{}", "{}"),
+        ("{}", 'Authorization: Digest realm="x", nonce="y"'),
+        ('Authorization: Digest realm="x", nonce="y"', "{}"),
+        ("{}", "Proxy-{}"),
+        ("authorization{rest}",),
+        ("Authorization{rest},",),
+        ("Authorization : {bare}",),
+        ("Authorization:{bare}",),
+        ("Authorization: Basic Ym9iOnNlY3JldA==",),
+        ("Authorization: Bearer abc",),
+        ("Authorization:",),
+        ("Authorizations: x",),
+        ("X-Text: Authorization: Digest", "{}"),
+    ],
+    ids=str,
+)
+def test_other_fields_of_credentials(name: str, lines: tuple[str, ...]) -> None:
+    """Two fields, other schemes and spellings: what an attacker could try is what the route makes of it."""
+    pair = Pair(CONFIGS[name])
+    line = proof(pair, "z9hG4bK1")
+    rest = line.removeprefix("Authorization")
+    bare = rest.removeprefix(": ")
+    more = tuple(one.format(line, rest=rest, bare=bare) for one in lines)
+    pair.feed(message(more=(CONTACT, *more), number=2, branch="z9hG4bK2"))
+    pair.feed(message("OPTIONS", more=more, branch="z9hG4bK3"))
+
+
+@pytest.mark.parametrize("name", PROTECTED)
+def test_another_user_of_the_domain(name: str) -> None:
+    """The password of bob registers nobody else, and an answer for another method nothing."""
+    pair = Pair(CONFIGS[name])
+    line = proof(pair, "z9hG4bK1")
+    pair.feed(message(to="<sip:carol@biloxi.test>", more=(CONTACT, line), number=2, branch="z9hG4bK2"))
+    assert not pair.brief.location.lookup("sip:carol@biloxi.test", pair.now)
