@@ -34,6 +34,7 @@ from sansip.routing.passages import Passages
 from sansip.routing.probing import alive_tag
 from sansip.routing.quick_relay import QuickRelay
 from sansip.routing.room import is_exempt
+from sansip.routing.shared_openings import CountedGate, SharedOpenings
 from sansip.routing.shortcut import METHODS, Shortcut
 from sansip.siblings import Siblings
 from sansip.sources import SharedRates, SourceRates, source_of
@@ -55,6 +56,7 @@ class Reception:
     """The way in for messages of one stack, whose parts are ``core``."""
 
     __slots__ = (
+        "_at_hand",
         "_core",
         "_siblings",
         "_transactions",
@@ -86,7 +88,10 @@ class Reception:
         self.quick: QuickRelay | None = QuickRelay(core)
         self.briefs: Briefs | None = Briefs(core, self.shortcut, self.allows)
         self.passages: Passages | None = Passages(core, self)
-        self.openings: Openings | None = Openings(core, self)
+        self.openings: Openings | SharedOpenings | None = Openings(core, self)
+        if core.nodes is not None:
+            self.openings = SharedOpenings(core, self, self._located)
+        self._at_hand = Openings(core, CountedGate(self), located=True)
         # Replaced by ``reconfigure``.
         self.force_rport: str = config.proxy.force_rport
         trusted = config.proxy.via_maddr == "trusted"
@@ -127,6 +132,18 @@ class Reception:
             and listener not in core.retiring.ends
             and self.openings.sends(data, listener, source, self.force_rport, now)
         )
+
+    def _located(self, data: bytes, flow: Flow, now: float) -> None:
+        """Take an INVITE that was held while its callee was looked up; it counted against the limits."""
+        core = self._core
+        if not (
+            self.openings is not None
+            and core.route is default_route
+            and self._at_hand.sends(data, flow.listener, flow.address, self.force_rport, now)
+        ):
+            message = parse_message(data, core.limits, datagram=True)
+            assert isinstance(message, Request)
+            self.take(message, flow, now, counted=True)
 
     def returns_briefly(self, data: bytes, listener: int, source: Address, now: float) -> bool:
         """Send a response back that came in a datagram from ``source``, if that can be done at once.

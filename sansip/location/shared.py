@@ -19,6 +19,7 @@ from typing import NamedTuple
 
 from sansip.limits import DEFAULT, Limits
 
+from .binding import Binding
 from .memory import MemoryLocation, Record
 
 __all__ = [
@@ -82,9 +83,13 @@ class SharedRecord:
 
 @dataclass(slots=True)
 class SharedRead:
-    """The question for the present record of ``aor``; the answer is a ``SharedRecord``."""
+    """The question for the present record of ``aor``; the answer is a ``SharedRecord``.
+
+    The answer may be None where the present version is ``known``, which the mirror has ("" for none).
+    """
 
     aor: str
+    known: str = NO_VERSION
 
 
 @dataclass(slots=True)
@@ -108,15 +113,23 @@ class SharedLocation(MemoryLocation):
     mirrored, which costs a trip and no truth.
     """
 
-    __slots__ = ("_versions",)
+    __slots__ = ("_versions", "found")
 
     def __init__(self, limits: Limits = DEFAULT) -> None:
         super().__init__(limits, _is_own_connection)
         self._versions: dict[str, str] = {}
+        # While a request is taken: its address-of-record, and the bindings that the store has just told.
+        self.found: tuple[str, list[Binding]] | None = None
 
     def version(self, aor: str) -> str:
         """Return the version of ``aor`` as it was last seen, ``NO_VERSION`` for none."""
         return self._versions.get(aor, NO_VERSION)
+
+    def question(self, aor: str) -> SharedRead:
+        """Return the question for the present record of ``aor``."""
+        # Flows that are objects may have ended since: their names are to be read again.
+        plain = isinstance(self._records.get(aor), bytes)
+        return SharedRead(aor, self._versions.get(aor, NO_VERSION) if plain else NO_VERSION)
 
     def mirror(self, aor: str, record: SharedRecord, now: float) -> Record:
         """Hold the present record of ``aor``; return its live bindings."""

@@ -1,9 +1,10 @@
 """The password of a REGISTER that is read in brief: asked for, and checked, without a message.
 
 Theory of operation: ``identity.authenticate`` is the reference, and decides on everything but two cases. A
-request without credentials gets the challenge. A request with one answer to a challenge of ours, which proves
-the key of a user whom this server knows already, is admitted. Everything else goes the long way: a stale
-nonce, a wrong password, a user to look up. Nothing is counted before all checks have passed.
+request without credentials gets the challenge. A request with one answer to a challenge of ours is admitted,
+if this server has the keys of its user at hand and the answer proves one of them. Everything else goes the
+long way: a stale nonce, a wrong password, a user to look up. Nothing is counted before all checks have
+passed.
 """
 
 from __future__ import annotations

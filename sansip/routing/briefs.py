@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from sansip.registrar.contact import kept_agent
 from sansip.registrar.ordinary import grant, ok_lines
-from sansip.routing.brief_proof import challenge_lines, credentials_in, prove
+from sansip.routing.brief_proof import BriefProof, challenge_lines, credentials_in, prove
 from sansip.routing.shortcut import OK
 from sansip.routing.stored_briefs import StoredRegister
 from sansip.transaction.refusals import refusal_tag
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from sansip.actions import Address
     from sansip.routing.core import Core
     from sansip.routing.shortcut import Shortcut
+    from sansip.transaction import ServerTransaction
 
 __all__ = ["BEGINNINGS", "Briefs"]
 
@@ -196,28 +197,14 @@ class Briefs:
             proof = prove(core, brief, credentials, user, host, flow, now)
             if proof is None:
                 return False
-        info = None
-        end = shortcut.end
         if core.durable or core.changes is not None:
-            if not self._allows(flow, now):
-                return True
-            core.ua.now = now
-            if proof is not None:
-                info = proof.accept(core, flow, now)
-                end = _end(end, info)
-            server = transactions.open_server(key, "REGISTER", flow, None)
-            StoredRegister(
-                core,
-                data,
-                server,
-                aor,
-                (brief.call_id, int(brief.cseq), agent),
-                (contact, granted),
-                lambda rest: _octets(brief, lines, via, core.proxy.entropy.token(), rest + end),
-                force_rport,
-                proof is not None,
-                info,
-            ).begin(now)
+            if self._allows(flow, now):
+                core.ua.now = now
+                sent = brief.call_id, int(brief.cseq), agent
+                server = transactions.open_server(key, "REGISTER", flow, None)
+                self._store(
+                    brief, lines, via, data, force_rport, server, aor, sent, (contact, granted), proof, now
+                )
             return True
         renewal = core.location.renewal(
             aor,
@@ -234,6 +221,7 @@ class Briefs:
             return False
         if not self._allows(flow, now):
             return True
+        end = shortcut.end
         if proof is not None:
             end = _end(end, proof.accept(core, flow, now))
         core.location.renew(renewal)
@@ -243,6 +231,36 @@ class Briefs:
         transactions.open_server(key, "REGISTER", flow, None).feed("send 2xx", data, now)
         core.ua.now = now
         return True
+
+    def _store(
+        self,
+        brief: Brief,
+        lines: tuple[str, ...],
+        via: str | None,
+        data: bytes,
+        force_rport: str,
+        server: ServerTransaction,
+        aor: str,
+        sent: tuple[str, int, str | None],
+        asked: tuple[str, int],
+        proof: BriefProof | None,
+        now: float,
+    ) -> None:
+        """Have a store take the binding; the 200 follows."""
+        core = self._core
+        end = self._shortcut.end
+        info = None
+        if proof is not None:
+            info = proof.accept(core, server.flow, now)
+            end = _end(end, info)
+
+        def ok(rest: str) -> bytes:
+            return _octets(brief, lines, via, core.proxy.entropy.token(), rest + end)
+
+        stored = StoredRegister(
+            core, data, server, aor, sent, asked, ok, force_rport, proof is not None, info
+        )
+        stored.begin(now)
 
 
 def _end(end: str, info: Callable[[bytes], str] | None) -> str:

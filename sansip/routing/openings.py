@@ -68,11 +68,13 @@ _PLACES: Final = 4_096
 class Openings:
     """INVITEs on their way to the phones of one stack."""
 
-    __slots__ = ("_core", "_gate", "_places")
+    __slots__ = ("_core", "_gate", "_located", "_places")
 
-    def __init__(self, core: Core, gate: Gate) -> None:
+    def __init__(self, core: Core, gate: Gate, *, located: bool = False) -> None:
         self._core = core
         self._gate = gate
+        # Whether the bindings here were looked up just now (``shared_openings``).
+        self._located = located
         # Contact -> where it leads, None where that is not plain.
         self._places: dict[str, tuple[str, int] | None] = {}
 
@@ -94,7 +96,7 @@ class Openings:
             or stages["relay"]
             or proxy.client.auth.accounts
             or proxy.shifts.steps
-            or core.nodes is not None
+            or (core.nodes is not None and not self._located)
             or (core.siblings is not None and hooks.message_arrived)
         ):
             return False

@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from sansip.location import NodeFlow, SharedLocation, SharedRead, SharedRecord
+from sansip.location import NodeFlow, SharedLocation, SharedRecord
 from sansip.routing.awaitables import Question
 from sansip.routing.named_flows import inward_record
 from sansip.routing.vouching import PARAMETER, proof
@@ -22,10 +22,11 @@ from sansip.routing.vouching import PARAMETER, proof
 if TYPE_CHECKING:
     from sansip.location import Binding, Nodes
     from sansip.proxy import Target
+    from sansip.routing.core import Core
     from sansip.routing.incoming import Incoming
     from sansip.wire import Request
 
-__all__ = ["lead", "locate_shared"]
+__all__ = ["lead", "locate_shared", "take_record"]
 
 
 async def locate_shared(request: Incoming, aor: str) -> list[Binding]:
@@ -33,19 +34,34 @@ async def locate_shared(request: Incoming, aor: str) -> list[Binding]:
     core = request.core
     location = core.location
     assert isinstance(location, SharedLocation)
+    if location.found is not None and location.found[0] == aor:
+        # It was asked for before the request was read (``shared_openings``).
+        return list(location.found[1])
     seen = location.version(aor)
     try:
-        found: SharedRecord = await Question(SharedRead(aor))
+        found: SharedRecord | None = await Question(location.question(aor))
     except Exception:
         known = location.lookup(aor, request.now)
         # This node does not know the user, and another node may.
         request.unsure = not known
         return known
+    return take_record(core, aor, found, seen, request.now)
+
+
+def take_record(core: Core, aor: str, found: SharedRecord | None, seen: str, now: float) -> list[Binding]:
+    """Return the live bindings of ``found``; mirror them if ``aor`` still has the version ``seen`` here.
+
+    None: the store has what the mirror had, so that the mirror has it, or what a REGISTER wrote since.
+    """
+    location = core.location
+    assert isinstance(location, SharedLocation)
+    if found is None:
+        return location.lookup(aor, now)
     record = inward_record(core, found)
     if location.version(aor) == seen:
         # Else a REGISTER came between, and its record is newer.
-        return list(location.mirror(aor, record, request.now))
-    return [one for one in record.bindings if one.expires_at > request.now]
+        return list(location.mirror(aor, record, now))
+    return [one for one in record.bindings if one.expires_at > now]
 
 
 def lead(

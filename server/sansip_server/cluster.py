@@ -159,7 +159,7 @@ class SharedStorage:
     # --- in worker threads
 
     @handler(batched=True)
-    def _read(self, reads: Sequence[SharedRead]) -> Sequence[SharedRecord | Exception]:
+    def _read(self, reads: Sequence[SharedRead]) -> Sequence[SharedRecord | Exception | None]:
         def ask() -> Sequence[Any]:
             return self._reader.read(reads, self._time.offset(self._reader.time))
 

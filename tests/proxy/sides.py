@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 
 from sansip import ListenerConfig, SendDatagram, Stack, StackConfig
+from sansip.actions import Ask
+from sansip.location import Heartbeat, SharedRead, SharedRecord, SharedWrite
 from sansip.proxy import stateless
 from sansip.proxy.pair import Pair
 from sansip.routing import relaying
@@ -82,10 +84,42 @@ class Side:
         self.route = ""
         self.first = 0
         self.bound = 2
+        # What nodes share, and the questions to it that wait while ``slow``.
+        self.records: dict[str, SharedRecord] = {}
+        self.slow = False
+        self.asked: list[Ask] = []
+        if self.stack.nodes is not None:
+            self.stack.join(self.now, [])
+            self._answered(self.stack.time_passed(self.now))
         self.feed(wire(REGISTER), CALLEE)
 
     def feed(self, data: bytes, source: tuple[str, int]) -> list[Any]:
-        return self._note(self.stack.datagram_received(0, data, source, self.now))
+        return self._note(self._answered(self.stack.datagram_received(0, data, source, self.now)))
+
+    def _answered(self, actions: list[Any]) -> list[Any]:
+        """Answer what is asked of the shared location; return everything else, in order."""
+        given: list[Any] = []
+        while actions:
+            one, *actions = actions
+            kind = type(getattr(one, "question", None))
+            if kind not in (SharedRead, SharedWrite, Heartbeat):
+                given.append(one)
+            elif kind is SharedRead and self.slow:
+                self.asked.append(one)
+            else:
+                actions += self.stack.answer(one.id, self._said(one.question), self.now)
+        return given
+
+    def _said(self, question: Any) -> Any:
+        if isinstance(question, Heartbeat):
+            return [question.node]
+        present = self.records.get(question.aor, SharedRecord("", ()))
+        if isinstance(question, SharedWrite):
+            if present.version != question.expected:
+                return present
+            self.records[question.aor] = SharedRecord(question.version, question.bindings)
+            return None
+        return None if question.known and question.known == present.version else present
 
     def _note(self, actions: list[Any]) -> list[Any]:
         to_callee = [one for one in actions if isinstance(one, SendDatagram) and one.address == CALLEE]
@@ -128,7 +162,8 @@ class Side:
         actions = []
         while (due := self.stack.next_deadline()) is not None and due <= end:
             self.now = max(due, self.now)
-            actions += [(self.now, one) for one in self._note(self.stack.time_passed(self.now))]
+            passed = self._answered(self.stack.time_passed(self.now))
+            actions += [(self.now, one) for one in self._note(passed)]
         self.now = end
         return actions
 
@@ -174,6 +209,18 @@ class Side:
             return []
         if kind == "wait":
             return self.pass_time(rest[0])
+        if kind == "slow":
+            self.slow = True
+            return []
+        if kind == "told":
+            # The location answers what waits; ``rest``: with a failure.
+            self.slow = False
+            asked, self.asked = self.asked, []
+            made: list[Any] = []
+            for one in asked:
+                result = OSError("gone") if rest else self._said(one.question)
+                made += self._note(self._answered(self.stack.answer(one.id, result, self.now)))
+            return made
         if kind == "failed":
             owners = list(self.stack.transactions.owners)
             return self._note(self.stack.send_failed(owners[-1], "unreachable", self.now) if owners else [])

@@ -20,7 +20,7 @@ from typing import Any
 
 from sansip.location import Heartbeat, NodeState, SharedRead, SharedRecord, SharedWrite
 from sansip_server.stores.redis_client import RedisClient
-from sansip_server.stores.redis_codec import NewerRecord, decode, encode, lifetime
+from sansip_server.stores.redis_codec import VERSION_SIZE, NewerRecord, decode, encode, lifetime
 from sansip_server.stores.resp import Command
 
 __all__ = ["TIME", "WRITE", "Commands", "RedisLocation", "unix_of"]
@@ -97,10 +97,10 @@ class Commands:
 
     def records(
         self, reads: Sequence[SharedRead], answers: Sequence[Any], offset: float
-    ) -> list[SharedRecord | Exception]:
-        """Return the record for each of ``reads``, from the answers to their commands."""
+    ) -> list[SharedRecord | Exception | None]:
+        """Return the record for each of ``reads``, None for the known one, from the answers."""
         found = dict(zip(dict.fromkeys([read.aor for read in reads]), answers, strict=True))
-        return [_record(read.aor, found[read.aor], offset) for read in reads]
+        return [_found(read, found[read.aor], offset) for read in reads]
 
     def writes(self, writes: Sequence[SharedWrite], now: float, offset: float) -> list[Command]:
         """Return the calls of the script of ``writes``, without its name."""
@@ -167,7 +167,7 @@ class RedisLocation:
         """Return the key of ``aor``."""
         return self._commands.key(aor)
 
-    def read(self, reads: Sequence[SharedRead], offset: float) -> list[SharedRecord | Exception]:
+    def read(self, reads: Sequence[SharedRead], offset: float) -> list[SharedRecord | Exception | None]:
         """Return the present record of each; ``offset`` is Unix time minus the stack's clock."""
         return self._commands.records(reads, self._client.run(self._commands.reads(reads)), offset)
 
@@ -238,6 +238,13 @@ def _octets(version: str) -> bytes:
 
 def _is_unknown(answer: Any) -> bool:
     return isinstance(answer, Exception) and type(answer).__name__ == "NoScriptError"
+
+
+def _found(read: SharedRead, answer: Any, offset: float) -> SharedRecord | Exception | None:
+    known = read.known
+    if known and type(answer) is bytes and answer[:VERSION_SIZE] == _octets(known):
+        return None
+    return _record(read.aor, answer, offset)
 
 
 def _record(aor: str, answer: Any, offset: float) -> SharedRecord | Exception:
