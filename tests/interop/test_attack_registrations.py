@@ -18,7 +18,8 @@ def register(siege: Siege, line: Line, user: str, *contacts: str) -> tuple[int, 
     """Register ``contacts``; return status and answer."""
     aor = f"sip:{user}@{siege.domain}"
     lines = [*(f"Contact: {contact}" for contact in contacts), "Expires: 600"]
-    number = time.monotonic_ns() % 1_000_000_000
+    # Rises from one call to the next, as RFC 3261 10.2 wants.
+    number = time.monotonic_ns() // 100_000 % 2**31
     data = request(
         "REGISTER", f"sip:{siege.domain}", line, from_=f"<{aor}>;tag=r", to=f"<{aor}>", cseq=number,
         call_id=f"{user}-{line.local[1]}", lines=lines,

@@ -93,10 +93,10 @@ def test_a_script_that_redis_forgot() -> None:
     bench = Bench(reads=False)
     bench.ask(write(1), write(2, ANN))
     commands, done = bench.sent.pop()
-    assert [command[0] for command in commands] == [b"EVALSHA"] * 2
+    assert [command[0] for command in commands] == ["EVALSHA"] * 2
     done([NoScriptError("no"), 1])
     again, done = bench.sent.pop()
-    assert [command[0] for command in again] == [b"EVAL"]
+    assert [command[0] for command in again] == ["EVAL"]
     done([encode("v" * 16, (), 0.0)])
     assert bench.answers == {1: SharedRecord("v" * 16, ()), 2: None}
     bench.ask(write(3))
@@ -134,7 +134,7 @@ def test_the_clock_is_asked_first() -> None:
     bench.sent.clear()
     done([[int(now), 0]])
     ((commands, done),) = bench.sent
-    assert commands[0][0] == b"EVALSHA"
+    assert commands[0][0] == "EVALSHA"
     done([1])
     assert bench.answers == {1: None}
     bench = Bench(reads=True, synced=False)

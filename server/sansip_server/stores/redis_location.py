@@ -127,11 +127,11 @@ class Script:
 
     def __init__(self, text: str) -> None:
         self._text = text
-        self._digest = sha1(text.encode(), usedforsecurity=False).hexdigest().encode()
+        self._digest = sha1(text.encode(), usedforsecurity=False).hexdigest()
 
     def commands(self, calls: Sequence[Command]) -> list[Command]:
         """Return the commands of ``calls``, each a key and arguments."""
-        return [(b"EVALSHA", self._digest, b"1", *call) for call in calls]
+        return [("EVALSHA", self._digest, 1, *call) for call in calls]
 
     def again(self, calls: Sequence[Command], answers: Sequence[Any]) -> list[Command]:
         """Return the commands for those ``calls`` to which Redis answered that it does not know the script.
@@ -139,7 +139,7 @@ class Script:
         It was started or promoted since, and learns the script by EVAL.
         """
         return [
-            (b"EVAL", self._text, b"1", *call)
+            ("EVAL", self._text, 1, *call)
             for call, answer in zip(calls, answers, strict=True)
             if _is_unknown(answer)
         ]
