@@ -16,6 +16,7 @@ import json
 import logging
 import math
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
 from sansip.location import Binding, NodeFlow, SharedRecord, read_source
@@ -25,7 +26,8 @@ __all__ = ["VERSION_SIZE", "NewerRecord", "decode", "encode", "lifetime"]
 logger = logging.getLogger("sansip.location")
 
 VERSION_SIZE = 16
-_COMPACT = (",", ":")
+_json = json.JSONEncoder(separators=(",", ":")).encode
+_text = json.encoder.encode_basestring_ascii
 _FLOW_SIZE = len(NodeFlow._fields)
 
 
@@ -35,8 +37,8 @@ class NewerRecord(Exception):
 
 def encode(version: str, bindings: Sequence[Binding], offset: float) -> bytes:
     """Return the record of ``bindings``; ``offset`` is Unix time minus the stack's clock."""
-    rows = [_row(binding, offset) for binding in bindings]
-    return version.encode("ascii") + json.dumps(rows, separators=_COMPACT).encode("ascii")
+    rows = [_plain_row(binding, offset) or _json(_row(binding, offset)) for binding in bindings]
+    return f"{version}[{','.join(rows)}]".encode("ascii")
 
 
 def decode(aor: str, data: bytes, offset: float) -> SharedRecord:
@@ -66,6 +68,35 @@ def lifetime(bindings: Sequence[Binding], now: float) -> int:
         return 0
     left = math.ceil((latest - now) * 1000)
     return left if left > 0 else -1
+
+
+def _plain_row(binding: Binding, offset: float) -> str:
+    """Return the row of an ordinary binding as ``_json`` would, in less time; "" for any other binding."""
+    expires, flow, agent = binding.expires_at, binding.flow, binding.user_agent
+    if (
+        binding.q is not None
+        or binding.path
+        or binding.instance is not None
+        or binding.reg_id is not None
+        or binding.params
+        or binding.received is not None
+        or expires == math.inf
+        or type(flow) is not NodeFlow
+    ):
+        return ""
+    ends = round(expires + offset, 3)
+    registered = round(binding.registered_at + offset, 3)
+    refreshed = round(binding.refreshed_at + offset, 3)
+    return (
+        f"[{_text(binding.contact)},{ends!r},{_text(binding.call_id)},{binding.cseq},null,{registered!r},"
+        f'{refreshed!r},[],null,null,"",null,{"null" if agent is None else _text(agent)},{_flow(flow)}]'
+    )
+
+
+# A node has one such value for each of its listeners by UDP, and few for others.
+@lru_cache(64)
+def _flow(flow: NodeFlow) -> str:
+    return _json(list(flow))
 
 
 def _row(binding: Binding, offset: float) -> list[Any]:
