@@ -78,6 +78,30 @@ def test_a_hundred_calls(tmp_path: Path) -> None:
 
 
 @pytest.mark.needs("baresip")
+def test_a_relayed_call_is_shown_without_the_module(tmp_path: Path) -> None:
+    """`sansip ctl calls` and the log know each call that the server relays; no table [calls] is needed."""
+    with Siege(tmp_path, domain=DOMAIN, config='control = "ctl.sock"\n') as server:
+        first, second = phones(tmp_path, server)
+        with first as alice, second as bob:
+            for phone in (alice, bob):
+                phone.wait_until_registered()
+            alice.command("dial", bob.aor)
+            bob.wait_for("CALL_INCOMING")
+            bob.command("accept")
+            for phone in (alice, bob):
+                phone.wait_for("CALL_ESTABLISHED")
+            row = ctl(tmp_path, "calls")
+            assert (row["side"], row["state"], row["caller"]) == ("relayed", "answered", alice.aor)
+            bob.command("hangup")
+            for phone in (alice, bob):
+                phone.wait_for("CALL_CLOSED")
+        deadline = time.monotonic() + 10
+        while "hung up by the callee" not in server.log and time.monotonic() < deadline:
+            time.sleep(0.1)
+        assert re.search(rf"call 1 from {re.escape(alice.aor)} to .*, hung up by the callee", server.log)
+
+
+@pytest.mark.needs("baresip")
 def test_an_operator_hangs_up(tmp_path: Path) -> None:
     """Two phones talk, `calls.list` shows them, and `calls.hangup` ends the call for both."""
     with Siege(tmp_path, domain=DOMAIN, config=CONFIG) as server:
