@@ -106,6 +106,8 @@ def test_what_is_replaced_lives_as_long_as_it_may_be_asked(provision: Provision)
         def answer_with(self, handlers: Any, anew: bool = False) -> None:
             self.taken = (handlers,)
 
+        def ask_by(self, question: type, asked: Any) -> None: ...
+
     def closed() -> int:
         deadline = time.monotonic() + 0.2
         while time.monotonic() < deadline and not Half.closed:
