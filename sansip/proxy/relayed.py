@@ -247,9 +247,10 @@ class RelayedCalls:
             self._end(oldest, "no BYE seen", "", now)
 
     def _end(self, call: RelayedCall, why: str, by: str, now: float) -> None:
-        if self._calls.pop(call.call_id, None) is not call:
+        if self._calls.get(call.call_id) is not call:
             # Forgotten before, and the Call-ID may be another one's now.
             return
+        del self._calls[call.call_id]
         tell = self.tell
         if tell is not None:
             answered = call.answered

@@ -87,6 +87,11 @@ def test_relayed_calls(table: tuple[RelayedCalls, list[Any]]) -> None:
     # It ends later than its record: nobody hears of that, and no other record goes.
     first.fails(486, "Busy Here", False, 2.0)
     assert (len(calls), told) == (3, [])
+    # Nor where another call has its Call-ID by then.
+    begun(calls, "0", tag="z")
+    first.fails(486, "Busy Here", False, 2.0)
+    assert calls.of("0", "z", "b", "") is not None
+    assert (len(calls), told) == (3, [])
 
 
 def test_nobody_takes_the_record_of_another_call(table: tuple[RelayedCalls, list[Any]]) -> None:
