@@ -10,10 +10,15 @@ one, with the same methods (``Records``).
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
+from sansip.errors import RemoteProtocolError
 from sansip.events import RelayedCallEnded, uri_in
+from sansip.proxy.ringing import HASHED
+from sansip.wire import Response, read_again
+from sansip.wire.abnf import TOKEN
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,13 +29,15 @@ if TYPE_CHECKING:
     from sansip.wire import Request
     from sansip.wire.opening import Opening
 
-__all__ = ["GONE", "Record", "Records", "Relay", "RelayedCall", "RelayedCalls", "record_of"]
+__all__ = ["GONE", "Record", "Records", "Relay", "RelayedCall", "RelayedCalls", "record_of", "tag_of"]
 
 # RFC 5057 5.1, RFC 3261 15.1.1: after these to a BYE neither side has the dialog. Any other failure may be
 # of the request (a stale CSeq, an extension), and the callee talks on.
 GONE: Final = (404, 408, 410, 481)
 # Seconds of the oldest answered call, from which it is taken for one whose BYE went another way.
 _LIFE: Final = 86_400.0
+# The tag behind an address.
+_tag: Final = re.compile(rf"(?i);[ \t]*tag[ \t]*=[ \t]*({TOKEN})", re.ASCII).search
 # Records that begin until the oldest one is looked at.
 _LOOK: Final = 64
 
@@ -42,7 +49,7 @@ class Record(Protocol):
         """A provisional response other than 100 went back."""
 
     def answers(self, tags: tuple[str, ...], data: bytes, now: float) -> None:
-        """A 2xx went back, ``data``; ``tags``: the To tags of all of them, the last is its own."""
+        """A 2xx went back, ``data``; ``tags``: as for ``tag_of``."""
 
     def fails(self, status: int, reason: str, cancelled: bool, now: float) -> None:
         """The INVITE has its final response, a failure; ``cancelled``: the caller gave up."""
@@ -145,8 +152,10 @@ class RelayedCall:
             self.rang = now
 
     def answers(self, tags: tuple[str, ...], data: bytes, now: float) -> None:
-        """A 2xx went back, ``data``; ``tags``: the To tags of all of them, the last is its own."""
-        self.tags = tags
+        """A 2xx went back, ``data``; ``tags``: as for ``tag_of``."""
+        tag = tag_of(tags, data)
+        if tag not in self.tags:
+            self.tags = (*self.tags, tag)
         if not self.answered:
             self.answered = now
 
@@ -163,7 +172,11 @@ class RelayedCall:
         if to_tag in tags and to_tag != self.tag:
             by, gone = "caller", to_tag
         elif to_tag == self.tag:
-            by, gone = "callee", from_.rpartition(";tag=")[2]
+            found = _tag(from_.rpartition(">")[2])
+            by, gone = "callee", "" if found is None else found[1]
+            if gone not in tags:
+                # A phone of the fork that has not answered, or has lost.
+                return
         else:
             return
         if len(tags) > 1:
@@ -277,6 +290,21 @@ class RelayedCalls:
 
     def __len__(self) -> int:
         return len(self._calls)
+
+
+def tag_of(tags: tuple[str, ...], data: bytes) -> str:
+    """Return the To tag of the 2xx ``data``, "" for none (RFC 2543).
+
+    ``tags``: those of all 2xx, the last is its own, as ``ringing.begin`` remembers them.
+    """
+    tag = tags[-1] if tags else ""
+    if not tag.startswith(HASHED):
+        return tag
+    try:
+        response = read_again(data)
+        return (response.to_tag if isinstance(response, Response) else None) or ""
+    except RemoteProtocolError:
+        return tag
 
 
 def record_of(records: Records, request: Request, flow: Flow, proven: bool, now: float) -> Record | None:

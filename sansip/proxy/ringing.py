@@ -12,15 +12,16 @@ remembered, and there is a bound for their number: those of early dialogs, and t
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from sansip.entropy import Entropy
 
-__all__ = ["begin", "next_look"]
+__all__ = ["HASHED", "begin", "next_look"]
 
-# Characters of a tag that is remembered as it is; of longer ones a hash.
+# Characters of a tag that is remembered as it is; of longer ones a hash, behind what no tag begins with.
 _LONG = 64
+HASHED: Final = "\t"
 
 
 def next_look(timer_c: float, ring_left: float) -> float:
@@ -43,7 +44,7 @@ def begin(tags: tuple[str, ...], tag: str | None, most: int, entropy: Entropy) -
     if not tag:
         return tags
     if len(tag) > _LONG:
-        tag = entropy.keyed_hash(tag)
+        tag = HASHED + entropy.keyed_hash(tag)
     if tag in tags:
         return tags
     return (*tags, tag) if len(tags) < most else None

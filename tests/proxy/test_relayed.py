@@ -107,6 +107,40 @@ def test_nobody_takes_the_record_of_another_call(table: tuple[RelayedCalls, list
     assert (len(calls), told) == (1, [])
 
 
+@pytest.mark.parametrize("tag", ["", "b" * 65])
+@pytest.mark.parametrize("by", ["caller", "callee"])
+@pytest.mark.parametrize("quick", [True, False])
+def test_a_call_whose_callee_has_an_unusual_tag(quick: bool, by: str, tag: str) -> None:
+    """RFC 3261 12.1.2: none, as RFC 2543 had it, or one of which the relay remembers a hash."""
+    side = Side()
+    leave_only(side, *(("quick", "passages", "openings") if quick else ()))
+    spelled = f";tag={tag}" if tag else ""
+    side.play(INVITE)
+    side.play(("spoiled", "200 OK", ";tag=b\r\n", f"{spelled}\r\n"))
+    (row,) = shown(side)
+    assert row["state"] == "answered"
+    call = side.stack.proxy.records.of("a", "a", tag, "")
+    assert call is not None
+    if by == "caller":
+        call.hung_up("From: <sip:alice@atlanta.test>;tag=a", "CSeq: 2 BYE", tag, 200, side.now)
+    else:
+        call.hung_up(f"From: <sip:bob@biloxi.test>{spelled}", "CSeq: 2 BYE", "a", 200, side.now)
+    assert shown(side) == []
+
+
+def test_a_bye_of_no_dialog_of_the_call(table: tuple[RelayedCalls, list[Any]]) -> None:
+    """A phone of the fork that lost, or has not answered yet, ends no call (RFC 3261 15): it gets a 481."""
+    calls, told = table
+    one = begun(calls, "x")
+    assert one is not None
+    one.hung_up("From: <sip:b@x>;tag=b", "CSeq: 2 BYE", "a", 481, 2.0)
+    one.answers(("b",), b"", 3.0)
+    one.hung_up("From: <sip:c@x>;tag=lost", "CSeq: 2 BYE", "a", 481, 4.0)
+    assert (len(calls), told) == (1, [])
+    one.hung_up("From: <sip:b@x>;x=y;TAG = b ;z", "CSeq: 2 BYE", "a", 200, 5.0)
+    assert len(told) == 1
+
+
 @pytest.mark.parametrize("status", [200, *GONE])
 def test_the_callee_hangs_up(status: int, table: tuple[RelayedCalls, list[Any]]) -> None:
     """RFC 5057 5.1: after these answers to a BYE no side has the dialog."""
@@ -114,6 +148,7 @@ def test_the_callee_hangs_up(status: int, table: tuple[RelayedCalls, list[Any]])
     one = begun(calls, "x")
     assert one is not None
     one.rings(2.0)
+    one.answers(("b",), b"", 3.0)
     one.answers(("b", "c"), b"", 3.0)
     one.hung_up("From: <sip:b@x>;tag=b", "CSeq: 2 BYE", "a", status, 4.0)
     # RFC 3261 13.2.2.4: the dialog with the other phone of the fork goes on.

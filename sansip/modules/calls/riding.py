@@ -19,7 +19,7 @@ from sansip.modules.calls.events import CallTried
 from sansip.modules.calls.operated import Operated
 from sansip.modules.calls.session import interval_of
 from sansip.modules.calls.talks import contact_of
-from sansip.proxy.relayed import GONE
+from sansip.proxy.relayed import GONE, tag_of
 from sansip.sources import source_of
 from sansip.wire import Request, Response, read_again
 
@@ -74,9 +74,9 @@ class Ride:
             self._calls._move(call, "rings", now)
 
     def answers(self, tags: tuple[str, ...], data: bytes, now: float) -> None:
-        """A 2xx went back; ``tags``: the To tags of all of them, the last is its own."""
+        """A 2xx went back; ``tags``: as for ``tag_of``."""
         call = self.call
-        tag = tags[-1]
+        tag = tag_of(tags, data)
         if call.over or tag in call.talks:
             return
         first = call.answered is None

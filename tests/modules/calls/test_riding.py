@@ -13,6 +13,9 @@ from sansip.testing import check_module
 from tests.modules.calls.test_module import invite, within
 from tests.rig import BOB, BOB_URI, Out, Rig, only, reply, request
 
+# Longer than what is remembered of a tag as it is (``proxy.ringing``).
+LONG = "b" * 65
+
 
 class Heard(Module):
     """Another module, which hears of calls."""
@@ -121,7 +124,23 @@ def forked(rig: Rig) -> None:
     rig.udp(reply(bye, 200), BOB)
 
 
+def answered_without_a_tag(rig: Rig) -> None:
+    """RFC 3261 12.1.2, 12.2.1.1: a phone of RFC 2543 puts none into its answer."""
+    rig.udp(reply(invite(rig), 200, tag=None), BOB)
+    bye = only(rig.udp(within(rig, "BYE", to_tag=None)), "BYE")
+    rig.udp(reply(bye, 200, tag=None), BOB)
+
+
+def answered_with_a_long_tag(rig: Rig) -> None:
+    """A tag has any length: the relay remembers a hash of it, and the BYE has all of it."""
+    rig.udp(reply(invite(rig), 200, tag=LONG), BOB)
+    bye = only(rig.udp(within(rig, "BYE", to_tag=LONG)), "BYE")
+    rig.udp(reply(bye, 200), BOB)
+
+
 PLAYS = (
+    answered_without_a_tag,
+    answered_with_a_long_tag,
     hung_up,
     hung_up_by_the_callee,
     refused,
