@@ -62,7 +62,7 @@ def came_token(proxy: Proxy, request: Request, flow: Flow, wanted: bool = False)
     if line is None:
         return ""
     hidden = not flow.conn and is_hidden(request, flow)
-    if not (flow.conn or wanted or hidden or ";ob" in line):
+    if not (flow.conn or wanted or hidden or ";ob" in line.lower()):
         return ""
     contact = None
     try:

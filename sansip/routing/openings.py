@@ -150,7 +150,7 @@ class Openings:
             or ":" in host
             or host not in contact
             or '"' in contact
-            or ";ob" in contact
+            or ";ob" in contact.lower()
             or (force_rport == "always" and not opening.rport)
         ):
             return False

@@ -140,6 +140,7 @@ SPELLINGS = (
     ("Contact: <sip:alice@192.0.2.1:5060>", "Contact: sip:alice@192.0.2.1:5060"),
     ("Contact: <sip:alice@192.0.2.1:5060>", "Contact: <sip:alice@10.0.0.1:5060>"),
     ("Contact: <sip:alice@192.0.2.1:5060>", "Contact: <sip:alice@192.0.2.1:5060;ob>"),
+    ("Contact: <sip:alice@192.0.2.1:5060>", "Contact: <sip:alice@192.0.2.1:5060;OB>"),
     ("Contact: <sip:alice@192.0.2.1:5060>", 'Contact: "x" <sip:alice@192.0.2.1:5060>'),
     ("Contact: <sip:alice@192.0.2.1:5060>", "Contact: <sip:alice@192.0.2.1:5060>, <sip:a@192.0.2.1>"),
     ("Contact: <sip:alice@192.0.2.1:5060>\r\n", ""),

@@ -153,8 +153,14 @@ def test_a_contact_with_ob() -> None:
     """RFC 5626 5.3.2: a phone asks by ``ob`` to be reached over its flow; on UDP none is without it."""
     bench = rig()
     bench.register("sip:bob@192.0.2.2")
-    for contact, wanted in (("<sip:alice@198.51.100.9;ob>", True), ("<sip:alice@198.51.100.9>", False)):
-        data = request(headers=[("Contact", contact)], call_id=f"c{wanted}", branch=f"z9hG4bK{wanted}")
+    contacts = (
+        ("<sip:alice@198.51.100.9;ob>", True),
+        # RFC 3261 7.3.1: names have no case.
+        ("<sip:alice@198.51.100.9;OB>", True),
+        ("<sip:alice@198.51.100.9>", False),
+    )
+    for number, (contact, wanted) in enumerate(contacts):
+        data = request(headers=[("Contact", contact)], call_id=f"c{number}", branch=f"z9hG4bKc{number}")
         invite = only(bench.udp(data, PHONE), "INVITE")
         recorded = invite.message.values("record-route")
         assert any(value.startswith("<sip:f-") for value in recorded) is wanted
