@@ -54,6 +54,7 @@ class Subscription(BriefAsker):
         version: of the last document with a version, -1 before the first (``next_version``).
         full: whether the next NOTIFY must hold the whole state.
         changes: transitions that wait, as (key, value).
+        more: whether the last content left out what the next NOTIFY has to tell.
         memo: whatever the package wants to keep with it.
         began: when it began, in seconds since 1970.
     """
@@ -74,6 +75,7 @@ class Subscription(BriefAsker):
         "id",
         "kept",
         "memo",
+        "more",
         "moved",
         "number",
         "package",
@@ -127,6 +129,7 @@ class Subscription(BriefAsker):
         self.dirty = False
         self.changes: deque[tuple[Any, Any]] = deque()
         self.memo: Any = None
+        self.more = False
         self.began = 0.0
         self.number = 0
         # The NOTIFYs that may leave at once, and when that was so.
@@ -213,7 +216,7 @@ class Subscription(BriefAsker):
             self.tokens = max(0.0, min(float(package.burst), spent) - 1.0)
         self.sent_at = now
         self.retry_at = None
-        self.dirty = bool(self.changes)
+        self.dirty = self.more or bool(self.changes)
 
     def failed(self, now: float, wait: float) -> None:
         """The last NOTIFY was not taken: the whole state is told again, after ``wait`` seconds."""

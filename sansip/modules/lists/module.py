@@ -35,12 +35,17 @@ class ListsSettings:
 
     members: Annotated[int, Doc("Members of one list that are told; further ones are left out.")] = 200
     interval: Annotated[float, Doc("Seconds between two NOTIFYs of one list, in the long run.")] = 5.0
+    size: Annotated[
+        int, Doc("Octets of the states in one NOTIFY; those beyond that come in the next ones.")
+    ] = 262_144
 
     def __post_init__(self) -> None:
         if not 1 <= self.members <= 2_000:
             raise ValueError(f"members is {self.members}: 1 to 2000")
         if not 0 <= self.interval <= 3600:
             raise ValueError(f"interval is {self.interval:g}: 0 to 3600 seconds")
+        if not 8_192 <= self.size <= 16_777_216:
+            raise ValueError(f"size is {self.size}: 8192 to 16777216 octets")
 
 
 class Lists(Module):
@@ -80,7 +85,7 @@ class Lists(Module):
         for owner in tuple(self._read):
             self._forget(owner)
         for package in self._packages.values():
-            package.interval = settings.interval
+            package.interval, package.size = settings.interval, settings.size
 
     # --- the lists of users
 
@@ -134,7 +139,7 @@ class Lists(Module):
         package = ListPackage(
             base, self._members, self._is_user, self.core.entropy.token, self._watches, self._look
         )
-        package.interval = self.settings.interval
+        package.interval, package.size = self.settings.interval, self.settings.size
         self._packages[base.event] = package
         self._engine.add(package, now)
 

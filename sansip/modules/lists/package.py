@@ -3,7 +3,8 @@
 Theory of operation: for each member that is a user of this server the base package is asked what this watcher
 may see, and for its content, as if the watcher had subscribed to that member; nothing goes through SIP. To a
 member elsewhere this server subscribes for the watcher (module ``watches``), and passes on what it hears. The
-first NOTIFY has all members, the next ones those that changed.
+first NOTIFY has all members, the next ones those that changed. States for which a NOTIFY has no room come in
+the next one, before those that change meanwhile.
 """
 
 from __future__ import annotations
@@ -37,15 +38,17 @@ _WORDS: Final = {
 class _Told:
     """What a watcher of a list has to be told."""
 
-    __slots__ = ("changed", "elsewhere", "hears", "inner")
+    __slots__ = ("changed", "elsewhere", "hears", "inner", "room")
 
     def __init__(self, hears: Hears) -> None:
-        # Members that changed since the last NOTIFY, and the watcher's view of each.
-        self.changed: set[str] = set()
+        # Members that changed since the last NOTIFY, in order, and the watcher's view of each.
+        self.changed: dict[str, None] = {}
         self.inner: dict[str, Subscription] = {}
         # Subscriptions to members elsewhere, and what they tell.
         self.elsewhere: dict[str, Watch] = {}
         self.hears = hears
+        # Octets of states that the NOTIFY which is being made still takes.
+        self.room = 0
 
 
 class ListPackage(Package):
@@ -74,6 +77,8 @@ class ListPackage(Package):
         self._look = look
         self.types = ("multipart/related", _RLMI, *base.types)  # type: ignore[misc]  # the parts' as well
         self.interval, self.burst = 5.0, 2
+        # Octets of all states in one NOTIFY.
+        self.size = 262_144
 
     async def prepare(self) -> None:
         await self.base.prepare()
@@ -87,7 +92,7 @@ class ListPackage(Package):
 
     def changed(self, subscription: Subscription, member: str) -> None:
         """Something of ``member`` changed."""
-        self._told(subscription).changed.add(member)
+        self._told(subscription).changed[member] = None
         subscription.note(None, None)
 
     # --- members elsewhere
@@ -131,15 +136,18 @@ class ListPackage(Package):
             return None
         told = self._told(subscription)
         full = subscription.full
-        known = {member.uri for member in members}
-        for gone in told.inner.keys() - known:
+        known = {member.uri: member for member in members}
+        for gone in told.inner.keys() - known.keys():
             del told.inner[gone]
         self.let_go(subscription, now, known)
-        wanted = members if full else [one for one in members if one.uri in told.changed]
-        told.changed.clear()
+        wanted = members if full else [known[uri] for uri in told.changed if uri in known]
+        told.changed, told.room = {}, self.size
         boundary, root = self._token(), f"{self._token()}@rlmi"
         parts: list[tuple[str, Content]] = []
-        listed = "".join(self._resource(subscription, told, member, parts, now) for member in wanted)
+        found = [(one, self._resource(subscription, told, one, parts, now)) for one in wanted]
+        # RFC 4662 5.4: a list in full names those as well of which nothing is told yet.
+        listed = "".join(text for one, text in found if full or one.uri not in told.changed)
+        subscription.more = bool(told.changed)
         rlmi = (
             '<?xml version="1.0" encoding="UTF-8"?>\n<list xmlns="urn:ietf:params:xml:ns:rlmi"'
             f' uri={attribute(subscription.resource)} version="{subscription.next_version()}"'
@@ -161,32 +169,46 @@ class ListPackage(Package):
         """Return the element of ``member`` (RFC 4662 5.4), and append its part."""
         name = f"<name>{text(member.name)}</name>" if member.name else ""
         instance = ""
-        if self._is_user(member.uri):
+        if told.room <= 0:
+            told.changed[member.uri] = None
+        elif self._is_user(member.uri):
             inner = told.inner.get(member.uri)
             if inner is None:
                 inner = told.inner[member.uri] = _inner(self.base, subscription, member.uri)
             inner.verdict = self.base.judge(inner, now)
             state = _WORDS[inner.verdict]
             reason = ' reason="rejected"' if inner.verdict is Verdict.BLOCK else ""
-            cid = ""
+            content = None
             if state == "active":
                 inner.full = True
                 content = self.base.content(inner, now)
-                if content is not None:
-                    number = f"{self._token()}@{len(parts)}"
-                    parts.append((number, content))
-                    cid = f' cid="{number}"'
-            instance = f'<instance id="1" state="{state}"{reason}{cid}/>'
+            number = "" if content is None else self._number(told, member.uri, content, parts)
+            if content is None or number:
+                cid = f' cid="{number}"' if number else ""
+                instance = f'<instance id="1" state="{state}"{reason}{cid}/>'
         elif (watch := self._follow(subscription, told, member.uri, now)) is not None:
-            instance = self._instance_elsewhere(watch, parts)
+            instance = self._instance_elsewhere(watch, told, parts)
         # RFC 4662 5.4: without an instance nothing is known of it.
         return f"<resource uri={attribute(member.uri)}>{name}{instance}</resource>"
 
-    def _instance_elsewhere(self, watch: Watch, parts: list[tuple[str, Content]]) -> str:
+    def _number(self, told: _Told, uri: str, content: Content, parts: list[tuple[str, Content]]) -> str:
+        """Append the state of ``uri`` and return its Content-ID; "" where there is no room for it."""
+        size = len(content.body)
+        if size > told.room:
+            if size <= self.size:
+                # The next NOTIFY begins with it.
+                told.changed[uri] = None
+                told.room = 0
+            return ""
+        told.room -= size
+        number = f"{self._token()}@{len(parts)}"
+        parts.append((number, content))
+        return number
+
+    def _instance_elsewhere(self, watch: Watch, told: _Told, parts: list[tuple[str, Content]]) -> str:
         if watch.state == "active" and watch.body:
-            number = f"{self._token()}@{len(parts)}"
-            parts.append((number, Content(watch.type, watch.body)))
-            return f'<instance id="1" state="active" cid="{number}"/>'
+            number = self._number(told, watch.uri, Content(watch.type, watch.body), parts)
+            return f'<instance id="1" state="active" cid="{number}"/>' if number else ""
         if watch.state == "terminated":
             # RFC 4662 5.5: with a reason.
             return f'<instance id="1" state="terminated" reason={attribute(watch.reason)}/>'

@@ -229,6 +229,31 @@ def test_members_are_bounded() -> None:
     assert len(told(one.last)[2]) == 3
 
 
+def test_octets_are_bounded() -> None:
+    """`size` bounds the states in one NOTIFY; the others follow in the next ones, and none is left behind."""
+    uris = [f"sip:u{number}@biloxi.test" for number in range(6)]
+    rig = bench(size=8_192)
+    put(rig, services(*uris))
+    for uri in uris:
+        body = document(service("a", inner=f"<x:note>{'x' * 3_000}</x:note>"), entity=uri)
+        answer = publish_any(rig, body, uri=uri, event="presence", type="application/pidf+xml")
+        assert answer.status == 200
+    one = watch(rig)
+    one.subscribe()
+    first, *later = one.notifies
+    assert len(first.body) < 8_192 + 2_000
+    # RFC 4662 5.4: a list in full names all.
+    here = ("active", "open")
+    assert told(first)[2] == {uri: here if uri in uris[:2] else ("", "") for uri in uris}
+    assert [told(notify)[1:] for notify in later] == [
+        ("false", dict.fromkeys(uris[2:4], here)),
+        ("false", dict.fromkeys(uris[4:], here)),
+    ]
+    assert one.wait(60) == []
+    with pytest.raises(ValueError, match="size is 1"):
+        ListsSettings(size=1)
+
+
 @pytest.mark.parametrize(
     "body", ["<x/>", services("nobody"), services(BOB).replace("</service>", "</service>" * 2)]
 )
