@@ -16,7 +16,7 @@ from sansip_server.stores.redis_client import Replicas
 from sansip_server.stores.redis_clock import RedisClock
 from sansip_server.stores.redis_link import Link
 from sansip_server.stores.redis_location import TIME, WRITE, Commands, unix_of
-from sansip_server.stores.resp import Command
+from sansip_server.stores.resp import Command, Malformed
 from sansip_sockets.hub import Hub
 
 __all__ = ["LocationTurns"]
@@ -94,10 +94,7 @@ class LocationTurns:
         reads = [ask.question for ask in asks]
 
         def done(answers: list[Any] | Exception) -> None:
-            if isinstance(answers, Exception):
-                self._answer(asks, answers)
-            else:
-                self._answer(asks, self._commands.records(reads, answers, offset))
+            self._answer(asks, _read(answers, lambda some: self._commands.records(reads, some, offset)))
 
         self._link.run(self._commands.reads(reads), done)
 
@@ -105,10 +102,7 @@ class LocationTurns:
         writes = [ask.question for ask in asks]
 
         def done(answers: list[Any] | Exception) -> None:
-            if isinstance(answers, Exception):
-                self._answer(asks, answers)
-            else:
-                self._answer(asks, self._commands.written(writes, answers, offset))
+            self._answer(asks, _read(answers, lambda some: self._commands.written(writes, some, offset)))
 
         self._busy = bool(self._replicas)
         calls = self._commands.writes(writes, self._hub.clock(), offset)
@@ -154,6 +148,8 @@ class LocationTurns:
             reached = answers.pop()
             if isinstance(reached, Exception):
                 done(reached)
+            elif not isinstance(reached, int):
+                done(Malformed("the answer to WAIT is no number"))
             elif reached < self._replicas:
                 done(Replicas(f"{reached} of {self._replicas} replicas took it in {self._wait / 1000:g} s"))
             else:
@@ -168,3 +164,15 @@ class LocationTurns:
         self._hub.answer_all([(ask.id, one) for ask, one in zip(asks, judged, strict=True)])
         if late and self._asks:
             self._leave()
+
+
+def _read(
+    answers: list[Any] | Exception, make: Callable[[list[Any]], Sequence[Any]]
+) -> Sequence[Any] | Exception:
+    """Return what ``make`` reads from ``answers``; its exception, where they are of another kind."""
+    if isinstance(answers, Exception):
+        return answers
+    try:
+        return make(answers)
+    except Exception as error:
+        return error

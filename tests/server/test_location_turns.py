@@ -146,3 +146,16 @@ def test_the_clock_is_asked_first() -> None:
     bench.sent.pop()[1]([error])
     bench.sent.pop()[1]([error])
     assert bench.answers[2] is error
+
+
+def test_answers_of_another_kind() -> None:
+    """A Redis that answers with what no record is fails the questions, and later ones are still asked."""
+    bench = Bench(reads=True)
+    bench.ask(Ask(1, SharedRead(BOB)))
+    bench.sent.pop()[1]([7])
+    assert isinstance(bench.answers[1], Exception)
+    bench = Bench(reads=False, wait_replicas=1)
+    for number, answers in enumerate(([1, b"one"], [7, 1])):
+        bench.ask(write(number))
+        bench.sent.pop()[1](answers)
+        assert isinstance(bench.answers[number], Exception)

@@ -29,8 +29,9 @@ from sansip_sockets.waits import PAUSE, READ, WRITE, Pump, wake
 
 __all__ = ["Link"]
 
-# Octets read at a time: hundreds of records.
+# Octets read at a time: hundreds of records; and how often before others have their turn.
 _READ = 65_536
+_READS = 16
 # The socket has no octets yet, or no room; TLS has its own words for it.
 _LATER = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
 
@@ -67,10 +68,10 @@ class Link:
         # Batches that have not left, and those that Redis has; and octets that the socket did not take.
         self._waiting: deque[_Batch] = deque()
         self._asked: deque[_Batch] = deque()
-        self._rest = b""
+        self._rest: bytes | memoryview = b""
         self._marked = False
         self._timer: Timer | None = None
-        # When Redis last sent something.
+        # When Redis last finished an answer.
         self._heard = 0.0
         self._closed = False
 
@@ -129,15 +130,15 @@ class Link:
         if self._open is None:
             self._begin()
             return
+        if self._rest:
+            # It leaves behind that (``_writing``).
+            return
         batches = list(self._waiting)
         self._waiting.clear()
         for batch in batches:
             batch.tried += 1
         self._asked.extend(batches)
         data = batches[0].data if len(batches) == 1 else b"".join([batch.data for batch in batches])
-        if self._rest:
-            self._rest += data
-            return
         try:
             sent = self._open.sock.send(data)
         except _LATER:
@@ -146,7 +147,8 @@ class Link:
             self._broken(self._open, error)
             return
         if sent < len(data):
-            self._rest = data[sent:]
+            # Of a view nothing is copied for each piece that leaves.
+            self._rest = memoryview(data)[sent:]
             self._hub.spawn(self._writing(self._open))
 
     def _writing(self, connected: Connected) -> Pump:
@@ -163,6 +165,8 @@ class Link:
                 continue
             except OSError as error:
                 self._broken(connected, error)
+        if connected is self._open:
+            self._flush()
         yield (PAUSE, connected.sock, 0.0)
         connected.left()
 
@@ -183,7 +187,9 @@ class Link:
 
     def _read(self, connected: Connected, sock: socket.socket) -> None:
         """Take the answers that have come."""
+        reads = 0
         while connected is self._open:
+            reads += 1
             try:
                 data = sock.recv(_READ)
                 answers = self._answers.feed(data) if data else None
@@ -196,12 +202,17 @@ class Link:
                 self._broken(connected, ConnectionResetError("Connection closed by server."))
                 return
             self._take(connected, answers)
-            # TLS may hold octets that no selector sees.
-            if len(data) < _READ and not isinstance(sock, ssl.SSLSocket):
+            if isinstance(sock, ssl.SSLSocket):
+                # TLS may hold octets that no selector sees.
+                if reads >= _READS and not sock.pending():
+                    return
+            elif len(data) < _READ or reads >= _READS:
                 return
 
     def _take(self, connected: Connected, answers: list[Any]) -> None:
-        self._heard = self._hub.clock()
+        if answers:
+            # A part of an answer is none: one that never ends must not hold those who wait.
+            self._heard = self._hub.clock()
         finished: list[_Batch] = []
         moved = False
         for answer in answers:
@@ -218,7 +229,7 @@ class Link:
             # This server is no master any more: the next connection goes to the new master.
             self._broken(connected, ConnectionResetError("the previous master is now a replica"))
         for batch in finished:
-            batch.done(batch.answers)
+            self._done(batch, batch.answers)
         # What was asked because of these answers.
         self._flush()
 
@@ -243,8 +254,15 @@ class Link:
         failed = list(batches)
         batches.clear()
         for batch in failed:
-            batch.done(error)
+            self._done(batch, error)
         self._flush()
+
+    def _done(self, batch: _Batch, found: list[Any] | Exception) -> None:
+        try:
+            batch.done(found)
+        except Exception as error:
+            # The other batches get theirs.
+            self._hub.report("an answer of Redis", error)
 
     def _arm(self, now: float) -> None:
         # So much later than its time, at the most, does a batch fail.

@@ -289,3 +289,76 @@ def test_closed(bench: Bench) -> None:
     assert found == []
     bench.connect()
     assert bench.connections[1].closed
+
+
+def test_an_answer_without_an_end(bench: Bench) -> None:
+    """Octets of an answer that never ends are no sign of life: those who wait hear after ``timeout``."""
+    found = bench.run("a")
+    bench.turn()
+    redis = bench.connect()
+    redis.send(b"$1000000\r\n")
+    while not found and bench.now < 103.0:
+        redis.send(b"x")
+        bench.turn()
+        bench.pass_time(0.25)
+    assert [type(one) for one in found] == [TimeoutError]
+
+
+def test_while_the_socket_takes_nothing(bench: Bench) -> None:
+    """Questions wait apart: what waits is not copied again for each turn that adds some."""
+    bench.run("warm")
+    bench.turn()
+    redis = bench.connect()
+    redis.recv(1_000)
+    bench.run("x" * 4_000_000)
+    bench.turn()
+    waiting = bench.link._rest
+    for number in range(3):
+        bench.run(str(number))
+        bench.turn()
+    assert len(bench.link._waiting) == 3
+    assert len(bench.link._rest) <= len(waiting)
+    got = b""
+    while not got.endswith(pack([("GET", str(number)) for number in range(3)])):
+        got += redis.recv(1_000_000)
+        bench.turn()
+
+
+def test_one_receiver_fails(bench: Bench) -> None:
+    """The others get their answers; that of one who fails is reported."""
+
+    def fails(_answers: Any) -> None:
+        raise ValueError("a mistake")
+
+    bench.link.run([("GET", "a")], fails)
+    found = bench.run("b")
+    bench.turn()
+    bench.connect().send(b":1\r\n:2\r\n")
+    bench.turn()
+    assert found == [[2]]
+    assert bench.reports == ["an answer of Redis: ValueError('a mistake')"]
+    bench.reports.clear()
+
+
+def test_more_than_one_turn_reads(bench: Bench) -> None:
+    """A peer that sends without an end does not keep the loop from others."""
+    found = bench.run("a")
+    bench.turn()
+    bench.connect()
+    sock = bench.link._open.sock  # type: ignore[union-attr]  # it is open
+    reads = 0
+
+    class Endless:
+        """A socket that always has octets."""
+
+        def recv(self, size: int) -> bytes:
+            nonlocal reads
+            reads += 1
+            if reads > 100:
+                raise BlockingIOError
+            return b"$500000000\r\n".ljust(size, b"x") if reads == 1 else b"x" * size
+
+    bench.link._read(bench.link._open, Endless())  # type: ignore[arg-type]  # no more is used
+    assert reads == 16
+    assert sock.fileno() != -1
+    assert found == []
