@@ -147,11 +147,13 @@ class Siblings:
                 # RFC 3261 13.2.2.4: the ACK of a 2xx has a branch of its own.
                 other = self._dialog_at(request)
         else:
+            gathered = request.method in self.seat.gathers
             if tag is not None:
                 other = self._dialog_at(request)
-            else:
+            elif not gathered:
+                # The first worker sent those that are gathered; another mark is a stranger's.
                 other = self._spiral_of(request)
-            if other is None and request.method in self.seat.gathers:
+            if other is None and gathered:
                 other = 0
             if other is None or other == self.seat.number:
                 other = self.seat.directory.claim(key)

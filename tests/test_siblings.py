@@ -437,3 +437,20 @@ def test_other_requests_stay_where_they_come() -> None:
         stack.seat.gathers = frozenset(("SUBSCRIBE",))
     actions = crew.stacks[1].datagram_received(UDP, invite(), ALICE, 0.0)
     assert not any(isinstance(action, PassOn) for action in actions)
+
+
+def test_a_mark_that_a_stranger_wrote_leads_past_no_module() -> None:
+    """A topmost Via of ours with the mark of another worker does not take a gathered request there."""
+    crew = Crew(3)
+    for stack in crew.stacks:
+        assert stack.seat is not None
+        stack.seat.gathers = frozenset(("SUBSCRIBE",))
+    message = request("SUBSCRIBE", "sip:nobody@example.com", to="<sip:nobody@example.com>")
+    vias = [line for line in invite().split(b"\r\n") if line.startswith(b"Via")]
+    assert len(vias) == 1
+    listener = LISTENERS[0]
+    own = f"Via: SIP/2.0/UDP {listener.host}:{listener.port};branch=z9hG4bKB123\r\nVia:".encode()
+    for number in (1, 2, 0):
+        actions = crew.stacks[number].datagram_received(UDP, message.replace(b"Via:", own, 1), ALICE, 0.0)
+        passed = [action.seat for action in actions if isinstance(action, PassOn)]
+        assert passed == ([0] if number else []), number
