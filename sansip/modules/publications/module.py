@@ -378,11 +378,13 @@ class Publications(Module):
         kind = self._kinds.get(event)
         if kind is None:
             return
+        before = [one.etag for one in self._shelf.of(event, resource)]
         rows = await self._rows.all(event, resource)
         now = self.core.ua.now
         standing = self._shelf.of(event, resource)
-        if (event, resource) in self._coming or any(one.busy for one in standing):
-            # Its rows are being changed here as well.
+        changed = before != [one.etag for one in standing]
+        if changed or (event, resource) in self._coming or any(one.busy for one in standing):
+            # Its rows are being changed here as well, or were after these had been read.
             if self._others is not None:
                 self._others.reread_soon(event, resource)
             return

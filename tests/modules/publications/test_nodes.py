@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
+
+import pytest
 
 from sansip.module import Use
 from sansip.modules.events import Events, EventsSettings
@@ -114,3 +117,24 @@ def test_the_values_are_away() -> None:
     nodes.values_down = False
     nodes.meet(6.0)
     assert state(nodes.rigs["n2"]) == ["sun"]
+
+
+def test_rows_that_were_read_before_a_publication() -> None:
+    """What a phone got its 200 for stays, although rows that were read before have nothing of it."""
+    nodes = Nodes("n1", "n2")
+    nodes.meet()
+    publications: Any = nodes.rigs["n1"].stack.modules.get(Publications)
+    real = publications._rows
+
+    async def read(*_: str) -> list[Any]:
+        publications._rows = real
+        # It comes, and is answered, between the question and its answer.
+        assert nodes.publish("n1", b"sun").status == 200
+        return []
+
+    publications._rows = SimpleNamespace(all=read)
+    with pytest.raises(StopIteration):
+        publications._reread("weather", "sip:bob@biloxi.test").send(None)
+    assert state(nodes.rigs["n1"]) == ["sun"]
+    nodes.meet()
+    assert state(nodes.rigs["n1"]) == state(nodes.rigs["n2"]) == ["sun"]

@@ -345,7 +345,7 @@ def test_more_than_one_turn_reads(bench: Bench) -> None:
     found = bench.run("a")
     bench.turn()
     bench.connect()
-    sock = bench.link._open.sock  # type: ignore[union-attr]  # it is open
+    sock = bench.link._open.sock
     reads = 0
 
     class Endless:
@@ -358,7 +358,7 @@ def test_more_than_one_turn_reads(bench: Bench) -> None:
                 raise BlockingIOError
             return b"$500000000\r\n".ljust(size, b"x") if reads == 1 else b"x" * size
 
-    bench.link._read(bench.link._open, Endless())  # type: ignore[arg-type]  # no more is used
+    bench.link._read(bench.link._open, Endless())
     assert reads == 16
     assert sock.fileno() != -1
     assert found == []
