@@ -15,6 +15,7 @@ cannot guess.
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import mmap
 import os
@@ -57,7 +58,10 @@ class SharedDirectory:
         for number in range(_TRIES):
             try:
                 fcntl.lockf(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB, _SET.size, begin)
-            except OSError:
+            except OSError as error:
+                if error.errno not in (errno.EAGAIN, errno.EACCES):
+                    # The kernel has no lock to give: nobody is waited for.
+                    break
                 # The other one may have no processor at this moment.
                 time.sleep(0.0 if number < _TRIES // 2 else _PAUSE)
                 continue

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import signal
@@ -87,3 +88,17 @@ def test_a_process_that_holds_a_lock_holds_nobody_up() -> None:
         os.waitpid(child, 0)
         os.close(reader)
         os.close(writer)
+
+
+def test_a_kernel_without_locks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """RLIMIT or table of locks full (ENOLCK): no request waits 20 ms for a lock that does not come."""
+    tried: list[int] = []
+
+    def full(_file: int, command: int, *_: int) -> None:
+        tried.append(command)
+        raise OSError(errno.ENOLCK, "no locks available")
+
+    monkeypatch.setattr(fcntl, "lockf", full)
+    table = SharedDirectory(64)
+    assert table.claim("a") == 0
+    assert len(tried) == 1
