@@ -13,19 +13,21 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from sansip.errors import RemoteProtocolError
+from sansip.proxy.dialog_mark import address_of, contact_of, uri_of
 from sansip.sdp import is_sdp
 from sansip.wire.multipart import part_places
 from sansip.wire.unread import octets_of, rewrite
 
 if TYPE_CHECKING:
-    from sansip.wire import Message
+    from sansip.wire import Message, Request
 
-__all__ = ["Found", "dialog_of", "find", "has_body", "put"]
+__all__ = ["Found", "asked_of", "dialog_of", "find", "has_body", "put", "target_of"]
 
 # Short names of the fields that tell what a body is.
 _COMPACT: Final = re.compile(rb"\r\n[cel][ \t:]")
 _NAMES: Final = (b"\r\nCall-ID: ", b"\r\nFrom: ", b"\r\nTo: ")
 _FOLDED: Final = (b" ", b"\t")
+_CONTACT: Final = re.compile(rb"\r\n(?:contact|m)[ \t]*:", re.IGNORECASE)
 _QUOTED: Final = re.compile(rb'"(?:[^"\\]|\\.)*+"')
 
 
@@ -106,6 +108,35 @@ def dialog_of(message: Message) -> tuple[str, str, str]:
         if known is not None:
             return known
     return message.call_id, message.from_tag or "", message.to_tag or ""
+
+
+def target_of(message: Message) -> str:
+    """Return ``address_of`` the Contact of ``message``, "" where it has none that can be read."""
+    data = octets_of(message)
+    if data is not None:
+        end = data.find(b"\r\n\r\n") + 2
+        # As most write it; the pattern costs more.
+        begin = data.find(b"\r\nContact:", 0, end) + 10
+        if begin < 10:
+            found = _CONTACT.search(data, 0, end)
+            if found is None:
+                return ""
+            begin = found.end()
+        stop = data.find(b"\r\n", begin)
+        value = data[begin:stop]
+        if data[stop + 2 : stop + 3] not in _FOLDED and b'"' not in value and b"," not in value:
+            uri = uri_of(value.lstrip(b":").decode("utf-8", "surrogateescape"))
+            return address_of(uri) if uri else ""
+    uri = contact_of(message)
+    return address_of(uri) if uri else ""
+
+
+def asked_of(message: Request) -> str:
+    """Return ``address_of`` the Request-URI of ``message``."""
+    data = octets_of(message)
+    if data is None:
+        return address_of(message.uri_text)
+    return address_of(data[: data.find(b"\r\n")].split(b" ", 2)[1].decode("utf-8", "surrogateescape"))
 
 
 def _find_unread(data: bytes) -> Found | None:

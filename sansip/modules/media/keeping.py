@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 from sansip.modules.media.profiles import NO_WISH, Side, Wish
 from sansip.modules.media.session import Session
 from sansip.modules.media.settings import PROFILES
+from sansip.proxy.dialog_mark import address_of
 
 if TYPE_CHECKING:
     from sansip.modules.calls import Call
@@ -52,6 +53,9 @@ def restored(call: Call, relays: Relays, set_: str) -> Session | None:
     name, dialogs = name_of(call), set(call.talks)
     session = Session(name, call.call_id, call.caller_tag, relay.settings.set or set_, wish, call.began, call)
     session.relay, session.answered = relay, dialogs
+    for tag, talk in call.talks.items():
+        for side, at in ((call.caller_tag, talk.caller.target), (tag, talk.callee.target)):
+            session.note_target(side, address_of(at), len(call.talks) + 1)
     session.used.add(relay)
     relay.sessions += 1
     for tag in str(call.variables.get("media_browsers", "")).split():

@@ -17,7 +17,7 @@ from sansip.modules.calls import CallTakenBack
 from sansip.modules.calls.spiral import earlier
 from sansip.modules.media import steering
 from sansip.modules.media.asking import NoRelay, RelayFailed
-from sansip.modules.media.body import Found, dialog_of, find, has_body, put
+from sansip.modules.media.body import Found, dialog_of, find, has_body, put, target_of
 from sansip.modules.media.events import CallUnrelayed
 from sansip.modules.media.hanging import Hanging, dialog_begun
 from sansip.modules.media.keeping import keep
@@ -82,7 +82,7 @@ class Media(Operated):
         """Refuse an offer of a side while one of ours, in its name or to it, waits for its answer."""
         if not (message.method == "INVITE" or (message.method == "UPDATE" and message.body)):
             return
-        dialog = self._sessions.of_dialog(message)
+        dialog = self._sessions.of_dialog(request.message)
         if dialog is not None and dialog[0].inviting:
             # RFC 3261 14.2, RFC 3311 5.2
             self._refuse(request, 491, None)
@@ -127,6 +127,7 @@ class Media(Operated):
         session = sessions.make(self._prefix, call_id, tag, wish, self.settings.set, call, request.now)
         if session is not None:
             self._session.set(request, session)
+            session.note_target(tag, target_of(message), 1)
             if call is None and not self._looking:
                 self._looking = True
                 self.core.timers.start(request.now, _LOOK, self, None)
@@ -227,6 +228,10 @@ class Media(Operated):
         if session.over:
             forget(session, now)
 
+    @property
+    def _most_tags(self) -> int:
+        return self.core.limits.early_dialogs + 1
+
     def _has_room(self, session: Session, tag: str) -> bool:
         """Whether the side ``tag`` can have media: a callee may invent any number of tags."""
         return tag in session.sides or len(session.sides) <= self.core.limits.early_dialogs
@@ -260,9 +265,16 @@ class Media(Operated):
             return None
         session = self._session.get(request)
         tag: str | None = None
-        if session is not None and status >= 200:
+        if session is None and status >= 200 and _is_within(request):
+            self._refreshed(request, response)
+        if session is not None and status > 100:
             tag = dialog_of(response)[2]
-            if tag not in session.answered and len(session.answered) < self.core.limits.early_dialogs:
+            session.note_target(tag, target_of(response), self._most_tags)
+            if (
+                status >= 200
+                and tag not in session.answered
+                and len(session.answered) < self.core.limits.early_dialogs
+            ):
                 self._sessions.answered(session, tag)
         found = find(response) if has_body(response) else None
         if found is None:
@@ -400,6 +412,7 @@ class Media(Operated):
         session = self._session.get(request) or self._begin(request, request.message, wish)
         if session is None:
             return None
+        session.note_target(response.to_tag or "", target_of(response), self._most_tags)
         if response.status >= 200:
             self._sessions.answered(session, response.to_tag or "")
         session.sides[session.caller_tag] = target
@@ -414,10 +427,20 @@ class Media(Operated):
         """Whether it comes from a side of its dialog: the other's Call-ID and tags are no secret."""
         return request.from_dialog or not self.core.proxy.config.dialog_tokens
 
+    def _refreshed(self, request: IncomingRequest, response: Response) -> None:
+        """Note where both sides are from now on (RFC 3261 12.2.1.2, 12.2.2, RFC 3311 5)."""
+        dialog = self._sessions.of_dialog(request.message) if self._proven(request) else None
+        if dialog is not None and request.method != "PRACK":
+            session, sender, other = dialog
+            session.note_target(sender, target_of(request.message), self._most_tags)
+            session.note_target(other, target_of(response), self._most_tags)
+
     def _within(self, request: IncomingRequest, message: Request, now: float) -> Waits:
         """Take an offer or an answer in a request of a dialog."""
         found = find(message)
-        dialog = None if found is None or not self._proven(request) else self._sessions.of_dialog(message)
+        dialog = (
+            None if found is None or not self._proven(request) else self._sessions.of_dialog(request.message)
+        )
         if found is None or dialog is None:
             return None
         session, sender, other = dialog
@@ -443,7 +466,7 @@ class Media(Operated):
 
     def _late(self, request: IncomingRequest, response: Response, found: Found) -> Waits:
         """Take the offer in the 2xx to a re-INVITE without one."""
-        dialog = self._sessions.of_dialog(response) if self._proven(request) else None
+        dialog = self._sessions.of_dialog(request.message) if self._proven(request) else None
         if dialog is None or find(request.message) is not None:
             return None
         session, offered_to, offerer = dialog

@@ -10,7 +10,7 @@ those that left: a repeated message asks no relay.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from sansip.modules.media.names import Names
 from sansip.modules.media.profiles import Side, Wish
@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from sansip.modules.media.relay import Relay
 
 __all__ = ["Leg", "Session"]
+
+# Places of one side that are kept: a request may be on its way to the one of before.
+_TARGETS: Final = 2
 
 
 @dataclass(slots=True, eq=False)
@@ -65,6 +68,7 @@ class Session:
         said, sent: by tag, the last description of a side, and the last one that it got.
         moved: whether it was ever moved, so that ``o=`` is counted here; mover: whether it is being moved;
             inviting: whether a re-INVITE of ours waits for its answer.
+        targets: by tag, where its side is by its Contact (``address_of``), the newest last.
         pending: an offer within the dialog, and what was made of it: both count once it is answered.
     """
 
@@ -94,12 +98,23 @@ class Session:
     said: dict[str, bytes] = field(default_factory=dict)
     sent: dict[str, bytes] = field(default_factory=dict)
     pending: dict[str, tuple[bytes, bytes]] = field(default_factory=dict)
+    targets: dict[str, tuple[str, ...]] = field(default_factory=dict)
     number: int = 0
 
     @property
     def key(self) -> str:
         """What operators know it by: the id of the call's record, where there is one."""
         return self.id if self.call is None else self.call.id
+
+    def note_target(self, tag: str, target: str, most: int) -> None:
+        """Note that the side ``tag`` is at ``target`` from now on; ``most``: tags that there may be."""
+        known = self.targets.get(tag)
+        if target and (known is not None or len(self.targets) < most):
+            self.targets[tag] = (*(one for one in known or () if one != target), target)[-_TARGETS:]
+
+    def has(self, sender: str, other: str, target: str) -> bool:
+        """Whether a request of the side ``sender`` that goes to ``target`` is for the side ``other``."""
+        return sender in self.targets and target in self.targets.get(other, ())
 
     def leg(self, branch: Any, source: Side, target: Side) -> Leg:
         """Return the leg of ``branch``, a new one where there is none."""

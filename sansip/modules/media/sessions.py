@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from sansip.modules.media import steering
-from sansip.modules.media.body import dialog_of
+from sansip.modules.media.body import asked_of, dialog_of
 from sansip.modules.media.keeping import SHOWN, restored
 from sansip.modules.media.names import Names
 from sansip.modules.media.session import Session
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from sansip.modules.calls import Call
     from sansip.modules.media.profiles import Wish
     from sansip.modules.media.relays import Relays
-    from sansip.wire import Message
+    from sansip.wire import Request
 
 __all__ = ["Sessions", "forget"]
 
@@ -67,17 +67,17 @@ class Sessions:
         self._add(session)
         return session
 
-    def of_dialog(self, message: Message) -> tuple[Session, str, str] | None:
-        """Return the session of a message within a dialog, the sender's tag and the other's."""
-        call_id, sender, other = dialog_of(message)
-        for own, far in ((sender, other), (other, sender)):
-            found = self._by_dialog.get((call_id, own))
-            if found is not None:
-                # Another proxy may have forked one INVITE to several users of ours.
-                session = found[0]
-                if len(found) > 1:
-                    session = next((one for one in found if far in one.sides or far in one.answered), session)
-                return session, sender, other
+    def of_dialog(self, request: Request) -> tuple[Session, str, str] | None:
+        """Return the session of a request within a dialog, the sender's tag and the other's.
+
+        It goes to where the other side is: who makes a call with the tags of another has a mark of ours, too.
+        """
+        call_id, sender, other = dialog_of(request)
+        for caller in (sender, other):
+            # Another proxy may have forked one INVITE to several users of ours.
+            for session in self._by_dialog.get((call_id, caller), ()):
+                if session.has(sender, other, asked_of(request)):
+                    return session, sender, other
         return None
 
     def answered(self, session: Session, tag: str) -> None:

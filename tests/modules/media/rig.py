@@ -120,7 +120,7 @@ class MediaRig(Rig):
         }
         data = request(
             method,
-            "sip:bob@192.0.2.2",
+            options.pop("uri", "sip:bob@192.0.2.2"),
             cseq=cseq,
             headers=headers,
             body=body,

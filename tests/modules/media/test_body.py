@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from sansip.modules.media.body import dialog_of, find, has_body, put
+from sansip.modules.media.body import asked_of, dialog_of, find, has_body, put, target_of
 from sansip.wire import Request, read_again
 from sansip.wire.unread import LAZY, is_unread, unread_request
 from tests.modules.media.rig import SDP
@@ -138,3 +138,26 @@ def test_no_body() -> None:
         other = unread(one)
         assert not has_body(other)
         assert is_unread(other)
+
+
+@pytest.mark.parametrize(
+    ("line", "target"),
+    [
+        ("Contact: <sip:a@192.0.2.1;ob>", "sip:a@192.0.2.1"),
+        ("m:sip:a@192.0.2.1;expires=3", "sip:a@192.0.2.1"),
+        ('CONTACT : "A, <b>" <sip:a@H.test>', "sip:a@h.test"),
+        ("Contact:\r\n <sip:a@192.0.2.1>", "sip:a@192.0.2.1"),
+        ("Contact: ", ""),
+        ("Max-Forwards: 70", ""),
+    ],
+)
+def test_where_a_side_is(line: str, target: str) -> None:
+    """RFC 3261 8.1.1.8: the Contact is found alike in a message that was read, and in one that was not."""
+    data = (
+        f"INVITE sip:Bob@B.test;x=1 SIP/2.0\r\nVia: SIP/2.0/UDP h;branch=z9hG4bK1\r\nCSeq: 1 INVITE\r\n"
+        f"Call-ID: a\r\nFrom: <sip:a@b.test>;tag=1\r\nTo: <sip:b@b.test>\r\n{line}\r\n\r\n"
+    ).encode()
+    found = [unread_request("INVITE", (read_again, data))] if LAZY else []
+    for one in (*found, read_again(data)):
+        assert isinstance(one, Request)
+        assert (target_of(one), asked_of(one)) == (target, "sip:Bob@b.test")

@@ -12,7 +12,7 @@ from sansip.routing.default import route as default_route
 from sansip.testing import check_module
 from tests.modules.media.rig import FIRST, SDP, TYPE, MediaRig, answer_sdp, settings, two
 from tests.relays import Engine
-from tests.rig import ALICE, BOB, CAROL, only, reply, request, what
+from tests.rig import ALICE, BOB, CAROL, DAVE, only, reply, request, what
 
 pytestmark = pytest.mark.usefixtures("both")
 
@@ -224,3 +224,61 @@ def test_many_tags(body: bytes) -> None:
         rig.udp(reply(invite, 183, tag=f"b{number}", headers=TYPE, body=answer_sdp()), BOB)
     assert rig.engine.commands.count("answer" if body else "offer") == 3
     assert len(next(iter(rig.media._sessions)).sides) == 4
+
+
+def eve_calls(rig: MediaRig, from_tag: str = "t0", to_tag: str = "bob", body: bytes = b"") -> str:
+    """Have Eve call a friend with another call's Call-ID and tags; return her Route."""
+    invite = only(
+        rig.invite(
+            source=CAROL,
+            branch="z9hG4bKeve",
+            from_tag=from_tag,
+            headers=[("Contact", "<sip:eve@192.0.2.3>")],
+            body=body,
+        ),
+        "INVITE",
+    )
+    rig.udp(reply(invite, 200, tag=to_tag, headers=[("Contact", "<sip:friend@192.0.2.4>")]), BOB)
+    return rig.route()
+
+
+@pytest.mark.parametrize("tags", [("t0", "bob"), ("bob", "t0"), ("t0", "x"), ("bob", "x")])
+@pytest.mark.parametrize("method", ["INVITE", "UPDATE", "BYE"])
+def test_a_call_with_the_tags_of_another(method: str, tags: tuple[str, str]) -> None:
+    """A call of Eve's with Call-ID and tags of Alice's has our marks; it neither steers nor ends hers."""
+    rig = MediaRig()
+    rig.answered()
+    before = list(rig.engine.commands)
+    route = eve_calls(rig, *tags)
+    data = request(
+        method, "sip:friend@192.0.2.4", source=CAROL, branch="z9hG4bKeve2", from_tag=tags[0], to_tag=tags[1],
+        call_id="call0", cseq=9, body=b"" if method == "BYE" else SDP,
+        headers=[("Route", route), ("Contact", "<sip:eve@192.0.2.3>"), *([] if method == "BYE" else TYPE)],
+    )  # fmt: skip
+    out = only(rig.udp(data, CAROL), method)
+    rig.udp(
+        reply(out, 200, headers=[] if method == "BYE" else TYPE, body=b"" if method == "BYE" else SDP), DAVE
+    )
+    assert rig.engine.commands == before
+    assert len([one for one in rig.command("media.calls") if one["relay"]]) == 1
+
+
+def test_both_sides_move() -> None:
+    """RFC 3261 12.2.1.2, 12.2.2: a re-INVITE, with or without a description, may tell new places of both."""
+    rig = MediaRig()
+    rig.answered()
+    callees = rig.callees_route()
+    again = only(rig.within("INVITE", cseq=2, uri="sip:bob@192.0.2.2"), "INVITE")
+    headers = [("Contact", "<sip:bob@192.0.2.2:5090>"), *TYPE]
+    rig.udp(reply(again, 200, headers=headers, body=answer_sdp()), BOB)
+    rig.within("ACK", cseq=2, uri="sip:bob@192.0.2.2:5090", body=SDP)
+    assert rig.engine.commands == ["offer", "answer"] * 2
+    rig.within("UPDATE", cseq=3, uri="sip:bob@192.0.2.2:5090", body=SDP)
+    assert rig.engine.commands == ["offer", "answer"] * 2 + ["offer"]
+    back = request(
+        "UPDATE", "sip:alice@192.0.2.1", source=BOB, branch="z9hG4bKback", sender="<sip:bob@biloxi.test>",
+        to="<sip:alice@biloxi.test>", from_tag="bob", to_tag="t0", call_id="call0", cseq=1,
+        headers=[("Route", callees), ("Contact", "<sip:bob@192.0.2.2:5090>"), *TYPE], body=SDP,
+    )  # fmt: skip
+    rig.udp(back, BOB)
+    assert rig.engine.commands == ["offer", "answer"] * 2 + ["offer"] * 2
