@@ -27,7 +27,11 @@ def is_over(request: IncomingRequest) -> bool:
 def caller_of(request: IncomingRequest) -> str:
     """Return who made ``request``, to count failures for: a user whose name is proven, else its source."""
     if (request.proven and request.authenticates) or request.trusted is not None:
-        user, host = identity_of(request.message.from_.uri)
+        uri = request.message.from_.uri
+        if request.serves(uri):
+            # Each address of ours is a name of the same user.
+            return request.core.addresses.of(uri)[:_NAME]
+        user, host = identity_of(uri)
         # Whole names would be told to all workers.
         return f"{user}@{host}"[:_NAME]
     return source_of(request.flow.host)

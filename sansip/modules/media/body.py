@@ -125,7 +125,7 @@ def target_of(message: Message) -> str:
         stop = data.find(b"\r\n", begin)
         value = data[begin:stop]
         if data[stop + 2 : stop + 3] not in _FOLDED and b'"' not in value and b"," not in value:
-            uri = uri_of(value.lstrip(b":").decode("utf-8", "surrogateescape"))
+            uri = uri_of(value.decode("utf-8", "surrogateescape"))
             return address_of(uri) if uri else ""
     uri = contact_of(message)
     return address_of(uri) if uri else ""

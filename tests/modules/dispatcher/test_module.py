@@ -561,3 +561,17 @@ def test_two_groups_with_one_server() -> None:
     assert second.to == GATEWAYS[1]
     assert "503" in what(rig.udp(reply(second, 500), GATEWAYS[1])) or rig.log[-1].what == "500"
     assert [out.to for out in rig.log if out.what == "INVITE"] == GATEWAYS[:2]
+
+
+def test_one_user_by_several_names() -> None:
+    """A user may call from each name of this server, and is one caller all the same: no gateway rests."""
+
+    async def route(asked: IncomingRequest, dispatcher: Dispatcher) -> None:
+        asked.authenticated = True
+        await dispatcher.send(asked)
+
+    rig = Farm(settings(1, eject_after=2), route, auth=AuthConfig())
+    for number, host in enumerate(("biloxi.test", "192.0.2.10", "192.0.2.10:5060", "Biloxi.test.")):
+        invite = only(call(rig, number, sender=f"<sip:al%69ce@{host}>"), "INVITE")
+        rig.udp(reply(invite, 500), invite.to)
+    assert states(rig) == ["up"]
