@@ -283,10 +283,16 @@ class Riding(Operated):
     def _ending(self, call_id: str, from_tag: str, to_tag: str, uri: str) -> Ending | None:
         talks = self._talks
         call = talks.call_of(call_id, from_tag, to_tag, uri)
+        other = talks.call_of(call_id, to_tag, from_tag, uri)
+        if call is not None and other is not None:
+            # As in ``Talks.leaving``: only by malice.
+            if call.talks[to_tag].callee.target != uri:
+                call = None
+            if other.talks[from_tag].caller.target != uri:
+                other = None
         if call is not None:
             return Ending(self, call, call.talks[to_tag], True)
-        call = talks.call_of(call_id, to_tag, from_tag, uri)
-        return None if call is None else Ending(self, call, call.talks[from_tag], False)
+        return None if other is None else Ending(self, other, other.talks[from_tag], False)
 
 
 def _reader(ride: Ride, data: bytes, flow: Flow, proven: bool) -> Any:

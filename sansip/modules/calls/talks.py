@@ -129,16 +129,20 @@ class Talks:
     def leaving(self, message: Request) -> tuple[Call | None, Talk | None, Side | None]:
         """Do what ``side_of`` does for one that leaves: the target tells calls with equal tags apart."""
         call, talk, side = self.side_of(message)
-        if not self._copies or call is None or talk is None:
+        if call is None or talk is None:
             return call, talk, side
-        tag = (message.to_tag if side is talk.caller else message.from_tag) or ""
-        copies = self._copies.get((call.call_id, call.caller_tag, tag))
-        if copies is None:
+        call_id, sender, other = message.call_id, message.from_tag or "", message.to_tag or ""
+        keys = (call_id, sender, other), (call_id, other, sender)
+        # A caller may take the callee's tag of another call, and have his friend answer with the caller's.
+        if not any(key in self._copies for key in keys) and not all(key in self._calls for key in keys):
             return call, talk, side
-        for one in islice((call, *copies), _COPIES):
-            talk, side = self.side_in(one, message)
-            if talk is not None and message.uri_text == _other(talk, side).target:
-                return one, talk, side
+        for key in keys:
+            first = self._calls.get(key)
+            calls = () if first is None else (first, *self._copies.get(key, ()))
+            for one in islice(calls, _COPIES):
+                talk, side = self.side_in(one, message)
+                if talk is not None and message.uri_text == _other(talk, side).target:
+                    return one, talk, side
         return None, None, None
 
     def side_in(self, call: Call, message: Request) -> tuple[Talk | None, Side | None]:

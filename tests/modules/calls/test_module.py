@@ -195,6 +195,26 @@ def test_one_dialog_twice() -> None:
     assert len(calls._talks) == 0
 
 
+@pytest.mark.parametrize(("method", "status"), [("BYE", 200), ("INVITE", 481)])
+def test_one_dialog_the_other_way_round(method: str, status: int) -> None:
+    """Who calls with the callee's tag of another call, and has the caller's in the answer, holds up no BYE.
+
+    The record of the other call would go on, and its price, when its callee has hung up.
+    """
+    rig, calls = bench()
+    rig.register(CAROL_URI, CAROL, "sip:carol@biloxi.test")
+    talking(rig)
+    (dear,) = calls
+    bye = within(rig, method, "callee", headers=[("Contact", f"<{BOB_URI}>")])
+    to = "sip:carol@biloxi.test"
+    copy = rig.udp(request(uri=to, to=f"<{to}>", branch="z9hG4bKcopy", from_tag="bob", headers=[CONTACT]))
+    rig.udp(reply(only(copy, "INVITE"), 200, tag="alice"), CAROL)
+    assert len(calls) == 2
+    rig.udp(reply(only(rig.udp(bye, BOB), method), status), ALICE)
+    assert dear not in list(calls)
+    assert len(calls) == 1
+
+
 def test_lost_bye() -> None:
     """A BYE without an answer ends the record after Timer F."""
     rig, calls = bench()
