@@ -19,7 +19,7 @@ from sansip.wire.multipart import part_places
 from sansip.wire.unread import octets_of, rewrite
 
 if TYPE_CHECKING:
-    from sansip.wire import Message, Request
+    from sansip.wire import Message, Request, Response
 
 __all__ = ["Found", "asked_of", "dialog_of", "find", "has_body", "put", "target_of"]
 
@@ -110,7 +110,7 @@ def dialog_of(message: Message) -> tuple[str, str, str]:
     return message.call_id, message.from_tag or "", message.to_tag or ""
 
 
-def target_of(message: Message) -> str:
+def target_of(message: Request | Response) -> str:
     """Return ``address_of`` the Contact of ``message``, "" where it has none that can be read."""
     data = octets_of(message)
     if data is not None:

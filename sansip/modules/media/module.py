@@ -117,7 +117,7 @@ class Media(Operated):
             return None
         return self._offer(request, session, leg, message, found)
 
-    def _begin(self, request: IncomingRequest, message: Message, wish: Wish) -> Session | None:
+    def _begin(self, request: IncomingRequest, message: Request, wish: Wish) -> Session | None:
         """Return the session of a new call; None where there are too many."""
         sessions = self._sessions
         if len(sessions) >= self.settings.most:
