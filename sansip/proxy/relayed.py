@@ -38,6 +38,8 @@ GONE: Final = (404, 408, 410, 481)
 _LIFE: Final = 86_400.0
 # The tag behind an address.
 _tag: Final = re.compile(rf"(?i);[ \t]*tag[ \t]*=[ \t]*({TOKEN})", re.ASCII).search
+# Characters of a text that a record keeps: a message may have 16 KB of each (``limits.header_size``).
+_TEXT: Final = 256
 # Records that begin until the oldest one is looked at.
 _LOOK: Final = 64
 
@@ -233,8 +235,10 @@ class RelayedCalls:
     ) -> RelayedCall | None:
         """An INVITE with these lines and values leaves, which modules may look at."""
         calls = self._calls
-        if call_id in calls:
+        if call_id in calls or len(call_id) > _TEXT or len(tag) > _TEXT:
             return None
+        if len(caller) + len(callee) + len(asked) > _TEXT:
+            caller, callee, asked = _short(caller), _short(callee), asked[:_TEXT]
         number = self._number = self._number + self._step
         call = calls[call_id] = RelayedCall(self, number, call_id, tag, caller, callee, asked, source, now)
         if len(calls) > self._limits.relayed_calls or not number % _LOOK:
@@ -290,6 +294,11 @@ class RelayedCalls:
 
     def __len__(self) -> int:
         return len(self._calls)
+
+
+def _short(line: str) -> str:
+    """Return a line From or To that people can still read, of bounded length."""
+    return line if len(line) <= _TEXT else f"{line.partition(':')[0]}: <{uri_in(line)[:_TEXT]}>"
 
 
 def tag_of(tags: tuple[str, ...], data: bytes) -> str:

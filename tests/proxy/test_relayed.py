@@ -169,3 +169,23 @@ def test_a_record_whose_bye_went_another_way_ends(table: tuple[RelayedCalls, lis
         assert other is not None
         other.fails(404, "Not Found", False, 100_000.0)
     assert [event.why for event in told if event.call_id == "old"] == ["no BYE seen"]
+
+
+def test_long_texts_are_cut() -> None:
+    """A hundred thousand records stay small, whatever users write; a Call-ID is kept whole, or not at all."""
+    calls = RelayedCalls(Limits())
+    name = "x" * 16_000
+    line = f'From: "{name}" <sip:alice@atlanta.test>;tag=a'
+    call = calls.begins("c", "a", line, f"To: <sip:{name}@biloxi.test>", f"sip:{name}", "192.0.2.1", 0.0)
+    assert call is not None
+    (row,) = calls.listed(0.0)
+    assert row["caller"] == "sip:alice@atlanta.test"
+    assert row["party"] == f"sip:{name}"[:256]
+    assert sum(len(text) for text in (call.caller, call.callee, call.asked)) < 1_000
+    assert calls.begins(name, "a", "", "", "", "", 0.0) is None
+    assert calls.begins("d", name, "", "", "", "", 0.0) is None
+    # What people write is kept whole.
+    line = 'From: "Alice" <sip:alice@atlanta.test>;tag=a'
+    call = calls.begins("e", "a", line, line, "sip:" + "y" * 200, "", 0.0)
+    assert call is not None
+    assert call.caller == line
