@@ -245,3 +245,11 @@ def test_settings_of_another_package_are_replayed() -> None:
     replayed = Stack(config, b"s" * 16)
     assert [step.same for step in again(lines, lambda head: replayed)] == [True]
     assert replayed.modules.get(Elsewhere).settings == ElsewhereSettings(3, ("a", "b"))
+
+
+def test_no_address_of_memory_is_recorded() -> None:
+    """An object without a text of its own has its class's name: a replay writes the same."""
+    from sansip.journal_values import plain
+    from sansip.modules.calls.call import Talk
+
+    assert plain([Talk.later(lambda: pytest.fail("read"))]) == ["Talk"]

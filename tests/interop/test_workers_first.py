@@ -65,7 +65,7 @@ def text(crew: Crew, line: Line, number: int) -> str:
 
 def test_messages_of_all_workers_are_kept_and_delivered(tmp_path: Path) -> None:
     """Each 202 is a promise: whichever worker got the MESSAGE, whichever the REGISTER, and over kill -9."""
-    config = f'store = "{tmp_path / "m.db"}"\n[messages]\nretry = 1.0\n'
+    config = f'store = "{tmp_path / "m.db"}"\n[messages]\nretry = 1.0\nper_sender = 40\n'
     with Crew(tmp_path, workers=3, transports=("udp",), config=config) as crew:
         lines = crew.lines(SENDERS)
         assert {text(crew, line, index) for index, line in enumerate(lines)} == {"202"}
