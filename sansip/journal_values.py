@@ -65,7 +65,7 @@ def plain(value: Any) -> Any:
     if isinstance(value, set | frozenset):
         return sorted(map(str, value))
     # A text that names an address of memory would differ in each replay.
-    spoken = kind.__str__ is not object.__str__ or kind.__repr__ is not object.__repr__
+    spoken = any("__str__" in vars(one) or "__repr__" in vars(one) for one in kind.__mro__[:-1])
     return str(value) if spoken and kind.__module__.startswith("sansip.") else kind.__name__
 
 
