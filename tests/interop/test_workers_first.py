@@ -82,7 +82,9 @@ def test_messages_of_all_workers_are_kept_and_delivered(tmp_path: Path) -> None:
         for phone in lines[:3]:
             # RFC 3428 5: of each worker's phones each gets all of them, in the order in which they were kept.
             contact = f"<sip:bob@{phone.sent_by}>"
-            assert crew.register("bob", phone, call_id=f"r{phone.sent_by}", contact=contact) == "200"
+            said = crew.register("bob", phone, call_id=f"r{phone.sent_by}", contact=contact)
+            # The first MESSAGE, which is repeated until it is answered, may overtake the 200.
+            assert said in ("200", "MESSAGE")
             got = taken(phone, 2 * SENDERS)
             assert sorted(got) == sorted(f"m{index}" for index in range(2 * SENDERS))
             assert got[:SENDERS] == [f"m{index}" for index in range(SENDERS)]
