@@ -27,7 +27,7 @@ from tools.peers import Program, free_port, sansip_serve
 
 HOST = "127.0.0.1"
 RELAY = "relay.test"
-PASSWORD = "secret"  # noqa: S105
+PASSWORD = "secret"  # noqa: S105  # of users that this program makes
 
 
 class Measured:

@@ -16,52 +16,41 @@ from sansip.module import Slot
 from sansip.modules.calls import CallTakenBack
 from sansip.modules.calls.spiral import earlier
 from sansip.modules.media import steering
-from sansip.modules.media.asking import NoRelay, RelayFailed
+from sansip.modules.media.asking import NoRelay
 from sansip.modules.media.body import Found, dialog_of, find, has_body, put, target_of
-from sansip.modules.media.events import CallUnrelayed
-from sansip.modules.media.hanging import Hanging, dialog_begun
-from sansip.modules.media.keeping import keep
-from sansip.modules.media.moving import stamped
 from sansip.modules.media.names import Names, Options
-from sansip.modules.media.ng import Ng
-from sansip.modules.media.operated import Operated
 from sansip.modules.media.profiles import NO_WISH, Side, Wish, needed, side_at, side_of
 from sansip.modules.media.session import Leg, Session
 from sansip.modules.media.sessions import forget
-from sansip.proxy.hooks import BranchRefused
+from sansip.modules.media.within import Within, is_within
 from sansip.transport.nat import has_private_media
 from sansip.wire import Request, Response
 from sansip.wire.unread import is_unread
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Sequence
+    from collections.abc import Coroutine
 
     from sansip.module.base import Waits
     from sansip.modules.media.relay import Relay
     from sansip.proxy.branch import Branch
     from sansip.routing import IncomingRequest
-    from sansip.wire import Message
 
 __all__ = ["Media"]
 
 # RFC 3261 13.2.1, RFC 3262 5, RFC 3311 5: requests whose bodies are offers and answers.
 _CARRIERS: Final = ("INVITE", "UPDATE", "PRACK")
-# Seconds of Retry-After where no relay can be had.
-_RETRY: Final = 10
 # Seconds between two looks for calls that nobody ended.
 _LOOK: Final = 60.0
 # RFC 5057 5.1, RFC 3261 15.1.1: after these to a BYE neither side has the dialog.
 _GONE: Final = (404, 408, 410, 481)
 
 
-class Media(Operated):
+class Media(Within):
     """Steers media relays: rtpengine and rtpproxy."""
 
     name = "media"
     methods = frozenset(("ACK", "INVITE"))
 
-    # Of a request within a dialog: the offer in it, and the relay that has it.
-    _asked: Slot[tuple[Session, Names, Relay]] = Slot()
     # Of an INVITE that makes a dialog.
     _session: Slot[Session] = Slot()
 
@@ -70,22 +59,13 @@ class Media(Operated):
     def branch_leaving(self, request: IncomingRequest, branch: Branch, message: Request) -> Waits:
         """Take the description in a copy that leaves to a relay, where the call needs one."""
         method = request.method
-        if self._moves and _is_within(request):
+        if self._moves and is_within(request):
             self._judge_glare(request, message)
         if method not in _CARRIERS or not has_body(message):
             return None
-        if _is_within(request):
+        if is_within(request):
             return self._within(request, message, request.now)
         return self._offering(request, branch, message) if method == "INVITE" else None
-
-    def _judge_glare(self, request: IncomingRequest, message: Request) -> None:
-        """Refuse an offer of a side while one of ours, in its name or to it, waits for its answer."""
-        if not (message.method == "INVITE" or (message.method == "UPDATE" and message.body)):
-            return
-        dialog = self._sessions.of_dialog(request.message)
-        if dialog is not None and dialog[0].inviting:
-            # RFC 3261 14.2, RFC 3311 5.2
-            self._refuse(request, 491, None)
 
     def _offering(self, request: IncomingRequest, branch: Branch, message: Request) -> Waits:
         wish = self._wish.get(request) or NO_WISH
@@ -228,34 +208,6 @@ class Media(Operated):
         if session.over:
             forget(session, now)
 
-    @property
-    def _most_tags(self) -> int:
-        return self.core.limits.early_dialogs + 1
-
-    def _has_room(self, session: Session, tag: str) -> bool:
-        """Whether the side ``tag`` can have media: a callee may invent any number of tags."""
-        return tag in session.sides or len(session.sides) <= self.core.limits.early_dialogs
-
-    # --- what cannot be relayed
-
-    def _no_relay(self, request: IncomingRequest, call_id: str, why: str) -> None:
-        """Refuse the call, or let it go on, as the settings say."""
-        done = "refused" if self.settings.without == "refuse" else "goes on without"
-        self._without.add(done)
-        self.core.notify(CallUnrelayed(call_id, why, done), request.now)
-        if self.settings.without == "refuse":
-            self._refuse(request, 503, None, [("Retry-After", str(_RETRY))])
-
-    def _refuse(
-        self,
-        request: IncomingRequest,
-        status: int,
-        reason: str | None,
-        headers: Sequence[tuple[str, str]] = (),
-    ) -> None:
-        request.reply(status, reason, headers)
-        raise BranchRefused
-
     # --- responses
 
     def response_received(self, request: IncomingRequest, branch: Branch, response: Response) -> Waits:
@@ -265,7 +217,7 @@ class Media(Operated):
             return None
         session = self._session.get(request)
         tag: str | None = None
-        if session is None and status >= 200 and _is_within(request):
+        if session is None and status >= 200 and is_within(request):
             self._refreshed(request, response)
         if session is not None and status > 100:
             tag = dialog_of(response)[2]
@@ -282,7 +234,7 @@ class Media(Operated):
         asked = self._asked.get(request)
         if asked is not None:
             return self._answer(request, *asked, response, found)
-        if _is_within(request) or method != "INVITE":
+        if is_within(request) or method != "INVITE":
             return self._late(request, response, found) if method == "INVITE" else None
         leg = None if session is None else session.legs.get(branch)
         if session is None or leg is None or leg.relay is None:
@@ -297,88 +249,6 @@ class Media(Operated):
             return None
         names = Names(session.id, leg.label, session.caller_tag, tag)
         return self._answer(request, session, names, leg.relay, response, found, leg, branch)
-
-    def _answer(
-        self,
-        request: IncomingRequest,
-        session: Session,
-        names: Names,
-        relay: Relay,
-        message: Message,
-        found: Found,
-        leg: Leg | None = None,
-        branch: Branch | None = None,
-    ) -> Waits:
-        """Take the answer of ``names.answerer`` to ``relay``."""
-        began = request.now
-        try:
-            source = side_of(found.sdp, self.core.limits.sdp_media)
-        except RemoteProtocolError:
-            # The offerer judges it.
-            return None
-        target = session.sides.get(names.offerer, Side())
-        options = self._ways.toward(session.wish, source, target, offer=False)
-
-        def told(made: bytes | Exception, now: float) -> None:
-            try:
-                if isinstance(made, Exception):
-                    raise made
-                made = stamped(session, names.offerer, made)
-                put(message, found, made)
-            except (RelayFailed, NoRelay, ValueError) as error:
-                request.now = now
-                self._unanswered(session, str(error), now, request, branch, message)
-                return
-            self._took.observe(now - began)
-            self._answered(session, names, found.sdp, made, source, leg)
-
-        if relay.usable() and type(relay.protocol) is Ng:
-            return steering.ask(relay, "answer", names, found.sdp, options, told, began)
-        return _told(steering.answer(relay, names, found.sdp, options, began), told)
-
-    def _answered(
-        self, session: Session, names: Names, sdp: bytes, made: bytes, source: Side, leg: Leg | None
-    ) -> None:
-        """Note an answer that its relay has: both sides have said something."""
-        session.sides[names.answerer] = source
-        offer = session.pending.pop(names.offerer, None)
-        if offer is not None:
-            session.said[names.offerer], session.sent[names.answerer] = offer
-        elif leg is not None:
-            session.sent[names.answerer] = leg.offered
-        session.said[names.answerer], session.sent[names.offerer] = sdp, made
-        if leg is not None and len(leg.answers) < self.core.limits.early_dialogs:
-            leg.answers[names.answerer] = (sdp, made)
-            session.labels[names.answerer] = leg.label
-        keep(session)
-
-    def _unanswered(
-        self,
-        session: Session,
-        why: str,
-        now: float,
-        request: IncomingRequest,
-        branch: Branch | None,
-        message: Message,
-    ) -> None:
-        """An answer got no relay: both sides wait for media from there, so the call has none."""
-        refuses = self.settings.without == "refuse"
-        talk = None
-        if refuses and session.call is None:
-            # Its answer begins the dialog; later ones are the business of the module ``calls``.
-            refuses = branch is not None and isinstance(message, Response) and message.status >= 200
-            if branch is not None and isinstance(message, Response) and refuses:
-                talk = dialog_begun(self.core, request, branch, message)
-                refuses = talk is not None
-        done = "hung up" if refuses else "goes on without"
-        self._without.add(done)
-        self.core.notify(CallUnrelayed(session.call_id, why, done), now)
-        if talk is not None:
-            Hanging(self.core, session.call_id, talk, now)
-            self._end(session, now)
-        elif refuses:
-            # Once the 2xx has gone back: an INVITE that was answered ends by a BYE (RFC 3261 15).
-            self.core.timers.start(now, 0.0, self, session.key)
 
     def timer_fired(self, name: Any, now: float) -> None:
         """Hang up a call without media; or forget those that nobody ended."""
@@ -423,100 +293,6 @@ class Media(Operated):
 
     # --- within a dialog
 
-    def _proven(self, request: IncomingRequest) -> bool:
-        """Whether it comes from a side of its dialog: the other's Call-ID and tags are no secret."""
-        return request.from_dialog or not self.core.proxy.config.dialog_tokens
-
-    def _refreshed(self, request: IncomingRequest, response: Response) -> None:
-        """Note where both sides are from now on (RFC 3261 12.2.1.2, 12.2.2, RFC 3311 5)."""
-        dialog = self._sessions.of_dialog(request.message) if self._proven(request) else None
-        if dialog is not None and request.method != "PRACK":
-            session, sender, other = dialog
-            session.note_target(sender, target_of(request.message), self._most_tags)
-            session.note_target(other, target_of(response), self._most_tags)
-
-    def _within(self, request: IncomingRequest, message: Request, now: float) -> Waits:
-        """Take an offer or an answer in a request of a dialog."""
-        found = find(message)
-        dialog = (
-            None if found is None or not self._proven(request) else self._sessions.of_dialog(request.message)
-        )
-        if found is None or dialog is None:
-            return None
-        session, sender, other = dialog
-        if not self._has_room(session, sender):
-            return None
-        waiting = session.offers.pop(other, None)
-        if waiting is not None and session.relay is not None:
-            # RFC 3262 5: the PRACK has the answer to the offer of a reliable 1xx.
-            names = Names(waiting.call, waiting.label, other, sender)
-            return self._answer(request, session, names, session.relay, message, found)
-        try:
-            source = side_of(found.sdp, self.core.limits.sdp_media)
-        except RemoteProtocolError:
-            return None
-        names = Names(session.id, self._label(session, sender, other), sender, other)
-        return self._reoffer(request, session, names, other, message, found, source)
-
-    def _label(self, session: Session, *tags: str) -> str:
-        """Return what rtpproxy knows the dialog by: rtpengine knows it by its tags."""
-        if session.relay is None or session.relay.settings.kind != "rtpproxy":
-            return ""
-        return next((session.labels[tag] for tag in tags if tag in session.labels), "")
-
-    def _late(self, request: IncomingRequest, response: Response, found: Found) -> Waits:
-        """Take the offer in the 2xx to a re-INVITE without one."""
-        dialog = self._sessions.of_dialog(request.message) if self._proven(request) else None
-        if dialog is None or find(request.message) is not None:
-            return None
-        session, offered_to, offerer = dialog
-        if not self._has_room(session, offerer):
-            return None
-        try:
-            source = side_of(found.sdp, self.core.limits.sdp_media)
-        except RemoteProtocolError:
-            return None
-        names = Names(session.id, self._label(session, offerer, offered_to), offerer, offered_to)
-        return self._reoffer(request, session, names, offered_to, response, found, source)
-
-    async def _reoffer(
-        self,
-        request: IncomingRequest,
-        session: Session,
-        names: Names,
-        to: str,
-        message: Message,
-        found: Found,
-        source: Side,
-    ) -> None:
-        """Take an offer of ``names.offerer`` for the side ``to`` to the call's relay, or to another one."""
-        began = request.now
-        session.sides[names.offerer] = source
-        options = self._ways.toward(session.wish, source, session.sides.get(to, Side()), offer=True)
-        try:
-            made, relay, now = await steering.offer(
-                self._relays, self.settings, session, names, found.sdp, options, began
-            )
-            made = stamped(session, to, made)
-            put(message, found, made)
-        except (NoRelay, ValueError) as error:
-            request.now = getattr(error, "now", began)
-            if isinstance(message, Request):
-                self._no_relay(request, session.call_id, str(error))
-            else:
-                self._unanswered(session, str(error), request.now, request, None, message)
-            return
-        self._took.observe(now - began)
-        self._relayed.add(relay.uri)
-        session.pending[names.offerer] = (found.sdp, made)
-        if session.over:
-            forget(session, now)
-        if isinstance(message, Request):
-            self._asked.set(request, (session, Names(names.call, names.label, names.offerer, to), relay))
-        else:
-            # Its answer comes in the ACK, or in the PRACK.
-            session.offers[names.offerer] = Names(names.call, names.label, names.offerer, to)
-
     def request_received(self, request: IncomingRequest) -> bool | Coroutine[Any, Any, bool]:
         """Take the answer in an ACK to the relay that has its offer (RFC 3261 13.2.1)."""
         if request.method != "ACK" or not self._sessions or not has_body(request.message):
@@ -533,16 +309,6 @@ class Media(Operated):
             return False
         return self._acknowledged(request, session, waiting, sender, found)
 
-    async def _acknowledged(
-        self, request: IncomingRequest, session: Session, waiting: Names, sender: str, found: Found
-    ) -> bool:
-        assert session.relay is not None
-        names = Names(waiting.call, waiting.label, waiting.offerer, sender)
-        work = self._answer(request, session, names, session.relay, request.message, found)
-        if work is not None:
-            await work
-        return False
-
     # --- the end
 
     def branch_ended(self, request: IncomingRequest, branch: Branch, status: int) -> None:
@@ -555,7 +321,7 @@ class Media(Operated):
             if method == "BYE":
                 if 200 <= status < 300 or status in _GONE:
                     self._dialog_over(request)
-            elif status == 481 and method in ("INVITE", "UPDATE") and _is_within(request):
+            elif status == 481 and method in ("INVITE", "UPDATE") and is_within(request):
                 self._dialog_over(request)
             return
         leg = session.legs.get(branch) if status >= 300 else None
@@ -575,25 +341,6 @@ class Media(Operated):
             # Its dialog does not go through here: the relay sees its end, when no packets come.
             self._sessions.drop(session)
 
-    def _dialog_over(self, request: IncomingRequest) -> None:
-        """A dialog has ended; so does its media, if no other phone answered the call."""
-        dialog = self._sessions.of_dialog(request.message) if self._proven(request) else None
-        if dialog is None:
-            return
-        session, sender, other = dialog
-        tag = other if sender == session.caller_tag else sender
-        if tag not in session.answered or session.ambiguous:
-            return
-        session.answered.discard(tag)
-        if not session.answered:
-            self._end(session, request.now)
-
-    def _end(self, session: Session, now: float) -> None:
-        """Delete the media of a call, which is over."""
-        if not session.over:
-            self._sessions.drop(session)
-            forget(session, now)
-
     def event_received(self, event: Any, now: float) -> None:
         """The record of a call has ended: so does its media. Or it is one of the process before."""
         if isinstance(event, CallTakenBack):
@@ -608,21 +355,3 @@ class Media(Operated):
             self._sessions.drop(session)
         else:
             self._end(session, now)
-
-
-def _is_within(request: IncomingRequest) -> bool:
-    """Whether ``request`` is within a dialog; one that nobody has read stays unread."""
-    # The quick ways begin dialogs, or have a mark of ours (``from_dialog``).
-    return request.from_dialog if is_unread(request.message) else request.in_dialog
-
-
-async def _told(
-    work: Coroutine[Any, Any, tuple[bytes, float]], told: Callable[[bytes | Exception, float], None]
-) -> None:
-    """Tell what ``work`` returns, or raises."""
-    try:
-        made, now = await work
-    except NoRelay as error:
-        told(error, error.now)
-    else:
-        told(made, now)

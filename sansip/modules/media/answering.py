@@ -1,0 +1,170 @@
+"""Answers taken to the relay that has their offer, and what becomes of a call that gets no relay.
+
+Theory of operation: an answer goes to the relay of its offer, and the message waits until that is back. Where
+no relay can be had the call is refused, hung up, or goes on as it is, as the settings say.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from sansip.errors import RemoteProtocolError
+from sansip.modules.media import steering
+from sansip.modules.media.asking import NoRelay, RelayFailed
+from sansip.modules.media.body import Found, put
+from sansip.modules.media.events import CallUnrelayed
+from sansip.modules.media.hanging import Hanging, dialog_begun
+from sansip.modules.media.keeping import keep
+from sansip.modules.media.moving import stamped
+from sansip.modules.media.names import Names
+from sansip.modules.media.ng import Ng
+from sansip.modules.media.operated import Operated
+from sansip.modules.media.profiles import Side, side_of
+from sansip.modules.media.session import Leg, Session
+from sansip.modules.media.sessions import forget
+from sansip.proxy.hooks import BranchRefused
+from sansip.wire import Response
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine, Sequence
+
+    from sansip.module.base import Waits
+    from sansip.modules.media.relay import Relay
+    from sansip.proxy.branch import Branch
+    from sansip.routing import IncomingRequest
+    from sansip.wire import Message
+
+__all__ = ["Answering"]
+
+# Seconds of Retry-After where no relay can be had.
+_RETRY: Final = 10
+
+
+class Answering(Operated):
+    """The module with its answers."""
+
+    @property
+    def _most_tags(self) -> int:
+        return self.core.limits.early_dialogs + 1
+
+    def _has_room(self, session: Session, tag: str) -> bool:
+        """Whether the side ``tag`` can have media: a callee may invent any number of tags."""
+        return tag in session.sides or len(session.sides) <= self.core.limits.early_dialogs
+
+    def _no_relay(self, request: IncomingRequest, call_id: str, why: str) -> None:
+        """Refuse the call, or let it go on, as the settings say."""
+        done = "refused" if self.settings.without == "refuse" else "goes on without"
+        self._without.add(done)
+        self.core.notify(CallUnrelayed(call_id, why, done), request.now)
+        if self.settings.without == "refuse":
+            self._refuse(request, 503, None, [("Retry-After", str(_RETRY))])
+
+    def _refuse(
+        self,
+        request: IncomingRequest,
+        status: int,
+        reason: str | None,
+        headers: Sequence[tuple[str, str]] = (),
+    ) -> None:
+        request.reply(status, reason, headers)
+        raise BranchRefused
+
+    def _answer(
+        self,
+        request: IncomingRequest,
+        session: Session,
+        names: Names,
+        relay: Relay,
+        message: Message,
+        found: Found,
+        leg: Leg | None = None,
+        branch: Branch | None = None,
+    ) -> Waits:
+        """Take the answer of ``names.answerer`` to ``relay``."""
+        began = request.now
+        try:
+            source = side_of(found.sdp, self.core.limits.sdp_media)
+        except RemoteProtocolError:
+            # The offerer judges it.
+            return None
+        target = session.sides.get(names.offerer, Side())
+        options = self._ways.toward(session.wish, source, target, offer=False)
+
+        def told(made: bytes | Exception, now: float) -> None:
+            try:
+                if isinstance(made, Exception):
+                    raise made
+                made = stamped(session, names.offerer, made)
+                put(message, found, made)
+            except (RelayFailed, NoRelay, ValueError) as error:
+                request.now = now
+                self._unanswered(session, str(error), now, request, branch, message)
+                return
+            self._took.observe(now - began)
+            self._answered(session, names, found.sdp, made, source, leg)
+
+        if relay.usable() and type(relay.protocol) is Ng:
+            return steering.ask(relay, "answer", names, found.sdp, options, told, began)
+        return _told(steering.answer(relay, names, found.sdp, options, began), told)
+
+    def _answered(
+        self, session: Session, names: Names, sdp: bytes, made: bytes, source: Side, leg: Leg | None
+    ) -> None:
+        """Note an answer that its relay has: both sides have said something."""
+        session.sides[names.answerer] = source
+        offer = session.pending.pop(names.offerer, None)
+        if offer is not None:
+            session.said[names.offerer], session.sent[names.answerer] = offer
+        elif leg is not None:
+            session.sent[names.answerer] = leg.offered
+        session.said[names.answerer], session.sent[names.offerer] = sdp, made
+        if leg is not None and len(leg.answers) < self.core.limits.early_dialogs:
+            leg.answers[names.answerer] = (sdp, made)
+            session.labels[names.answerer] = leg.label
+        keep(session)
+
+    def _unanswered(
+        self,
+        session: Session,
+        why: str,
+        now: float,
+        request: IncomingRequest,
+        branch: Branch | None,
+        message: Message,
+    ) -> None:
+        """An answer got no relay: both sides wait for media from there, so the call has none."""
+        refuses = self.settings.without == "refuse"
+        talk = None
+        if refuses and session.call is None:
+            # Its answer begins the dialog; later ones are the business of the module ``calls``.
+            refuses = branch is not None and isinstance(message, Response) and message.status >= 200
+            if branch is not None and isinstance(message, Response) and refuses:
+                talk = dialog_begun(self.core, request, branch, message)
+                refuses = talk is not None
+        done = "hung up" if refuses else "goes on without"
+        self._without.add(done)
+        self.core.notify(CallUnrelayed(session.call_id, why, done), now)
+        if talk is not None:
+            Hanging(self.core, session.call_id, talk, now)
+            self._end(session, now)
+        elif refuses:
+            # Once the 2xx has gone back: an INVITE that was answered ends by a BYE (RFC 3261 15).
+            self.core.timers.start(now, 0.0, self, session.key)
+
+    def _end(self, session: Session, now: float) -> None:
+        """Delete the media of a call, which is over."""
+        if not session.over:
+            self._sessions.drop(session)
+            forget(session, now)
+
+
+async def _told(
+    work: Coroutine[Any, Any, tuple[bytes, float]], told: Callable[[bytes | Exception, float], None]
+) -> None:
+    """Tell what ``work`` returns, or raises."""
+    try:
+        made, now = await work
+    except NoRelay as error:
+        told(error, error.now)
+    else:
+        told(made, now)
