@@ -237,7 +237,7 @@ def test_killed(tmp_path: Path, transport: str, knows: str, in_doubt: str) -> No
     lost = set(sender.acknowledged) - set(phone.shown) - doubtful
     assert not lost
     # A phone that knows nothing shows a text twice that was relayed at once, if the server is killed before
-    # the answer went back and the sender repeats it: that is no matter of the store.
+    # the answer went back and the sender repeats it: such a text was never in the store.
     once = phone.shown if knows == "call-id" else phone.kept
     assert sorted(one for one in set(once) if once.count(one) > 1) == []
     # Each kill leaves one in doubt at the most: one is on its way at a time.

@@ -223,7 +223,7 @@ def test_documents_over_http(tmp_path: Path) -> None:
 
 
 def test_http_while_the_first_worker_is_started_again(tmp_path: Path) -> None:
-    """RFC 9110 15.6.4: a client whose request has nobody to serve it gets 503, and no lost connection."""
+    """RFC 9110 15.6.4: a client gets 503 while no worker can serve its request; its connection is not cut."""
     pytest.importorskip("lxml")
     http = peers.free_port()
     with Crew(tmp_path, workers=2, transports=("udp",), config=XCAP.format(http)) as crew:

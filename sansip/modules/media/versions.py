@@ -87,5 +87,5 @@ def doubt(relay: RelaySettings, told: str = "") -> str:
         return f"{relay.uri} has no version; write what `rtpengine --version` says, for {hint}"
     fixed = is_fixed(version)
     if fixed is None:
-        return f"{relay.uri}: {version!r} is no version of rtpengine"
+        return f"{relay.uri}: {version!r} does not look like a version of rtpengine"
     return "" if fixed else f"{relay.uri} is rtpengine {version}: update it, for {hint}"

@@ -70,7 +70,7 @@ class MsrpSettings:
             raise ValueError(f"host must be the name of this relay, got {self.host!r}")
         for name in self.relays:
             if not name or not name.isascii() or any(one in name for one in " /:*"):
-                raise ValueError(f"relays: {name!r} is no name of a host")
+                raise ValueError(f"relays: expected the name of a host, got {name!r}")
         if not 0 < self.min_expires <= self.expires <= self.max_expires:
             raise ValueError("min_expires, expires and max_expires must not decrease, and be above 0")
         for name in ("sessions_per_user", "sessions", "connections", "connections_per_user", "message_size",

@@ -291,7 +291,7 @@ def test_a_failed_call_marks_at_once() -> None:
 
 
 def test_a_number_that_is_dropped() -> None:
-    """Anybody may know a number that a server never answers to: that takes it out for nobody else."""
+    """A caller may dial a number that the server drops: the server stays in for all other callers."""
     rig = Farm(settings(probe_interval=5.0, algorithm="priority"))
     for number in range(5):
         first = only(call(rig, number), "INVITE")

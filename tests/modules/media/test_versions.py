@@ -37,7 +37,7 @@ def test_doubts() -> None:
     """Old, unknown and unreadable versions; rtpproxy is another program."""
     assert "update it" in doubt(RelaySettings("ng:192.0.2.1:1", version="12.5.1"))
     assert "no version" in doubt(RelaySettings("ng:192.0.2.1:1"))
-    assert "is no version" in doubt(RelaySettings("ng:192.0.2.1:1", version="latest"))
+    assert "does not look like a version" in doubt(RelaySettings("ng:192.0.2.1:1", version="latest"))
     assert doubt(RelaySettings("ng:192.0.2.1:1", version="mr13.5.1")) == ""
     assert doubt(RelaySettings("rtpproxy:192.0.2.1:1")) == ""
     # Over WebSocket it is asked, and what it tells counts.

@@ -287,7 +287,7 @@ def test_other_methods() -> None:
 
 
 def test_members_elsewhere() -> None:
-    """They only receive: nobody here can know who they are."""
+    """They only receive: this server cannot check who sends in their name."""
     bench = made((ALICE, "sip:dave@192.0.2.99"))
     register(bench, "alice")
     assert say(bench, "alice", "hello") == [202]
