@@ -2,14 +2,14 @@
 
 Theory of operation: for each device one task at most reads the rows of its user, sends the next message that
 has no mark of this device, and marks it. The mark is written with the answer. A server that is killed before
-that cannot know whether the phone has the message, for no request of
-SIP asks that. It sends the same request once more: a phone that keeps the transaction (RFC 3261 17.2.2: 32 s
-over UDP) or looks at the Call-ID takes it for a repetition. ``in_doubt`` has the message given up instead
-where the transaction is over: then a mark is written before the message leaves, too.
+that cannot know whether the phone has the message: SIP has no request that asks. It sends the same request
+once more: a phone that keeps the transaction (RFC 3261 17.2.2: 32 s over UDP) or looks at the Call-ID takes
+it for a repetition. ``in_doubt`` has the message given up instead where the transaction is over: then a mark
+is written before the message leaves, too.
 
-A kept message leaves as what it is, the request of its sender, only later: with the sender's Call-ID, From
-tag and CSeq. So a phone that got it at once from a server which was killed before the answer went back knows
-it, too, and a notification that names the Call-ID (linphone's) means something to the sender.
+A kept message leaves with the Call-ID, From tag and CSeq of its sender. So a phone also knows a message that
+it got at once, from a server that was killed before the answer went back. And a notification that names the
+Call-ID (linphone's) means something to the sender.
 """
 
 from __future__ import annotations
