@@ -18,18 +18,18 @@ if TYPE_CHECKING:
     from sansip.modules.calls import Call
     from sansip.modules.media.relays import Relays
 
-__all__ = ["SHOWN", "keep", "name_of", "restored"]
+__all__ = ["keep", "name_of", "restored"]
 
 # Characters of a Call-ID in a call's name at a relay.
-SHOWN: Final = 64
+_SHOWN: Final = 64
 
 
-def name_of(call: Call) -> str:
-    """Return the call's name at the relays.
+def name_of(call_id: str, own: str) -> str:
+    """Return a call's name at the relays. ``own``: a text that no other call has.
 
     A stranger may send another's Call-ID: a name of ours keeps its calls apart.
     """
-    return f"{call.call_id[:SHOWN]}-{call.id}"
+    return f"{call_id[:_SHOWN]}-{own}"
 
 
 def keep(session: Session) -> None:
@@ -50,7 +50,7 @@ def restored(call: Call, relays: Relays, set_: str) -> Session | None:
         return None
     profile = next((one for one in PROFILES if one == call.variables.get("media_profile")), None)
     wish = NO_WISH if profile is None else Wish(profile=profile)
-    name, dialogs = name_of(call), set(call.talks)
+    name, dialogs = name_of(call.call_id, call.id), set(call.talks)
     session = Session(name, call.call_id, call.caller_tag, relay.settings.set or set_, wish, call.began, call)
     session.relay, session.answered = relay, dialogs
     for tag, talk in call.talks.items():

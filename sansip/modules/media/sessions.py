@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from sansip.modules.media import steering
 from sansip.modules.media.body import asked_of, dialog_of
-from sansip.modules.media.keeping import SHOWN, restored
+from sansip.modules.media.keeping import name_of, restored
 from sansip.modules.media.names import Names
 from sansip.modules.media.session import Session
 
@@ -58,11 +58,8 @@ class Sessions:
         """
         if len(self._by_dialog.get((call_id, tag), ())) >= _COPIES:
             return None
-        # A stranger may send another's Call-ID: a name of ours keeps its calls apart at the relay.
         self._number += 1
-        name = (
-            f"{call_id[:SHOWN]}-{prefix}{self._number:x}" if call is None else f"{call_id[:SHOWN]}-{call.id}"
-        )
+        name = name_of(call_id, f"{prefix}{self._number:x}" if call is None else call.id)
         session = Session(name, call_id, tag, wish.set or set_, wish, now, call)
         self._add(session)
         return session
