@@ -18,7 +18,7 @@ from sansip.module import FIRST, CommandError, Doc, Module, command, function
 from sansip.module.xml import attribute, text
 from sansip.modules.calls.elsewhere import CallElsewhere
 from sansip.modules.calls.events import CallAnswered, CallFinished, CallTakenBack
-from sansip.modules.calls.users import users_of
+from sansip.modules.calls.users import Busy
 from sansip.rows import Table
 from sansip.wire import SipUri, parse_uri
 
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from sansip.clock import Timer
     from sansip.location import Binding
     from sansip.module import Core
-    from sansip.modules.calls.call import Call
     from sansip.wire import Response
 
 __all__ = ["Pua", "PuaSettings", "Published"]
@@ -129,8 +128,7 @@ class Pua(Module):
     def __init__(self, settings: PuaSettings) -> None:
         super().__init__(settings)
         self._all: dict[tuple[str, str], _Publication] = {}
-        # User -> the calls that go on.
-        self._calls: dict[str, set[str]] = {}
+        self._busy = Busy()
 
     # --- its life
 
@@ -200,30 +198,14 @@ class Pua(Module):
         """Hear of calls: who is on the phone."""
         if not self.settings.calls:
             return
-        call: Call | CallElsewhere
-        if isinstance(event, CallElsewhere):
-            # It was answered (``calls.elsewhere``).
-            call, over, answered = event, event.over, True
-        else:
-            call, over = event.call, isinstance(event, CallFinished)
-            answered = call.answered is not None or isinstance(event, CallAnswered)
-        for user in users_of(call, self.core):
-            calls = self._calls.setdefault(user, set())
-            before = bool(calls)
-            if over:
-                calls.discard(call.id)
-            elif answered:
-                calls.add(call.id)
-            after = bool(calls)
-            if not calls:
-                del self._calls[user]
-            if before != after:
+        for user, changed in self._busy.heard(event, self.core):
+            if changed:
                 self._feed(user, now)
 
     def _feed(self, user: str, now: float) -> None:
         """Publish what is known of ``user`` here."""
         there = self.settings.registrations and bool(self.core.location.lookup(user, now))
-        busy = user in self._calls
+        busy = user in self._busy
         body = _fed(user, there, busy) if there or busy else None
         self.publish(user, "presence", _PIDF, body, now)
 

@@ -6,17 +6,53 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from sansip.errors import RemoteProtocolError
+from sansip.modules.calls.elsewhere import CallElsewhere
+from sansip.modules.calls.events import CallAnswered, CallFinished
 from sansip.wire import SipUri, parse_uri
 
 if TYPE_CHECKING:
     from sansip.module import Core
     from sansip.modules.calls.call import Call
-    from sansip.modules.calls.elsewhere import CallElsewhere
+    from sansip.modules.calls.events import CallTakenBack
 
-__all__ = ["users_of"]
+__all__ = ["Busy"]
 
 
-def users_of(call: Call | CallElsewhere, core: Core) -> Iterator[str]:
+class Busy:
+    """The users of this server who are on the phone, and their calls."""
+
+    __slots__ = ("_calls",)
+
+    def __init__(self) -> None:
+        self._calls: dict[str, set[str]] = {}
+
+    def __contains__(self, user: str) -> bool:
+        return user in self._calls
+
+    def heard(
+        self, event: CallAnswered | CallElsewhere | CallFinished | CallTakenBack, core: Core
+    ) -> Iterator[tuple[str, bool]]:
+        """Take the news of a call; yield each of its users, and whether that made them busy or free."""
+        call: Call | CallElsewhere
+        if isinstance(event, CallElsewhere):
+            # It was answered (``calls.elsewhere``).
+            call, over, answered = event, event.over, True
+        else:
+            call, over = event.call, isinstance(event, CallFinished)
+            answered = isinstance(event, CallAnswered) or call.answered is not None
+        for user in _users_of(call, core):
+            calls = self._calls.setdefault(user, set())
+            before = bool(calls)
+            if over:
+                calls.discard(call.id)
+            elif answered:
+                calls.add(call.id)
+            if not calls:
+                del self._calls[user]
+            yield user, before != bool(calls)
+
+
+def _users_of(call: Call | CallElsewhere, core: Core) -> Iterator[str]:
     """Return the addresses-of-record of caller and callee that are users here, and have proved to be."""
     # Not To, which is what the caller wrote.
     for text in (call.caller, call.asked):

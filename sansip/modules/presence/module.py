@@ -15,7 +15,7 @@ from sansip.module import FIRST, CommandError, Module, ModuleFault, command
 from sansip.module.xml import FIX, has_lxml
 from sansip.modules.calls.elsewhere import CallElsewhere
 from sansip.modules.calls.events import CallAnswered, CallFinished
-from sansip.modules.calls.users import users_of
+from sansip.modules.calls.users import Busy
 from sansip.modules.documents import DocumentChanged, Documents, DocumentsRead
 from sansip.modules.events import Events, Subscription, Verdict, WatcherChanged
 from sansip.modules.presence.package import PresencePackage, PresencePublishing
@@ -39,7 +39,6 @@ if TYPE_CHECKING:
     from sansip.clock import Timer
     from sansip.location import Binding
     from sansip.module import Core
-    from sansip.modules.calls import Call
 
 __all__ = ["Presence"]
 
@@ -64,8 +63,7 @@ class Presence(Module):
     def __init__(self, settings: PresenceSettings) -> None:
         super().__init__(settings)
         self._read: dict[str, list[Rule]] = {}
-        # User -> the calls that go on.
-        self._calls: dict[str, set[str]] = {}
+        self._busy = Busy()
         self._spheres: dict[str, str] = {}
         self._edges: dict[str, Timer] = {}
 
@@ -118,7 +116,7 @@ class Presence(Module):
             parts = [opened(resource) if there else closed(), *parts]
         if (
             self.settings.calls
-            and resource in self._calls
+            and resource in self._busy
             and not any(part.kind == "person" for part in parts)
         ):
             parts = compose([parts, [on_the_phone()]])
@@ -148,17 +146,6 @@ class Presence(Module):
         # Only the first and the last binding change anything.
         if self.settings.registrations and bool(before) != bool(after):
             self._changed(aor, self.core.ua.now)
-
-    def _call_changed(self, call: Call | CallElsewhere, now: float, over: bool) -> None:
-        for user in users_of(call, self.core):
-            calls = self._calls.setdefault(user, set())
-            if over:
-                calls.discard(call.id)
-            else:
-                calls.add(call.id)
-            if not calls:
-                del self._calls[user]
-            self._changed(user, now)
 
     # --- who may see it
 
@@ -229,10 +216,8 @@ class Presence(Module):
                     timer.cancel()
                 self._engine.judge("presence", now, event.user)
         elif self.settings.calls:
-            if isinstance(event, CallElsewhere):
-                self._call_changed(event, now, event.over)
-            else:
-                self._call_changed(event.call, now, isinstance(event, CallFinished))
+            for user, _ in self._busy.heard(event, self.core):
+                self._changed(user, now)
 
     # --- operators
 
