@@ -197,18 +197,7 @@ class Calls(Riding):
             if first and target is not None:
                 call.won = target
                 call.target = str(target.uri or call.target)
-        if first:
-            call.status = response.status
-            self._move(call, "answers", now)
-        if not call.talks:
-            # Answered here, or we are not on the path of its dialog: nothing more will be seen of it.
-            self._end(call, "", "goes on without this server", now)
-        elif call.given_up:
-            # An operator ended it, and the 2xx crossed the CANCEL (RFC 3261 9.1).
-            call.request = None
-            self._supervision.hang_up(call, call.given_up, now)
-        else:
-            self._look_again(call, now)
+        self._goes_on(call, response.status if first else None, now)
 
     def _add_talk(self, call: Call, request: IncomingRequest, response: Response, flow: Flow | None) -> None:
         if call.over:

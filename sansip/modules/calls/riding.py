@@ -269,12 +269,18 @@ class Riding(Operated):
                     # RFC 4028 11: as for calls with messages.
                     length = max(seconds, self.settings.min_se)
                     talk.expires, talk.interval = now + length, length
-        if first:
-            call.status = 200
+        self._goes_on(call, 200 if first else None, now)
+
+    def _goes_on(self, call: Call, status: int | None, now: float) -> None:
+        """A 2xx has gone back: watch the call, or end it. ``status``: of the first 2xx, None for others."""
+        if status is not None:
+            call.status = status
             self._move(call, "answers", now)
         if not call.talks:
+            # Answered here, or we are not on the path of its dialog: nothing more will be seen of it.
             self._end(call, "", "goes on without this server", now)
         elif call.given_up:
+            # An operator ended it, and the 2xx crossed the CANCEL (RFC 3261 9.1).
             call.request = None
             self._supervision.hang_up(call, call.given_up, now)
         else:
