@@ -20,6 +20,7 @@ from sansip.modules.calls.elsewhere import CallElsewhere
 from sansip.modules.calls.events import CallAnswered, CallFinished, CallTakenBack
 from sansip.modules.calls.users import Busy
 from sansip.rows import Table
+from sansip.ua.drafting import through
 from sansip.wire import SipUri, parse_uri
 
 if TYPE_CHECKING:
@@ -231,7 +232,7 @@ class Pua(Module):
             headers.append(("Content-Type", one.type))
             body = one.body
         if self.settings.server:
-            headers.append(("Route", f"<{_loose(self.settings.server)}>"))
+            headers.append(through(self.settings.server))
         one.sending, one.dirty = True, False
         try:
             answer = self.core.ua.request("PUBLISH", one.user, headers, body, from_=one.user)
@@ -361,8 +362,3 @@ def _fed(aor: str, there: bool, busy: bool) -> bytes:
 
 def _all_fed(aor: str) -> tuple[bytes, ...]:
     return _fed(aor, True, False), _fed(aor, True, True), _fed(aor, False, True)
-
-
-def _loose(server: str) -> str:
-    """Return the URI of the server as a Route value that is a loose router's."""
-    return server if ";lr" in server else f"{server};lr"

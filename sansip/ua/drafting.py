@@ -12,10 +12,15 @@ if TYPE_CHECKING:
     from sansip.ua.config import UserAgentConfig
     from sansip.ua.request import Destination
 
-__all__ = ["Identity", "drafted"]
+__all__ = ["Identity", "drafted", "through"]
 
 # Call-ID, From tag and CSeq number: by these a receiver knows a request (RFC 3261 8.2.2.2).
 Identity = tuple[str, str, int]
+
+
+def through(server: str) -> tuple[str, str]:
+    """Return the Route field that leads a request to ``server``, a SIP URI, first (RFC 3261 8.1.2)."""
+    return "Route", f"<{server}>" if ";lr" in server else f"<{server};lr>"
 
 
 def drafted(

@@ -18,7 +18,7 @@ from sansip.dialog.dialog import needs_sips_contact
 from sansip.dialog.subscription import ENDING
 from sansip.errors import LocalProtocolError, RemoteProtocolError
 from sansip.ua.contact import contact_of
-from sansip.ua.drafting import drafted
+from sansip.ua.drafting import drafted, through
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -140,8 +140,7 @@ class Watch(Asker):
         home.by_tag[self._tag] = self
         headers = [("Event", self.event), ("Accept", self.type), ("Expires", str(self._interval))]
         if home.settings.server:
-            server = home.settings.server
-            headers.append(("Route", f"<{server}>" if ";lr" in server else f"<{server};lr>"))
+            headers.append(through(home.settings.server))
         try:
             # RFC 4662 7.4: without Supported: eventlist no list is served to a list, so lists elsewhere that
             # name each other make no circle.
