@@ -310,10 +310,7 @@ class Watch(Asker):
     def _refused(self, status: int, response: Any, now: float) -> None:
         """A SUBSCRIBE got ``response``, received or made."""
         if status == 423 and self._tries < 3:
-            # RFC 6665 4.1.2.1: it says how long it must be.
-            least = response.get("min-expires") or ""
-            if least.isdecimal() and len(least) < 7:
-                self._interval = min(max(self._interval, int(least)), 86_400)
+            self._lengthen(response)
             self._over("timeout", 0, now)
             return
         wait = _REFUSED if status in ENDING or status in _REASONS or status == 421 else 0.0
@@ -327,6 +324,14 @@ class Watch(Asker):
         after = 0 if asked is None else min(asked.seconds, 3_600)
         self._tries = max(self._tries, 1) if status != 481 else self._tries
         self._over(_REASONS.get(status, "timeout"), after, now, wait)
+
+    def _lengthen(self, response: Any) -> bool:
+        """Take the shortest time that a 423 allows (RFC 6665 4.1.2.1); return whether it names one."""
+        least = response.get("min-expires") or ""
+        named = least.isdecimal() and len(least) < 7
+        if named:
+            self._interval = min(max(self._interval, int(least)), 86_400)
+        return bool(named)
 
     # --- its SUBSCRIBEs on their way (``sansip.client.Asker``)
 
@@ -346,9 +351,8 @@ class Watch(Asker):
         if usage is not None:
             self._perform(usage.response_received(sending.request, response, now), now)
             if self._usage is not None and not sending.made and response.status == 423:
-                least = response.get("min-expires") or ""
-                if least.isdecimal() and len(least) < 7:
-                    usage.interval = self._interval = min(max(self._interval, int(least)), 86_400)
+                if self._lengthen(response):
+                    usage.interval = self._interval
             elif self._usage is not None and response.status in (408, 503) and not self.closed:
                 # Nobody answers there any longer: another server of the domain may (RFC 3263 4.3).
                 self._tries = max(self._tries, 1)
