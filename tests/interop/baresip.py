@@ -138,6 +138,14 @@ class Baresip:
         """Wait for the 200 to its REGISTER, which may have come before anybody could listen for events."""
         self.program.wait_for(r"200 OK .*\[1 binding\]")
 
+    def call(self, other: Baresip) -> None:
+        """Call ``other``, who accepts; both talk then."""
+        self.command("dial", other.aor)
+        other.wait_for("CALL_INCOMING")
+        other.command("accept")
+        for phone in (self, other):
+            phone.wait_for("CALL_ESTABLISHED")
+
     def wait_for(self, event: str, timeout: float = 10.0) -> dict[str, Any]:
         """Return the first event of type ``event`` (as ``CALL_ESTABLISHED``) not returned before."""
         return self._next(lambda item: item.get("type") == event, timeout, event)

@@ -112,11 +112,7 @@ def test_baresip_transfers(tmp_path: Path) -> None:
         ):
             for phone in (alice, bob, carol):
                 phone.wait_until_registered()
-            alice.command("dial", bob.aor)
-            bob.wait_for("CALL_INCOMING")
-            bob.command("accept")
-            for phone in (alice, bob):
-                phone.wait_for("CALL_ESTABLISHED")
+            alice.call(bob)
             bob.command("transfer", carol.aor)
             carol.wait_for("CALL_INCOMING")
             carol.command("accept")

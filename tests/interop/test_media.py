@@ -264,11 +264,7 @@ def test_baresip(tmp_path: Path) -> None:
         )
         for phone in (alice, bob, carol):
             phone.wait_until_registered()
-        alice.command("dial", bob.aor)
-        bob.wait_for("CALL_INCOMING")
-        bob.command("accept")
-        for phone in (alice, bob):
-            phone.wait_for("CALL_ESTABLISHED")
+        alice.call(bob)
         flows(relay, 2)
         bob.command("hold")
         time.sleep(0.5)

@@ -127,11 +127,7 @@ def test_baresip_moves(tmp_path: Path) -> None:
         )
         for phone in (alice, bob):
             phone.wait_until_registered()
-        alice.command("dial", bob.aor)
-        bob.wait_for("CALL_INCOMING")
-        bob.command("accept")
-        for phone in (alice, bob):
-            phone.wait_for("CALL_ESTABLISHED")
+        alice.call(bob)
         for _ in range(2):
             old, new = place.sides()
             flows(old, 2)

@@ -85,11 +85,7 @@ def test_a_relayed_call_is_shown_without_the_module(tmp_path: Path) -> None:
         with first as alice, second as bob:
             for phone in (alice, bob):
                 phone.wait_until_registered()
-            alice.command("dial", bob.aor)
-            bob.wait_for("CALL_INCOMING")
-            bob.command("accept")
-            for phone in (alice, bob):
-                phone.wait_for("CALL_ESTABLISHED")
+            alice.call(bob)
             row = ctl(tmp_path, "calls")
             assert (row["side"], row["state"], row["caller"]) == ("relayed", "answered", alice.aor)
             bob.command("hangup")
@@ -109,11 +105,7 @@ def test_an_operator_hangs_up(tmp_path: Path) -> None:
         with first as alice, second as bob:
             for phone in (alice, bob):
                 phone.wait_until_registered()
-            alice.command("dial", bob.aor)
-            bob.wait_for("CALL_INCOMING")
-            bob.command("accept")
-            for phone in (alice, bob):
-                phone.wait_for("CALL_ESTABLISHED")
+            alice.call(bob)
             (row,) = ctl(tmp_path, "calls.list")
             assert (row["state"], row["caller"]) == ("answered", alice.aor)
             assert row["callee"].startswith(bob.aor)
@@ -134,11 +126,7 @@ def test_a_limit(tmp_path: Path) -> None:
             for phone in (alice, bob):
                 phone.wait_until_registered()
             for _ in range(2):
-                alice.command("dial", bob.aor)
-                bob.wait_for("CALL_INCOMING")
-                bob.command("accept")
-                for phone in (alice, bob):
-                    phone.wait_for("CALL_ESTABLISHED")
+                alice.call(bob)
                 bob.command("dial", alice.aor)
                 closed = bob.wait_for("CALL_CLOSED")
                 assert "486" in str(closed), closed
@@ -173,11 +161,7 @@ def test_a_restart_in_the_middle(tmp_path: Path) -> None:
         alice, bob = stack.enter_context(first), stack.enter_context(second)
         for phone in (alice, bob):
             phone.wait_until_registered()
-        alice.command("dial", bob.aor)
-        bob.wait_for("CALL_INCOMING")
-        bob.command("accept")
-        for phone in (alice, bob):
-            phone.wait_for("CALL_ESTABLISHED")
+        alice.call(bob)
         (before,) = ctl(tmp_path, "calls.list")
         server.program.process.kill()
         server.program.wait(5)

@@ -90,11 +90,7 @@ def test_a_lamp_follows_calls(tmp_path: Path) -> None:
             deadline = time.monotonic() + 15
             while not ctl(tmp_path, "events.list", "event=dialog"):
                 assert time.monotonic() < deadline
-            alice.command("dial", bob.aor)
-            bob.wait_for("CALL_INCOMING")
-            bob.command("accept")
-            for phone in (alice, bob):
-                phone.wait_for("CALL_ESTABLISHED")
+            alice.call(bob)
             alice.command("hangup")
             for phone in (alice, bob):
                 phone.wait_for("CALL_CLOSED")

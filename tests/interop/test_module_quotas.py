@@ -29,11 +29,7 @@ def test_a_stolen_password(tmp_path: Path) -> None:
         ):
             for phone in (alice, bob):
                 phone.wait_until_registered()
-            alice.command("dial", bob.aor)
-            bob.wait_for("CALL_INCOMING")
-            bob.command("accept")
-            for phone in (alice, bob):
-                phone.wait_for("CALL_ESTABLISHED")
+            alice.call(bob)
             for phone in (alice, bob):
                 phone.wait_for("CALL_CLOSED")
             assert "has used up 0.05 minutes; 1 calls were hung up" in server.log

@@ -108,11 +108,7 @@ def test_baresip_phones_call_each_other(transport: str, serve: Serve, tmp_path: 
     ):
         for phone in (alice, bob):
             phone.wait_until_registered()
-        alice.command("dial", bob.aor)
-        bob.wait_for("CALL_INCOMING")
-        bob.command("accept")
-        for phone in (alice, bob):
-            phone.wait_for("CALL_ESTABLISHED")
+        alice.call(bob)
         alice.command("hangup")
         bob.wait_for("CALL_CLOSED")
     assert "Traceback" not in program.output()

@@ -50,11 +50,7 @@ def test_call(caller: str, callee: str, server: Server, tmp_path: Path) -> None:
         for phone in (alice, bob):
             phone.wait_until_registered()
         for hangs_up in (alice, bob):
-            alice.command("dial", bob.aor)
-            bob.wait_for("CALL_INCOMING")
-            bob.command("accept")
-            for phone in (alice, bob):
-                phone.wait_for("CALL_ESTABLISHED")
+            alice.call(bob)
             for phone in (alice, bob):
                 phone.wait_for("CALL_RTPESTAB")
             hangs_up.command("hangup")
