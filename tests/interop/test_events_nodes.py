@@ -8,7 +8,8 @@ subscription from the second one, refreshes there, and is told of what is publis
 from __future__ import annotations
 
 import time
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
@@ -35,6 +36,23 @@ open = true
 KIND = "Content-Type: application/pidf+xml\r\nExpires: 3600\r\n"
 
 
+@contextmanager
+def nodes(directory: Path) -> Iterator[tuple[Node, Node]]:
+    """Start a Redis and two nodes that share it, and stop them at the end."""
+    port = free_port()
+    location = f"redis://{HOST}:{port}/0"
+    more = MODULES.format(rows=location)
+    with redis_server(directory / "redis", port):
+        one, two = (Node(directory, name, location, more=more) for name in ("n1", "n2"))
+        try:
+            one.program.wait_for("node n2 lives")
+            two.program.wait_for("node n1 lives")
+            yield one, two
+        finally:
+            for node in (one, two):
+                node.stop()
+
+
 def hear_until(client: Client, seconds: float, count: int) -> None:
     """Take what comes until so many NOTIFYs of different subscriptions are there."""
     end = time.monotonic() + seconds
@@ -45,20 +63,9 @@ def hear_until(client: Client, seconds: float, count: int) -> None:
 
 def test_a_node_is_killed(tmp_path: Path) -> None:
     """Nothing acknowledged is lost, and each watcher has one notifier at a time."""
-    port = free_port()
-    location = f"redis://{HOST}:{port}/0"
-    more = MODULES.format(rows=location)
-    with redis_server(tmp_path / "redis", port):
-        one, two = (Node(tmp_path, name, location, more=more) for name in ("n1", "n2"))
-        try:
-            one.program.wait_for("node n2 lives")
-            two.program.wait_for("node n1 lives")
-            with closing(Client(one.port, "biloxi.test")) as client:
-                play(client, one, two)
-        finally:
-            for node in (one, two):
-                node.stop()
-        assert "Traceback" not in two.program.output()
+    with nodes(tmp_path) as (one, two), closing(Client(one.port, "biloxi.test")) as client:
+        play(client, one, two)
+    assert "Traceback" not in two.program.output()
 
 
 def play(client: Client, one: Node, two: Node) -> None:
@@ -113,24 +120,14 @@ def play(client: Client, one: Node, two: Node) -> None:
 
 def test_a_publication_at_one_node_a_watcher_at_the_other(tmp_path: Path) -> None:
     """Both nodes live: what a phone publishes, changes and takes away at one, the other's watcher hears."""
-    port = free_port()
-    location = f"redis://{HOST}:{port}/0"
-    more = MODULES.format(rows=location)
-    with redis_server(tmp_path / "redis", port):
-        one, two = (Node(tmp_path, name, location, more=more) for name in ("n1", "n2"))
-        try:
-            one.program.wait_for("node n2 lives")
-            two.program.wait_for("node n1 lives")
-            with (
-                closing(Client(two.port, "biloxi.test")) as watcher,
-                closing(Client(one.port, "biloxi.test")) as phone,
-            ):
-                publish_and_watch(watcher, phone, two.port)
-        finally:
-            for node in (one, two):
-                node.stop()
-        for node in (one, two):
-            assert "Traceback" not in node.program.output()
+    with (
+        nodes(tmp_path) as (one, two),
+        closing(Client(two.port, "biloxi.test")) as watcher,
+        closing(Client(one.port, "biloxi.test")) as phone,
+    ):
+        publish_and_watch(watcher, phone, two.port)
+    for node in (one, two):
+        assert "Traceback" not in node.program.output()
 
 
 def publish_and_watch(watcher: Client, phone: Client, port: int) -> None:
