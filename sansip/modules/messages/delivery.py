@@ -179,8 +179,7 @@ class Delivery:
         return True
 
     def _body(self, row: Kept) -> bytes:
-        kind = next((value for name, value in row.header_fields if name == "Content-Type"), "")
-        if self._keeping.settings.date_in_text and kind.lower().startswith("text/plain"):
+        if self._keeping.settings.date_in_text and row.content_type.startswith("text/plain"):
             return f"[{row.date}] ".encode() + row.body
         return row.body
 

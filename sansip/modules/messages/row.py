@@ -57,6 +57,11 @@ class Kept:
         return [(name, value) for name, value in json.loads(self.fields)]
 
     @property
+    def content_type(self) -> str:
+        """In lower case, "" without one."""
+        return next((value.lower() for name, value in self.header_fields if name == "Content-Type"), "")
+
+    @property
     def identity(self) -> tuple[str, str, int] | None:
         """The Call-ID, From tag and CSeq number that it leaves with; None for those of a new request."""
         if not self.request:

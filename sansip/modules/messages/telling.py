@@ -46,8 +46,7 @@ class Telling:
         if status == "stored" and self._keeping.settings.notice:
             text = self._keeping.settings.notice.encode()
             await self._put_notice(row, "text/plain;charset=UTF-8", text)
-        kind = next((value for name, value in row.header_fields if name == "Content-Type"), "")
-        wanted = asked(row.body) if kind.lower().startswith("message/cpim") else None
+        wanted = asked(row.body) if row.content_type.startswith("message/cpim") else None
         name, disposition = _NOTICES[status]
         # RFC 5438 8.1, 8.2: only what the sender asks for, each kind once.
         if wanted is None or disposition not in wanted.kinds:
