@@ -79,7 +79,7 @@ def record_of(
     """Return the record of ``call`` at ``now``; ``number`` tells interim records of one call apart."""
 
     # One offset for all: a clock that is set between two of these makes no call longer.
-    ago = unix(now) - now
+    offset = unix(now) - now
     began, rang, answered, ended = call.began, call.rang, call.answered, call.ended
     end = ended if ended is not None else now
     return Record(
@@ -91,10 +91,10 @@ def record_of(
         call.asked,
         call.target,
         call.source,
-        round(began + ago, 6),
-        None if rang is None else round(rang + ago, 6),
-        None if answered is None else round(answered + ago, 6),
-        None if ended is None else round(ended + ago, 6),
+        round(began + offset, 6),
+        None if rang is None else round(rang + offset, 6),
+        None if answered is None else round(answered + offset, 6),
+        None if ended is None else round(ended + offset, 6),
         0.0 if answered is None else round(end - answered, 6),
         call.status,
         call.ended_by,
