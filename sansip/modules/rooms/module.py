@@ -36,6 +36,7 @@ _AGAIN: Final = 10
 _LATER: Final = 5.0
 # Characters of a display name that need no care.
 _PLAIN: Final = re.compile(r"[^A-Za-z0-9_.+-]")
+_WORDS: Final = frozenset((b"/join", b"/leave", b"/who"))
 
 
 @dataclass(slots=True)
@@ -301,9 +302,6 @@ class Rooms(Module):
             return self.core.address_of(parse_uri(address(member)))
         except ValueError as error:
             raise CommandError(str(error)) from None
-
-
-_WORDS: Final = frozenset((b"/join", b"/leave", b"/who"))
 
 
 def _name_of(sender: str) -> str:
