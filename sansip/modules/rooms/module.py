@@ -27,6 +27,7 @@ from sansip.wire import SipUri, parse_uri
 if TYPE_CHECKING:
     from sansip.module import Core
     from sansip.routing import IncomingRequest
+    from sansip.wire import Request
 
 __all__ = ["Member", "Rooms"]
 
@@ -140,12 +141,11 @@ class Rooms(Module):
         if self._out.total >= self.settings.most:
             self._refuse(request, name, sender, 480, "rooms.most is reached")
             return
-        kind = request.message.get("content-type") or "text/plain"
-        body = request.message.body
-        if kind.lower().startswith("text/plain") and body[:1] == b"/" and body.strip() in _WORDS:
-            await self._word(request, room, name, sender, body.strip())
-            return
-        self._say(request, name, sender, kind, body)
+        word = _word_of(request.message)
+        if word:
+            await self._word(request, room, name, sender, word)
+        else:
+            self._say(request, name, sender)
 
     def _refusal(
         self, request: IncomingRequest, room: Room, name: str, sender: str
@@ -157,7 +157,7 @@ class Rooms(Module):
         if not proves_sender(self.core, request, sender):
             return 403, "the sender has not proved who they are"
         is_member = sender in self._listed[name] or sender in self._joined.get(name, ())
-        joins = room.open and request.message.body.strip() == b"/join"
+        joins = room.open and _word_of(request.message) == b"/join"
         if not is_member and not joins:
             return 403, "the sender is no member"
         if len(request.message.body) > self.settings.size:
@@ -165,7 +165,7 @@ class Rooms(Module):
         if request.message.has("content-encoding"):
             # RFC 3261 21.4.13: it could not be shown with its sender.
             return 415, "an encoded body"
-        kind = (request.message.get("content-type") or "").lower()
+        kind = _type_of(request.message).lower()
         if kind.startswith("message/cpim") and self._address(sender_of(request.message.body)) != sender:
             return 403, "the From of its message/cpim is another one than the sender"
         return None
@@ -185,11 +185,11 @@ class Rooms(Module):
 
     # --- what goes out
 
-    def _say(self, request: IncomingRequest, room: str, sender: str, kind: str, body: bytes) -> None:
+    def _say(self, request: IncomingRequest, room: str, sender: str) -> None:
         """Answer 202, and send the message to all members but its sender."""
         # RFC 3428 7: without Contact and body.
         request.reply(202)
-        now = request.now
+        now, kind, body = request.now, _type_of(request.message), request.message.body
         if kind.lower().startswith("text/plain"):
             if self.settings.form == "cpim":
                 body = wrapped(sender, room, kind, body, self.core.unix(now))
@@ -302,6 +302,19 @@ class Rooms(Module):
             return self.core.address_of(parse_uri(address(member)))
         except ValueError as error:
             raise CommandError(str(error)) from None
+
+
+def _type_of(message: Request) -> str:
+    return message.get("content-type") or "text/plain"
+
+
+def _word_of(message: Request) -> bytes:
+    """Return the word for the room itself that ``message`` is, b"" where it is for the members."""
+    body = message.body
+    if body[:1] != b"/" or not _type_of(message).lower().startswith("text/plain"):
+        return b""
+    word = body.strip()
+    return word if word in _WORDS else b""
 
 
 def _name_of(sender: str) -> str:

@@ -278,6 +278,17 @@ def test_joining_a_closed_room() -> None:
     assert say(bench, "bob", "/join") == [480]
 
 
+@pytest.mark.parametrize(("text", "kind"), [("/join", "text/html"), (" /join", "text/plain")])
+def test_what_only_looks_like_joining(text: str, kind: str) -> None:
+    """A user who is no member reaches no member with it; a member's text of that kind passes."""
+    bench = made((ALICE, CAROL), open=True)
+    register(bench, "alice", "bob", "carol")
+    assert say(bench, "bob", text, kind) == [403]
+    assert heard(bench) == {}
+    assert say(bench, "alice", text, kind) == [202]
+    assert sorted(heard(bench)) == [HOSTS["carol"]]
+
+
 def test_other_methods() -> None:
     """RFC 3261 21.4.6: 405 with Allow; nobody is called by a room."""
     bench = made()
