@@ -125,9 +125,10 @@ class ListPackage(Package):
     def let_go(self, subscription: Subscription, now: float, known: Collection[str] = ()) -> None:
         """End the subscriptions to members elsewhere that are not ``known``: all, where the list's ends."""
         told: _Told | None = subscription.memo
-        watches = self._watches()
+        left = () if told is None else told.elsewhere.keys() - known
+        watches = self._watches() if left else None
         if told is not None and watches is not None:
-            for gone in told.elsewhere.keys() - known:
+            for gone in left:
                 watches.leave(told.elsewhere.pop(gone), told.hears, now)
 
     def content(self, subscription: Subscription, now: float) -> Content | None:
