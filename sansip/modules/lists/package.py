@@ -13,13 +13,11 @@ from collections.abc import Callable, Collection
 from functools import partial
 from typing import Any, Final
 
-from sansip.errors import RemoteProtocolError
 from sansip.module.xml import attribute, text
 from sansip.modules.events import Content, Package, Subscription, Verdict
 from sansip.modules.lists.services import Member
 from sansip.modules.watches import Watch, Watches
-from sansip.modules.watches.watch import Hears
-from sansip.wire import SipUri, parse_uri
+from sansip.modules.watches.watch import Hears, may_be_watched
 from sansip.wire.multipart import Part, build_multipart
 
 __all__ = ["ListPackage"]
@@ -115,7 +113,7 @@ class ListPackage(Package):
             # A fetch (RFC 6665 4.4.3) is over before anything could be heard.
             return watch
         watches = self._watches()
-        if watches is not None and _may_be_watched(member):
+        if watches is not None and may_be_watched(member):
             kind = self.base.types[0]
             watch = watches.follow(subscription.watcher, member, self.base.event, kind, told.hears, now)
             if watch is not None:
@@ -215,16 +213,6 @@ class ListPackage(Package):
             return f'<instance id="1" state="terminated" reason={attribute(watch.reason)}/>'
         # RFC 4662 5.5: "active" needs a part.
         return '<instance id="1" state="pending"/>' if watch.state == "pending" else ""
-
-
-def _may_be_watched(address: str) -> bool:
-    """Whether a SUBSCRIBE can be sent to ``address``, which a user wrote into a list."""
-    try:
-        uri = parse_uri(address)
-    except RemoteProtocolError:
-        return False
-    # RFC 3261 19.1.5: header fields in a URI would be the user's words in a request of ours.
-    return isinstance(uri, SipUri) and uri.user is not None and not uri.headers
 
 
 def _inner(base: Package, outer: Subscription, resource: str) -> Subscription:

@@ -15,7 +15,7 @@ from sansip.errors import RemoteProtocolError
 from sansip.module import FIRST, CommandError, Module, command, function
 from sansip.modules.watches.home import MARK, Home
 from sansip.modules.watches.settings import WatchesSettings
-from sansip.modules.watches.watch import Hears, Watch
+from sansip.modules.watches.watch import Hears, Watch, may_be_watched
 from sansip.rows import Table
 from sansip.wire import SipUri, parse_uri
 
@@ -160,7 +160,7 @@ class Watches(Module):
             user, resource = self.core.address_of(parse_uri(watcher)), parse_uri(uri)
         except RemoteProtocolError as error:
             raise CommandError(f"{watcher!r:.60} and {uri!r:.60} must be SIP URIs: {error.reason}") from None
-        if not isinstance(resource, SipUri) or resource.user is None or resource.headers:
+        if not isinstance(resource, SipUri) or not may_be_watched(uri):
             raise CommandError(f"{uri!r:.60} is no SIP URI of a user")
         if self.core.listeners.serves(resource.host, resource.port):
             raise CommandError(f"{uri!r:.60} is a user of this server: nothing has to be asked elsewhere")

@@ -19,6 +19,7 @@ from sansip.dialog.subscription import ENDING
 from sansip.errors import LocalProtocolError, RemoteProtocolError
 from sansip.ua.contact import contact_of
 from sansip.ua.drafting import drafted, through
+from sansip.wire import SipUri, parse_uri
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
     from sansip.ua.tags import Tags
     from sansip.wire import Request, Response
 
-__all__ = ["Hears", "Home", "Watch"]
+__all__ = ["Hears", "Home", "Watch", "may_be_watched"]
 
 # Told of each new state.
 Hears = Callable[["Watch", float], None]
@@ -45,6 +46,16 @@ _AGAIN: Final = (10.0, 600.0)
 _REFUSED: Final = 3_600.0
 # RFC 6665 4.1.3 in place of a status.
 _REASONS: Final = {404: "noresource", 410: "noresource", 604: "noresource", 403: "rejected", 603: "rejected"}
+
+
+def may_be_watched(address: str) -> bool:
+    """Whether a SUBSCRIBE can be sent to ``address``, which a user or an operator wrote."""
+    try:
+        uri = parse_uri(address)
+    except RemoteProtocolError:
+        return False
+    # RFC 3261 19.1.5: header fields in a URI would be the user's words in a request of ours.
+    return isinstance(uri, SipUri) and uri.user is not None and not uri.headers
 
 
 class Home(Protocol):
