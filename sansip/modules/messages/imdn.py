@@ -2,8 +2,7 @@
 
 Theory of operation: a message/cpim (RFC 3862) asks for them in its header. A server that keeps a message is
 an intermediary (RFC 5438 8): it may say that the message was stored ("processing"), and that nobody fetched
-it in time ("negative-delivery"). Whether a phone has it, or shows it, the phone says. Only the header is
-read, line by line, and at most its first ``_MOST`` octets.
+it in time ("negative-delivery"). Whether a phone has it, or shows it, the phone says.
 """
 
 from __future__ import annotations
@@ -13,13 +12,13 @@ from datetime import UTC, datetime
 from html import escape
 from typing import TYPE_CHECKING, Final, Literal
 
+from sansip.module.cpim import head_of, uri_in
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 __all__ = ["Asked", "asked", "notice"]
 
-# Octets of the CPIM header that are looked at.
-_MOST: Final = 8_192
 _NAMESPACE: Final = "urn:ietf:params:imdn"
 
 
@@ -46,9 +45,8 @@ class Asked:
 
 def asked(body: bytes) -> Asked | None:
     """Return what a message/cpim asks for; None where that is nothing that this server could say."""
-    head = body[:_MOST].replace(b"\r\n", b"\n").partition(b"\n\n")[0]
     try:
-        lines = head.decode().split("\n")
+        lines = head_of(body).decode().split("\n")
     except UnicodeDecodeError:
         return None
     fields: dict[str, str] = {}
@@ -69,9 +67,9 @@ def asked(body: bytes) -> Asked | None:
 def _asked(fields: Mapping[str, str], prefix: str) -> Asked | None:
     names = fields.get(f"{prefix}Disposition-Notification", "")
     message_id = fields.get(f"{prefix}Message-ID", "")
-    sender, recipient = _uri(fields.get("From", "")), _uri(fields.get("To", ""))
+    sender, recipient = uri_in(fields.get("From", "")), uri_in(fields.get("To", ""))
     kinds = frozenset(one.partition(";")[0].strip().lower() for one in names.split(","))
-    date, original = fields.get("DateTime", ""), _uri(fields.get(f"{prefix}Original-To", ""))
+    date, original = fields.get("DateTime", ""), uri_in(fields.get(f"{prefix}Original-To", ""))
     if not all(one.isprintable() for one in (message_id, sender, recipient, date, original)):
         # XML has no way to write it.
         return None
@@ -86,11 +84,6 @@ def _asked(fields: Mapping[str, str], prefix: str) -> Asked | None:
         kinds,
         original,
     )
-
-
-def _uri(value: str) -> str:
-    """Return the URI of ``Name <uri>``, "" without one."""
-    return value.rpartition("<")[2].partition(">")[0] if "<" in value else ""
 
 
 def notice(of: Asked, kind: Literal["processing", "delivery"], status: str, id: str, unix: float) -> bytes:

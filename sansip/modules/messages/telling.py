@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, Literal
 
 from sansip.errors import RemoteProtocolError
+from sansip.module.cpim import as_sip
 from sansip.modules.messages.imdn import asked, notice
 from sansip.modules.messages.notices import MessageRefused
 from sansip.modules.messages.row import Kept
@@ -52,7 +53,7 @@ class Telling:
         if wanted is None or disposition not in wanted.kinds:
             return
         try:
-            if self._core.address_of(parse_uri(_sip(wanted.sender))) != row.reports:
+            if self._core.address_of(parse_uri(as_sip(wanted.sender))) != row.reports:
                 # Another one than who sent it would get the notice.
                 return
         except RemoteProtocolError:
@@ -80,9 +81,3 @@ class Telling:
 
 async def _yes() -> bool:
     return True
-
-
-def _sip(uri: str) -> str:
-    """Return ``uri`` of a message/cpim as a SIP URI: ``im:`` (RFC 3860) names the same user."""
-    scheme, _, rest = uri.partition(":")
-    return f"sip:{rest}" if scheme.lower() == "im" else uri

@@ -1,31 +1,22 @@
 """The parts of a message/cpim (RFC 3862) that a room reads and writes: who it is from.
 
-Theory of operation: only the header is read, line by line, and at most its first ``_MOST`` octets. A
-message/cpim that came goes on octet for octet.
+Theory of operation: a message/cpim that came goes on octet for octet. Plain text may become one.
 """
 
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Final
+
+from sansip.module.cpim import as_sip, head_of, uri_in
 
 __all__ = ["sender_of", "wrapped"]
-
-# Octets of the header that are looked at.
-_MOST: Final = 8_192
 
 
 def sender_of(body: bytes) -> str:
     """Return the URI in From as a SIP URI, "" without one, and where there are two."""
-    head = body[:_MOST].replace(b"\r\n", b"\n").partition(b"\n\n")[0]
     # RFC 3862 3.1: names are case-sensitive.
-    found = [line for line in head.split(b"\n") if line.startswith(b"From:")]
-    if len(found) != 1:
-        return ""
-    uri = found[0].rpartition(b"<")[2].partition(b">")[0].decode("utf-8", "replace")
-    scheme, _, rest = uri.partition(":")
-    # RFC 3860: an im URI names the same user.
-    return f"sip:{rest}" if scheme.lower() == "im" else uri
+    found = [line for line in head_of(body).split(b"\n") if line.startswith(b"From:")]
+    return as_sip(uri_in(found[0].decode("utf-8", "replace"))) if len(found) == 1 else ""
 
 
 def wrapped(sender: str, room: str, kind: str, body: bytes, unix: float) -> bytes:
