@@ -20,8 +20,8 @@ from sansip.modules.calls.elsewhere import CallElsewhere
 from sansip.modules.calls.events import CallAnswered, CallFinished, CallTakenBack
 from sansip.modules.calls.users import Busy
 from sansip.rows import Table
-from sansip.ua.drafting import through
-from sansip.wire import SipUri, parse_uri
+from sansip.ua.drafting import check_server, through
+from sansip.wire import parse_uri
 
 if TYPE_CHECKING:
     from sansip.clock import Timer
@@ -54,15 +54,7 @@ class PuaSettings:
     most: Annotated[int, Doc("Publications at once; further ones are not made.")] = 100_000
 
     def __post_init__(self) -> None:
-        if self.server:
-            try:
-                uri = parse_uri(self.server)
-            except RemoteProtocolError as error:
-                raise ValueError(f"server is {self.server!r}: {error.reason}") from None
-            if not isinstance(uri, SipUri) or uri.headers:
-                raise ValueError(
-                    f"server is {self.server!r}: expected a SIP URI like sip:presence.example.net"
-                )
+        check_server(self.server)
         if not 60 <= self.expires <= 86_400:
             raise ValueError(f"expires is {self.expires}: 60 to 86400 seconds")
         if self.most < 1:

@@ -5,17 +5,31 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
+from sansip.errors import RemoteProtocolError
 from sansip.ua.request import aimed
-from sansip.wire import NameAddr, Request, SipUri
+from sansip.wire import NameAddr, Request, SipUri, parse_uri
 
 if TYPE_CHECKING:
     from sansip.ua.config import UserAgentConfig
     from sansip.ua.request import Destination
 
-__all__ = ["Identity", "drafted", "through"]
+__all__ = ["Identity", "check_server", "drafted", "through"]
 
 # Call-ID, From tag and CSeq number: by these a receiver knows a request (RFC 3261 8.2.2.2).
 Identity = tuple[str, str, int]
+
+
+def check_server(text: str) -> None:
+    """Check the setting ``server``: the URI of one that requests can be led through, or "". Raises
+    ``ValueError``."""
+    if not text:
+        return
+    try:
+        uri = parse_uri(text)
+    except RemoteProtocolError as error:
+        raise ValueError(f"server is {text!r}: {error.reason}") from None
+    if not isinstance(uri, SipUri) or uri.headers:
+        raise ValueError(f"server is {text!r}: expected a SIP URI like sip:edge.example.net")
 
 
 def through(server: str) -> tuple[str, str]:

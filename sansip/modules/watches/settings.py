@@ -5,9 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated
 
-from sansip.errors import RemoteProtocolError
 from sansip.module import Doc
-from sansip.wire import SipUri, parse_uri
+from sansip.ua.drafting import check_server
 
 __all__ = ["WatchesSettings"]
 
@@ -35,13 +34,7 @@ class WatchesSettings:
     size: Annotated[int, Doc("Octets of a state that are kept; a larger one counts as none.")] = 8_192
 
     def __post_init__(self) -> None:
-        if self.server:
-            try:
-                uri = parse_uri(self.server)
-            except RemoteProtocolError as error:
-                raise ValueError(f"server is {self.server!r}: {error.reason}") from None
-            if not isinstance(uri, SipUri) or uri.headers:
-                raise ValueError(f"server is {self.server!r}: expected a SIP URI like sip:edge.example.net")
+        check_server(self.server)
         if not 60 <= self.expires <= 86_400:
             raise ValueError(f"expires is {self.expires}: 60 to 86400 seconds")
         if self.most < 1 or self.most_of_watcher < 1:
