@@ -93,7 +93,7 @@ class Ride:
             self._calls._end(call, by, call.given_up or f"{status} {reason}", now)
 
     def hung_up(self, from_: str, cseq: str, to_tag: str, status: int, now: float) -> None:
-        """Nothing: this is no BYE."""
+        """Do nothing: this is an INVITE."""
 
     def sides(self, data: bytes, flow: Flow, proven: bool) -> tuple[Side, Side]:
         """Return caller and callee of the dialog that the 2xx ``data`` began; it came by ``flow``."""
@@ -134,7 +134,7 @@ class Ending:
         self.call = call
 
     def rings(self, now: float) -> None:
-        """Nothing: this is no INVITE."""
+        """Do nothing: this is a BYE."""
 
     def answers(self, tags: tuple[str, ...], data: bytes, now: float) -> None:
         """The same."""
@@ -174,7 +174,7 @@ class Rides:
     def begins(
         self, call_id: str, tag: str, caller: str, callee: str, asked: str, source: str, now: float
     ) -> None:
-        """Nothing: the hooks of the module see its message."""
+        """Do nothing: the hooks of the module see its message."""
 
     def of(self, call_id: str, from_tag: str | None, to_tag: str | None, uri: str) -> Ending | None:
         """Return the call of a BYE within its dialog."""

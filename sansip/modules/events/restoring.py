@@ -144,5 +144,5 @@ def _here(contact: Uri | None, listeners: Listeners) -> Uri | None:
 
 @lru_cache(maxsize=256)
 def _event_of(text: str) -> Event:
-    # Nearly all rows have one of a few.
+    # Nearly all rows have one of a few values.
     return parse_event(text, "Event", "RFC 6665 8.2.1")

@@ -116,7 +116,7 @@ def dialog_of(row: SubscriptionRow) -> Dialog:
 
 @lru_cache(maxsize=64)
 def _contact(text: str) -> Uri:
-    # Of ours, one for each listener: a restart reads it of each row.
+    # Our Contact: there is one for each listener, and a restart reads it from each row.
     return parse_uri(text)
 
 

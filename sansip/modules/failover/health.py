@@ -4,11 +4,11 @@ Theory of operation: the operator's word (``admin``) beats all else. A destinati
 OPTIONS is ``down`` until OPTIONS are answered ``up_after`` times in a row. It may also rest until a time: as
 its 503 said (RFC 3261 20.33), or after too many failures in a row.
 
-No one caller takes a destination out: he may know a number that it drops, or a phone of his behind it says
-503. After silence, or an error of the network, the destination is ``suspected``: others are tried first, and
-an OPTIONS at once decides. It is not suspected where it answered anything since the request left. Failures in
-a row count once for each caller, and a Retry-After holds for the caller that heard it, until another hears
-one, too. Each change keeps its reason, for `dispatcher.list`.
+No single caller takes a destination out: a caller may know a number that it drops, or have a phone behind it
+that says 503. After silence, or an error of the network, the destination is ``suspected``: others are tried
+first, and an OPTIONS at once decides. It is not suspected where it answered anything since the request left.
+Failures in a row count once for each caller, and a Retry-After holds for the caller that heard it, until
+another hears one, too. Each change keeps its reason, for `dispatcher.list`.
 """
 
 from __future__ import annotations
@@ -187,7 +187,7 @@ class Health:
         if caller in self.faults:
             return False
         most = thresholds.eject_after
-        # Nobody counts further than this.
+        # More callers than this change nothing.
         self.faults = (*self.faults, caller)[-max(most, _CALLERS) :]
         if not most or len(self.faults) < most:
             return False

@@ -77,7 +77,7 @@ class Delivery:
             self.deliver_to(aor, self._core.ua.now)
 
     def deliver_to(self, aor: str, now: float) -> None:
-        """Give all devices of ``aor`` what they do not have. What this node alone knows of it has to do."""
+        """Give all devices of ``aor`` what they do not have. It goes by what this node knows of them."""
         for binding in self._core.location.lookup(aor, now):
             self._begin((aor, _device(binding)), now)
 

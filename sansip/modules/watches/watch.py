@@ -139,7 +139,7 @@ class Watch(Asker):
     # --- its life
 
     def begin(self, now: float) -> None:
-        """It is its turn: subscribe."""
+        """Its turn has come: subscribe."""
         self.queued = False
         if self.closed:
             self._home.forget(self)
