@@ -7,13 +7,12 @@ from typing import TYPE_CHECKING
 
 from sansip.errors import RemoteProtocolError
 from sansip.modules.calls.elsewhere import CallElsewhere
-from sansip.modules.calls.events import CallAnswered, CallFinished
 from sansip.wire import SipUri, parse_uri
 
 if TYPE_CHECKING:
     from sansip.module import Core
     from sansip.modules.calls.call import Call
-    from sansip.modules.calls.events import CallTakenBack
+    from sansip.modules.calls.events import CallAnswered, CallFinished, CallTakenBack
 
 __all__ = ["Busy"]
 
@@ -33,17 +32,13 @@ class Busy:
         self, event: CallAnswered | CallElsewhere | CallFinished | CallTakenBack, core: Core
     ) -> Iterator[tuple[str, bool]]:
         """Take the news of a call; yield each of its users, and whether that made them busy or free."""
-        call: Call | CallElsewhere
-        if isinstance(event, CallElsewhere):
-            # It was answered (``calls.elsewhere``).
-            call, over, answered = event, event.over, True
-        else:
-            call, over = event.call, isinstance(event, CallFinished)
-            answered = isinstance(event, CallAnswered) or call.answered is not None
+        call = event if isinstance(event, CallElsewhere) else event.call
+        # Other workers tell of answered calls only (``calls.elsewhere``).
+        answered = isinstance(call, CallElsewhere) or call.answered is not None
         for user in _users_of(call, core):
             calls = self._calls.setdefault(user, set())
             before = bool(calls)
-            if over:
+            if call.over:
                 calls.discard(call.id)
             elif answered:
                 calls.add(call.id)
