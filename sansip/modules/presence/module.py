@@ -14,7 +14,7 @@ from sansip.errors import RemoteProtocolError
 from sansip.module import FIRST, CommandError, Module, ModuleFault, command
 from sansip.module.xml import FIX, has_lxml
 from sansip.modules.calls.elsewhere import CallElsewhere
-from sansip.modules.calls.events import CallAnswered, CallFinished
+from sansip.modules.calls.events import CallAnswered, CallFinished, CallTakenBack
 from sansip.modules.calls.users import Busy
 from sansip.modules.documents import DocumentChanged, Documents, DocumentsRead
 from sansip.modules.events import Events, Subscription, Verdict, WatcherChanged
@@ -57,7 +57,15 @@ class Presence(Module):
     over_workers = FIRST
     Settings = PresenceSettings
     requires = (Documents, Events, Publications)
-    events = (CallAnswered, CallElsewhere, CallFinished, DocumentChanged, DocumentsRead, WatcherChanged)
+    events = (
+        CallAnswered,
+        CallElsewhere,
+        CallFinished,
+        CallTakenBack,
+        DocumentChanged,
+        DocumentsRead,
+        WatcherChanged,
+    )
     settings: PresenceSettings
 
     def __init__(self, settings: PresenceSettings) -> None:

@@ -9,6 +9,7 @@ import pytest
 from sansip.module import Use
 from sansip.module.xml import read_xml
 from sansip.modules.calls import Calls
+from sansip.modules.calls.settings import CallsSettings
 from sansip.modules.documents import Documents
 from sansip.modules.events import Events, EventsSettings
 from sansip.modules.presence import Presence, PresenceSettings
@@ -29,13 +30,13 @@ PIDF = "{urn:ietf:params:xml:ns:pidf}"
 WINFO = "{urn:ietf:params:xml:ns:watcherinfo}"
 
 
-def bench(rows: MemoryRows | None = None, now: float = 100.0, **settings: Any) -> Stored:
+def bench(rows: MemoryRows | None = None, now: float = 100.0, keep: bool = False, **settings: Any) -> Stored:
     """A server that trusts the addresses of the test network, so that its senders are who they say."""
     settings.setdefault("interval", 0.0)
     rig = Stored(
         rows,
         modules=[
-            Use(Calls),
+            Use(Calls, CallsSettings(keep=keep)),
             Use(Documents),
             Use(Events, EventsSettings()),
             Use(Presence, PresenceSettings(**settings)),
@@ -125,6 +126,22 @@ def test_calls_without_a_publish() -> None:
     one.subscribe()
     arrived = only(rig.udp(request(headers=[("Contact", "<sip:alice@192.0.2.1>")])), "INVITE")
     one.take(rig.udp(reply(arrived, 200), ("192.0.2.2", 5060)))
+    assert b"on-the-phone" in one.last.body
+    (row,) = command(rig, "calls.list")
+    command(rig, "calls.hangup", one, id=row["id"])
+    one.wait(40)
+    assert b"on-the-phone" not in one.last.body
+
+
+def test_a_call_over_a_restart() -> None:
+    """With `keep = true` in [calls] a call goes on over a restart, and its users are on the phone still."""
+    rig = bench(keep=True)
+    rig.register(BOB_URI)
+    arrived = only(rig.udp(request(headers=[("Contact", "<sip:alice@192.0.2.1>")])), "INVITE")
+    rig.udp(reply(arrived, 200), ("192.0.2.2", 5060))
+    rig = bench(rig.rows, now=200.0, keep=True)
+    one = Watcher(rig)
+    one.subscribe()
     assert b"on-the-phone" in one.last.body
     (row,) = command(rig, "calls.list")
     command(rig, "calls.hangup", one, id=row["id"])
