@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from sansip.module import Use
-from sansip.modules.calls import Calls
+from sansip.modules.calls import Call, CallFinished, Calls, CallTakenBack
 from sansip.modules.pua import Pua, PuaSettings
 from sansip.rows import MemoryRows
 from sansip.testing import check_module
@@ -172,6 +172,19 @@ def test_calls() -> None:
     one = publishes(rig.log[before:])[0]
     assert b"on-the-phone" not in one.body
     assert one.get("sip-if-match") == "b"
+
+
+def test_a_call_that_was_over_when_it_was_read() -> None:
+    """A row of [calls] whose dialogs are gone ends at once, and is told then: its users are not busy."""
+    rig = bench(calls=True)
+    call = Call("id", "c", "t", "sip:alice@elsewhere.test", USER, USER, "192.0.2.1", 1.0, answered=2.0)
+    pua = rig.stack.modules.get(Pua)
+    pua.event_received(CallTakenBack(call), rig.now)
+    assert USER in pua._busy
+    call.state = "ended"
+    for event in (CallFinished(call), CallTakenBack(call)):
+        pua.event_received(event, rig.now)
+    assert USER not in pua._busy
 
 
 def test_another_server_takes_over() -> None:
