@@ -15,22 +15,18 @@ from __future__ import annotations
 import argparse
 import contextlib
 import re
-import shutil
-import socket
-import sqlite3
-import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 
-from benchmarks.calls import DOMAIN, HOST, cpu_seconds, pinned
-from benchmarks.presence import SCHEMAS, TICK, field, ok
-from tools.peers import Program, free_port, kamailio, sansip_serve
+from benchmarks import ends
+from benchmarks.calls import DOMAIN, HOST, pinned
+from tools.peers import free_port
 
-__all__ = ["Ends"]
+__all__ = ["Senders"]
 
 CONFIG = """
 store = "FOLDER/messages.db"
@@ -87,7 +83,7 @@ request_route {
 """
 
 
-class Ends:
+class Senders(ends.Ends):
     """Senders and phones behind one socket.
 
     Attributes:
@@ -97,17 +93,8 @@ class Ends:
     """
 
     def __init__(self, server: int) -> None:
-        self._sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4 << 20)
-        self._sock.bind((HOST, 0))
-        self._sock.setblocking(False)
-        self._port = self._sock.getsockname()[1]
-        self._server = (HOST, server)
-        self._number = 0
+        super().__init__(server)
         self.stored = self.delivered = self.registered = 0
-
-    def close(self) -> None:
-        self._sock.close()
 
     def _send(self, method: str, uri: str, from_: str, to: str, headers: str, body: str = "") -> None:
         self._number += 1
@@ -131,50 +118,16 @@ class Ends:
         headers = f"Contact: <sip:{user}@{HOST}:{self._port}>\r\nExpires: 3600\r\n"
         self._send("REGISTER", f"sip:{DOMAIN}", whose, whose, headers)
 
-    def hear(self, until: float) -> None:
-        """Take what comes; answer each MESSAGE."""
-        while True:
-            try:
-                data = self._sock.recv(65_535)
-            except BlockingIOError:
-                left = until - time.monotonic()
-                if left <= 0:
-                    return
-                time.sleep(min(left, TICK))
-                continue
-            if data.startswith(b"MESSAGE"):
-                self.delivered += 1
-                self._sock.sendto(ok(data), self._server)
-            elif data.startswith(b"SIP/2.0 202"):
-                self.stored += 1
-            elif data.startswith(b"SIP/2.0 200") and re.search(rb"\d REGISTER", data):
-                assert field(data, b"Call-ID")
-                self.registered += 1
-
-    def pace(self, count: int, rate: float, work: Callable[[int], None]) -> None:
-        """Call ``work`` ``count`` times, ``rate`` times a second."""
-        begun = time.monotonic()
-        for number in range(count):
-            self.hear(begun + number / rate)
-            work(number)
-        self.hear(time.monotonic() + 0.3)
-
-
-def begin_sansip(folder: Path, port: int, prefix: Sequence[str]) -> Program:
-    config = folder / "sansip.toml"
-    config.write_text(CONFIG.replace("FOLDER", str(folder)))
-    options = ["--config", str(config)]
-    return sansip_serve(folder, [f"udp:{HOST}:{port}"], [DOMAIN], options, prefix)
-
-
-def begin_kamailio(folder: Path, port: int, prefix: Sequence[str]) -> Program:
-    with sqlite3.connect(folder / "silo.db") as database:
-        for name in ("standard", "msilo"):
-            database.executescript((SCHEMAS / f"{name}-create.sql").read_text())
-    text = KAMAILIO.replace("DOMAIN", DOMAIN).replace("FOLDER", str(folder))
-    text = text.replace("LISTEN", f"udp:{HOST}:{port}").replace("ADDRESS", f"{HOST}:{port}")
-    options = ["-x", "fm", "-m", "512"]
-    return kamailio(folder, [f"udp:{HOST}:{port}"], [DOMAIN], options, prefix, text)
+    def _take(self, data: bytes) -> None:
+        """Count what came; answer a MESSAGE."""
+        if data.startswith(b"MESSAGE"):
+            self.delivered += 1
+            self._sock.sendto(ends.ok(data), self._server)
+        elif data.startswith(b"SIP/2.0 202"):
+            self.stored += 1
+        elif data.startswith(b"SIP/2.0 200") and re.search(rb"\d REGISTER", data):
+            assert ends.field(data, b"Call-ID")
+            self.registered += 1
 
 
 class Measured:
@@ -201,63 +154,42 @@ def measure(name: str, given: argparse.Namespace) -> Measured:
     result = Measured(name)
     where = "/dev/shm" if Path("/dev/shm").is_dir() else None
     with tempfile.TemporaryDirectory(prefix="sansip-bench-", dir=where) as temporary, ExitStack() as stack:
-        begin = begin_kamailio if name == "kamailio" else begin_sansip
-        port = free_port()
-        server = stack.enter_context(begin(Path(temporary), port, pinned(given.server_core)))
-        ends = stack.enter_context(contextlib.closing(Ends(port)))
+        folder, port, prefix = Path(temporary), free_port(), pinned(given.server_core)
+        if name == "kamailio":
+            begun = ends.begin_kamailio(folder, port, prefix, KAMAILIO, "silo.db", "msilo", "512")
+        else:
+            begun = ends.begin_sansip(folder, port, prefix, CONFIG)
+        server = stack.enter_context(begun)
+        senders = stack.enter_context(contextlib.closing(Senders(port)))
 
         def cost(work: Callable[[int], None]) -> float:
-            begun, spent = time.monotonic(), cpu_seconds(server.pid)
-            time.sleep(given.idle)
-            idle = (cpu_seconds(server.pid) - spent) / (time.monotonic() - begun)
-            begun, spent = time.monotonic(), cpu_seconds(server.pid)
-            ends.pace(given.messages, given.rate, work)
-            ends.hear(time.monotonic() + given.settle)
-            whole = time.monotonic() - begun
-            used: float = cpu_seconds(server.pid) - spent - idle * whole
-            return used / int(given.messages) * 1e6
+            def load() -> None:
+                senders.pace(given.messages, given.rate, work)
+                senders.hear(time.monotonic() + given.settle)
+
+            return ends.cost(server.pid, given.messages, given.idle, load)
 
         # Its first requests fill caches and pools.
-        ends.pace(100, given.rate, lambda n: ends.write(f"w{n}"))
-        ends.pace(100, given.rate, lambda n: ends.register(f"w{n}"))
-        ends.hear(time.monotonic() + 1)
-        ends.stored = ends.delivered = 0
-        result.register = cost(lambda n: ends.register(f"x{n}"))
-        result.store = cost(lambda n: ends.write(f"u{n}"))
-        result.deliver = cost(lambda n: ends.register(f"u{n}")) - result.register
-        result.lost = 2 * given.messages - ends.stored - ends.delivered
+        senders.pace(100, given.rate, lambda n: senders.write(f"w{n}"))
+        senders.pace(100, given.rate, lambda n: senders.register(f"w{n}"))
+        senders.hear(time.monotonic() + 1)
+        senders.stored = senders.delivered = 0
+        result.register = cost(lambda n: senders.register(f"x{n}"))
+        result.store = cost(lambda n: senders.write(f"u{n}"))
+        result.deliver = cost(lambda n: senders.register(f"u{n}")) - result.register
+        result.lost = 2 * given.messages - senders.stored - senders.delivered
     return result
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--rounds", type=int, default=3, help="measurements of each server, in turn")
+    ends.add_options(parser)
     parser.add_argument("--messages", type=int, default=1_000)
     parser.add_argument("--rate", type=float, default=200.0, help="requests a second")
-    parser.add_argument("--server-core", type=int, default=0)
-    parser.add_argument("--idle", type=float, default=1.0)
-    parser.add_argument("--settle", type=float, default=6.0, help="seconds counted after each load")
-    parser.add_argument("--no-kamailio", action="store_true", help="sansip alone")
-    given = parser.parse_args()
-    servers = ["sansip"] if given.no_kamailio else ["sansip", "kamailio"]
-    needed = ["taskset"] + ["kamailio"] * (not given.no_kamailio)
-    if missing := [name for name in needed if shutil.which(name) is None]:
-        print(f"not installed: {', '.join(missing)}", file=sys.stderr)
+    results = ends.measured(parser.parse_args(), "kamailio kamailio-sqlite-modules", measure, tell=True)
+    if not results:
         return 2
-    results: list[Measured] = []
-    for _ in range(given.rounds):
-        for name in servers:
-            results.append(measure(name, given))
-            print(results[-1], flush=True)
-    for what in ("store", "deliver", "whole"):
-        medians = {
-            name: statistics.median(getattr(one, what) for one in results if one.server == name)
-            for name in servers
-        }
-        words = ", ".join(f"{name} {value:.0f}" for name, value in medians.items())
-        if "kamailio" in medians:
-            words += f", ratio {medians['sansip'] / medians['kamailio']:.2f}"
-        print(f"{what}: {words}")
+    ends.tell_medians(results, ("store", "deliver", "whole"))
     return 0
 
 

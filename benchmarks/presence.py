@@ -15,18 +15,16 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
-import shutil
-import socket
-import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 
-from benchmarks.calls import DOMAIN, HOST, cpu_seconds, pinned, processes
-from tools.peers import Program, free_port, kamailio, sansip_serve
+from benchmarks import ends
+from benchmarks.calls import DOMAIN, HOST, pinned, processes
+from tools.peers import free_port
 
 __all__ = ["Phones"]
 
@@ -80,32 +78,21 @@ request_route {
   t_reply("405", "Not Allowed");
 }
 """
-SCHEMAS = Path("/usr/share/kamailio/db_sqlite")
 PIDF = (
     '<?xml version="1.0" encoding="UTF-8"?>\n<presence xmlns="urn:ietf:params:xml:ns:pidf" '
     'entity="sip:{user}@{domain}"><tuple id="a"><status><basic>{basic}</basic></status>'
     "<contact>sip:{user}@192.0.2.7</contact><note>{note}</note></tuple></presence>"
 )
-TICK = 0.002
 
 
-class Phones:
+class Phones(ends.Ends):
     """Publishers and watchers behind one socket."""
 
     def __init__(self, server: int) -> None:
-        self._sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4 << 20)
-        self._sock.bind((HOST, 0))
-        self._sock.setblocking(False)
-        self._port = self._sock.getsockname()[1]
-        self._server = (HOST, server)
-        self._number = 0
+        super().__init__(server)
         self.notified = 0
         # Call-ID -> the answer to the last request.
         self.answers: dict[str, bytes] = {}
-
-    def close(self) -> None:
-        self._sock.close()
 
     def send(
         self, method: str, user: str, call_id: str, headers: str, body: str = "", cseq: int = 1, tag: str = ""
@@ -124,7 +111,7 @@ class Phones:
 
     def publish(self, user: str, number: int) -> None:
         """Publish another state of ``user``; the first time, or with the entity-tag of the last answer."""
-        before = field(self.answers.get(f"p-{user}", b""), b"SIP-ETag")
+        before = ends.field(self.answers.get(f"p-{user}", b""), b"SIP-ETag")
         match = f"SIP-If-Match: {before}\r\n" if before else ""
         body = PIDF.format(user=user, domain=DOMAIN, basic="open" if number % 2 else "closed", note=number)
         kind = "Content-Type: application/pidf+xml\r\n"
@@ -132,46 +119,16 @@ class Phones:
 
     def subscribe(self, user: str, call_id: str, cseq: int = 1) -> None:
         """Subscribe to ``user``, or refresh."""
-        tag = field(self.answers.get(call_id, b""), b"To").partition("tag=")[2] if cseq > 1 else ""
+        tag = ends.field(self.answers.get(call_id, b""), b"To").partition("tag=")[2] if cseq > 1 else ""
         self.send("SUBSCRIBE", user, call_id, "Expires: 3600\r\n", cseq=cseq, tag=tag)
 
-    def hear(self, until: float) -> None:
-        """Take what comes; answer each NOTIFY."""
-        while True:
-            try:
-                data = self._sock.recv(65_535)
-            except BlockingIOError:
-                left = until - time.monotonic()
-                if left <= 0:
-                    return
-                time.sleep(min(left, TICK))
-                continue
-            if data.startswith(b"NOTIFY"):
-                self.notified += 1
-                self._sock.sendto(ok(data), self._server)
-            elif data.startswith(b"SIP/2.0 2"):
-                self.answers[field(data, b"Call-ID")] = data
-
-    def pace(self, count: int, rate: float, work: Callable[[int], None]) -> None:
-        """Call ``work`` ``count`` times, ``rate`` times a second."""
-        begun = time.monotonic()
-        for number in range(count):
-            self.hear(begun + number / rate)
-            work(number)
-        self.hear(time.monotonic() + 0.3)
-
-
-def field(data: bytes, name: bytes) -> str:
-    """Return the value of a header field, "" where there is none."""
-    return data.partition(b"\r\n" + name + b": ")[2].partition(b"\r\n")[0].decode()
-
-
-def ok(notify: bytes) -> bytes:
-    """Return the 200 to a NOTIFY."""
-    kept = (b"via", b"from", b"to", b"call-id", b"cseq")
-    head = notify.partition(b"\r\n\r\n")[0].split(b"\r\n")[1:]
-    lines = [line for line in head if line.partition(b":")[0].lower() in kept]
-    return b"\r\n".join([b"SIP/2.0 200 OK", *lines, b"Content-Length: 0", b"", b""])
+    def _take(self, data: bytes) -> None:
+        """Answer a NOTIFY; keep an answer."""
+        if data.startswith(b"NOTIFY"):
+            self.notified += 1
+            self._sock.sendto(ends.ok(data), self._server)
+        elif data.startswith(b"SIP/2.0 2"):
+            self.answers[ends.field(data, b"Call-ID")] = data
 
 
 def memory(group: int) -> int:
@@ -182,25 +139,6 @@ def memory(group: int) -> int:
             text = (entry / "smaps_rollup").read_text()
             total += int(text.partition("\nPss:")[2].split()[0]) * 1024
     return total
-
-
-def begin_sansip(folder: Path, port: int, prefix: Sequence[str]) -> Program:
-    config = folder / "sansip.toml"
-    config.write_text(CONFIG)
-    options = ["--config", str(config)]
-    return sansip_serve(folder, [f"udp:{HOST}:{port}"], [DOMAIN], options, prefix)
-
-
-def begin_kamailio(folder: Path, port: int, prefix: Sequence[str]) -> Program:
-    import sqlite3
-
-    with sqlite3.connect(folder / "presence.db") as database:
-        for name in ("standard", "presence"):
-            database.executescript((SCHEMAS / f"{name}-create.sql").read_text())
-    text = KAMAILIO.replace("DOMAIN", DOMAIN).replace("FOLDER", str(folder))
-    text = text.replace("LISTEN", f"udp:{HOST}:{port}").replace("ADDRESS", f"{HOST}:{port}")
-    options = ["-x", "fm", "-m", "2000"]
-    return kamailio(folder, [f"udp:{HOST}:{port}"], [DOMAIN], options, prefix, text)
 
 
 class Measured:
@@ -224,20 +162,20 @@ def measure(name: str, given: argparse.Namespace) -> Measured:
     """Start a server, load it, and return its costs."""
     result = Measured(name)
     with tempfile.TemporaryDirectory(prefix="sansip-bench-") as temporary, ExitStack() as stack:
-        begin = begin_kamailio if name == "kamailio" else begin_sansip
-        port = free_port()
-        server = stack.enter_context(begin(Path(temporary), port, pinned(given.server_core)))
+        folder, port, prefix = Path(temporary), free_port(), pinned(given.server_core)
+        if name == "kamailio":
+            begun = ends.begin_kamailio(folder, port, prefix, KAMAILIO, "presence.db", "presence", "2000")
+        else:
+            begun = ends.begin_sansip(folder, port, prefix, CONFIG)
+        server = stack.enter_context(begun)
         phones = stack.enter_context(contextlib.closing(Phones(port)))
 
         def cost(count: int, rate: float, work: Callable[[int], None]) -> float:
-            begun, spent = time.monotonic(), cpu_seconds(server.pid)
-            time.sleep(given.idle)
-            idle = (cpu_seconds(server.pid) - spent) / (time.monotonic() - begun)
-            begun, spent = time.monotonic(), cpu_seconds(server.pid)
-            phones.pace(count, rate, work)
-            time.sleep(given.settle)
-            whole = time.monotonic() - begun
-            return (cpu_seconds(server.pid) - spent - idle * whole) / count * 1e6
+            def load() -> None:
+                phones.pace(count, rate, work)
+                time.sleep(given.settle)
+
+            return ends.cost(server.pid, count, given.idle, load)
 
         count = given.subscriptions
         # Its first requests fill caches and pools.
@@ -269,42 +207,23 @@ def measure(name: str, given: argparse.Namespace) -> Measured:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--rounds", type=int, default=3, help="measurements of each server, in turn")
+    ends.add_options(parser)
     parser.add_argument("--seconds", type=float, default=8.0, help="length of each load")
     parser.add_argument("--rate", type=float, default=300.0, help="SUBSCRIBEs a second")
     parser.add_argument("--publish-rate", type=float, default=50.0, help="PUBLISHes a second")
     parser.add_argument("--publishers", type=int, default=20)
     parser.add_argument("--watchers", type=int, default=10, help="watchers of each publisher")
     parser.add_argument("--subscriptions", type=int, default=3_000)
-    parser.add_argument("--server-core", type=int, default=0)
-    parser.add_argument("--idle", type=float, default=1.0)
-    parser.add_argument("--settle", type=float, default=6.0, help="seconds counted after each load")
-    parser.add_argument("--no-kamailio", action="store_true", help="sansip alone")
     parser.add_argument("--json", action="store_true")
     given = parser.parse_args()
-    servers = ["sansip"] if given.no_kamailio else ["sansip", "kamailio"]
-    needed = ["taskset"] + ["kamailio"] * (not given.no_kamailio)
-    if missing := [name for name in needed if shutil.which(name) is None]:
-        print(f"not installed: {', '.join(missing)} (kamailio kamailio-presence-modules)", file=sys.stderr)
+    packages = "kamailio kamailio-presence-modules kamailio-sqlite-modules"
+    results = ends.measured(given, packages, measure, tell=not given.json)
+    if not results:
         return 2
-    results: list[Measured] = []
-    for _ in range(given.rounds):
-        for name in servers:
-            results.append(measure(name, given))
-            if not given.json:
-                print(results[-1], flush=True)
     if given.json:
         print(json.dumps([vars(one) for one in results], indent=1))
         return 0
-    for what in ("publish", "refresh", "subscribe", "memory"):
-        medians = {
-            name: statistics.median(getattr(one, what) for one in results if one.server == name)
-            for name in servers
-        }
-        words = ", ".join(f"{name} {value:.0f}" for name, value in medians.items())
-        if "kamailio" in medians:
-            words += f", ratio {medians['sansip'] / medians['kamailio']:.2f}"
-        print(f"{what}: {words}")
+    ends.tell_medians(results, ("publish", "refresh", "subscribe", "memory"))
     return 0
 
 
