@@ -196,23 +196,24 @@ class Passages:
         lines = passing.from_, passing.to, passing.call_id_line, passing.cseq_line, to_tag
         via = f"{leaves.via};branch={branch}"
         sent = passing.forwarded(via, noted, breadth)
+        call = proxy.records.of(passing.call_id, passing.from_tag, to_tag, passing.uri)
         if handle is None or server is None:
             later = partial(_read, data, flow, force_rport)
             pair = Pair(proxy, method, later, lines, flow, _AS_ASKED, branch)
             pair.be_within(far.id, hashed, breadth)
-            pair.call = proxy.records.of(passing.call_id, passing.from_tag, to_tag, passing.uri)
+            pair.call = call
             pair.send(key, sent, b"", out, via, now)
         elif proxy.hooks.active:
             watched = Watched(proxy, handle.message, lines, flow, server, _AS_ASKED, branch)
             watched.be_within(far.id, hashed, breadth)
-            watched.call = proxy.records.of(passing.call_id, passing.from_tag, to_tag, passing.uri)
+            watched.call = call
             watched.be_seen_by(handle)
             if not watched.leave(method, sent, out, via, leaves, None, now):
                 settle(watched, now)
         else:
             usual = Usual(proxy, handle.message, lines, flow, server, _AS_ASKED, branch)
             usual.be_within(far.id, hashed, breadth)
-            usual.call = proxy.records.of(passing.call_id, passing.from_tag, to_tag, passing.uri)
+            usual.call = call
             usual.start(method, sent, out, via, now)
         return True
 
