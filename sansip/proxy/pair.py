@@ -167,7 +167,6 @@ class Pair(Usual):
             return True
         assert act == END
         values = self._values
-        call = self.call
         if self.method == "INVITE":
             confirmed = begin(self._confirmed, echo.tag, proxy.limits.early_dialogs, proxy.entropy)
             if confirmed is None:
@@ -176,18 +175,16 @@ class Pair(Usual):
             # RFC 6026 7.1: repeated INVITEs are absorbed; 8.4, 8.5: Timers L and M are equal.
             self._last = b""
             end, name = values.t1x64, "end"
-            if call is not None:
-                call.answers(confirmed, echo.data, now)
+            if self.call is not None:
+                self.call.answers(confirmed, echo.data, now)
         else:
             # RFC 3261 17.1.2.2, 17.2.2: Timer K, then J.
             self._last = echo.data
             end, name = values.t4, "half"
-            if call is not None:
-                lines = self._lines
-                waits = call.hung_up(lines[0], lines[3], lines[4] or "", status, now)
-                if waits is not None and not waits.done:
-                    self._hold(waits, echo.data, following, now)
-                    return True
+            waits = self._hang_up(status, now)
+            if waits is not None and not waits.done:
+                self._hold(waits, echo.data, following, now)
+                return True
         self._state = following
         self._data = b""
         self._end()

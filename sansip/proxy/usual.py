@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from sansip.clock import Timer
+    from sansip.later import Later
     from sansip.proxy.proxy import Proxy
     from sansip.proxy.recording import Recording
     from sansip.proxy.relayed import Record
@@ -404,12 +405,13 @@ class Usual:
         else:
             self.cancel(now, reason)
 
-    def _hang_up(self, status: int, now: float) -> None:
-        """A BYE has this final response."""
+    def _hang_up(self, status: int, now: float) -> Later[None] | None:
+        """Tell the record of the call that a BYE has this final response, which may have to wait."""
         call = self.call
-        if call is not None:
-            lines = self._lines
-            call.hung_up(lines[0], lines[3], lines[4] or "", status, now)
+        if call is None:
+            return None
+        lines = self._lines
+        return call.hung_up(lines[0], lines[3], lines[4] or "", status, now)
 
     def _end(self) -> None:
         """Keep what a further 2xx needs alone: there are thousands of these for 32 s each."""
