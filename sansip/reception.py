@@ -34,7 +34,7 @@ from sansip.routing.passages import Passages
 from sansip.routing.probing import alive_tag
 from sansip.routing.quick_relay import QuickRelay
 from sansip.routing.room import is_exempt
-from sansip.routing.shared_openings import CountedGate, SharedOpenings
+from sansip.routing.shared_openings import SharedOpenings
 from sansip.routing.shortcut import METHODS, Shortcut
 from sansip.siblings import Siblings
 from sansip.sources import SharedRates, SourceRates, source_of
@@ -91,7 +91,7 @@ class Reception:
         self.openings: Openings | SharedOpenings | None = Openings(core, self)
         if core.nodes is not None:
             self.openings = SharedOpenings(core, self, self._located)
-        self._at_hand = Openings(core, CountedGate(self), located=True)
+        self._at_hand = Openings(core, self, located=True)
         # Replaced by ``reconfigure``.
         self.force_rport: str = config.proxy.force_rport
         trusted = config.proxy.via_maddr == "trusted"

@@ -73,7 +73,8 @@ class Openings:
     def __init__(self, core: Core, gate: Gate, *, located: bool = False) -> None:
         self._core = core
         self._gate = gate
-        # Whether the bindings here were looked up just now (``shared_openings``).
+        # Whether INVITEs come from ``shared_openings``: the bindings have just been looked up, and each of
+        # these INVITEs counted against the limits of its sender before that.
         self._located = located
         # Contact -> where it leads, None where that is not plain.
         self._places: dict[str, tuple[str, int] | None] = {}
@@ -213,7 +214,7 @@ class Openings:
         if siblings is not None and not siblings.claims(key, now):
             # Another worker has it: it came before, from another port.
             return False
-        if not self._gate.allows(flow, now):
+        if not (self._located or self._gate.allows(flow, now)):
             return True
         core.ua.now = now
         text = f"{aor}\n{opening.from_tag}\nNone\n{opening.call_id}\n{int(opening.cseq)}"

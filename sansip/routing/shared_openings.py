@@ -21,14 +21,11 @@ from sansip.wire.opening import read_opening
 
 if TYPE_CHECKING:
     from sansip.actions import Address
-    from sansip.proxy.loop import Arrived
     from sansip.routing.core import Core
     from sansip.routing.gate import Gate
-    from sansip.routing.request import IncomingRequest
     from sansip.transaction import ServerTransaction
-    from sansip.wire import Response
 
-__all__ = ["CountedGate", "SharedOpenings"]
+__all__ = ["SharedOpenings"]
 
 # RFC 3261 17.2.1
 _TRYING_WITHIN: Final = 0.2
@@ -93,27 +90,6 @@ class SharedOpenings:
         held.server = transactions.open_server(key, "INVITE", flow, held)
         held.ask(now)
         return True
-
-
-class CountedGate:
-    """A reception, as the quick way sees it for a request that counted against its sender's limits before."""
-
-    __slots__ = ("_gate",)
-
-    def __init__(self, gate: Gate) -> None:
-        self._gate = gate
-
-    def allows(self, flow: Flow, now: float) -> bool:
-        return True
-
-    def admits(self, message: Request | Response, flow: Flow, now: float) -> bool:
-        return self._gate.admits(message, flow, now)
-
-    def take(self, request: Request, flow: Flow, now: float) -> None:
-        self._gate.take(request, flow, now)
-
-    def is_left(self, handle: IncomingRequest, arrived: Callable[[], Arrived | None], now: float) -> bool:
-        return self._gate.is_left(handle, arrived, now)
 
 
 class Held:
