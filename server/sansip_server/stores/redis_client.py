@@ -20,7 +20,7 @@ from sansip_server.config.redis import RedisPlace, RedisSettings
 from sansip_server.faults import OperatorError, os_reason
 from sansip_server.stores.resp import Command
 
-__all__ = ["Connected", "Opening", "RedisClient", "Replicas", "connect", "password_of"]
+__all__ = ["Connected", "Opening", "RedisClient", "Replicas", "connect", "is_read_only", "password_of"]
 
 
 class Replicas(Exception):
@@ -52,7 +52,7 @@ class RedisClient:
                 # one of them: it would ask a dead master for ever.
                 self.close()
             raise
-        if self.place.kind == "sentinel" and any(_is_read_only(one) for one in answers):
+        if self.place.kind == "sentinel" and any(is_read_only(one) for one in answers):
             # This server is no master any more: the next connection goes to the new master.
             self._client.connection_pool.disconnect()
         return answers
@@ -148,7 +148,8 @@ class Opening:
         return Connected(connection)
 
 
-def _is_read_only(answer: Any) -> bool:
+def is_read_only(answer: Any) -> bool:
+    """Whether ``answer``, of redis-py or ``resp``, is that of a replica to a write."""
     # Redis 6 puts its code into the text of a script's error.
     return isinstance(answer, Exception) and (
         type(answer).__name__ == "ReadOnlyError" or "READONLY" in str(answer)

@@ -22,8 +22,8 @@ from typing import Any
 from sansip.actions import Ask
 from sansip.clock import Timer
 from sansip_server.config.redis import RedisPlace, RedisSettings
-from sansip_server.stores.redis_client import Connected, Opening
-from sansip_server.stores.resp import Answers, Command, Malformed, ReadOnlyError, pack
+from sansip_server.stores.redis_client import Connected, Opening, is_read_only
+from sansip_server.stores.resp import Answers, Command, Malformed, pack
 from sansip_sockets.hub import Hub
 from sansip_sockets.waits import PAUSE, READ, WRITE, Pump, wake
 
@@ -221,7 +221,7 @@ class Link:
                 break
             batch = self._asked[0]
             batch.answers.append(answer)
-            if self._by_sentinel and _is_read_only(answer):
+            if self._by_sentinel and is_read_only(answer):
                 moved = True
             if len(batch.answers) == batch.count:
                 finished.append(self._asked.popleft())
@@ -287,8 +287,3 @@ class Link:
         self._waiting.clear()
         # In a later turn: the driver has not returned from this input.
         self._hub.inbox.post(self._fail, failed, error)
-
-
-def _is_read_only(answer: Any) -> bool:
-    # Redis 6 puts its code into the text of a script's error.
-    return isinstance(answer, ReadOnlyError) or (isinstance(answer, Exception) and "READONLY" in str(answer))
