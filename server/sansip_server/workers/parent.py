@@ -108,8 +108,8 @@ class Parent:
         self._provision = provision
         self._values = MemoryValues(settings.limits)
         self._shared = shared
-        save = None if storage is None or shared is not None else self._save
-        self.keeper = Keeper(self._send, settings.limits, save, None if shared is None else self._share)
+        save = None if storage is None or shared is not None else self._ask
+        self.keeper = Keeper(self._send, settings.limits, save, None if shared is None else self._ask)
         self.mounts = FirstMounts(self._send_first, settings.limits)
         self.mounts.take({use.kind: use.settings for use in uses(settings.modules)})
         self.stack = ParentStack(
@@ -365,13 +365,10 @@ class Parent:
         if self.management is not None:
             self.management.learn(kinds)
 
-    def _save(self, update: LocationUpdate, done: Callable[[Any], None]) -> None:
+    def _ask(self, change: LocationUpdate | SharedWrite, done: Callable[[Any], None]) -> None:
+        """Have the store, or the location that nodes share, take ``change``."""
         hub = self._hub
-        hub.perform([self.stack.question(update, done)], hub.clock())
-
-    def _share(self, write: SharedWrite, done: Callable[[Any], None]) -> None:
-        hub = self._hub
-        hub.perform([self.stack.question(write, done)], hub.clock())
+        hub.perform([self.stack.question(change, done)], hub.clock())
 
     # --- operators
 
