@@ -98,7 +98,7 @@ class FirstMounts:
             status, body, kind, fields = values
             answered(WebResponse(status, body, kind, list(fields)), now)
 
-    def gone(self, now: float = 0.0) -> None:
+    def gone(self, now: float) -> None:
         """The first worker is dead: its clients may ask again."""
         waiting, self._waiting = self._waiting, {}
         for answered in waiting.values():

@@ -218,7 +218,7 @@ class Parent:
         self.keeper.gone(number)
         self._questions.gone(number)
         if number == 0:
-            self.mounts.gone()
+            self.mounts.gone(self._hub.clock())
         if self._ending:
             # The others waited for it.
             self._let_go()
