@@ -401,7 +401,7 @@ class Core:
         done twice. A server alone is always the one.
         """
         nodes = self._stack.nodes
-        if self.seat is not None and not self.seat.owns(f"{self._module.name} {name}"):
+        if not self.chosen(name):
             # A worker that dies is there again at once.
             return False
         if nodes is None:
