@@ -93,8 +93,5 @@ class SharedDirectory:
     def find(self, key: str) -> int | None:
         """Return the worker that has ``key``, or None."""
         mark = hash(key) & _MASK or 1
-        found = _SET.unpack_from(self._memory, mark % self._sets * _SET.size)
-        for way in range(_WAYS):
-            if found[3 * way] == mark:
-                return int(found[3 * way + 2])
-        return None
+        number, _ = self._look(mark, mark % self._sets * _SET.size)
+        return None if number < 0 else number
