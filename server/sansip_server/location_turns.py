@@ -12,11 +12,11 @@ from typing import Any
 
 from sansip.actions import Ask
 from sansip_server.config.redis import RedisSettings
-from sansip_server.stores.redis_client import Replicas
+from sansip_server.stores.redis_client import lacking, waiting
 from sansip_server.stores.redis_clock import RedisClock
 from sansip_server.stores.redis_link import Link
 from sansip_server.stores.redis_location import TIME, WRITE, Commands, unix_of
-from sansip_server.stores.resp import Command, Malformed
+from sansip_server.stores.resp import Command
 from sansip_sockets.hub import Hub
 
 __all__ = ["LocationTurns"]
@@ -50,8 +50,7 @@ class LocationTurns:
         self._kind = "reads" if reads else "writes"
         self._begin = self._read if reads else self._write
         self._commands = Commands(settings.prefix)
-        self._replicas = settings.wait_replicas
-        self._wait = int(settings.wait_time * 1000)
+        self._settings = settings
         self._asks: list[Ask] = []
         # Whether writes wait for the replicas: one batch at a time does, and later ones are the next.
         self._busy = False
@@ -104,9 +103,9 @@ class LocationTurns:
         def done(answers: list[Any] | Exception) -> None:
             self._answer(asks, _read(answers, lambda some: self._commands.written(writes, some, offset)))
 
-        self._busy = bool(self._replicas)
+        durable = self._busy = bool(self._settings.wait_replicas)
         calls = self._commands.writes(writes, self._hub.clock(), offset)
-        self._script(WRITE, calls, done, durable=bool(self._replicas))
+        self._script(WRITE, calls, done, durable=durable)
 
     def _script(
         self,
@@ -145,18 +144,9 @@ class LocationTurns:
             if isinstance(answers, Exception):
                 done(answers)
                 return
-            reached = answers.pop()
-            if isinstance(reached, Exception):
-                done(reached)
-            elif not isinstance(reached, int):
-                done(Malformed("the answer to WAIT is no number"))
-            elif reached < self._replicas:
-                done(Replicas(f"{reached} of {self._replicas} replicas took it in {self._wait / 1000:g} s"))
-            else:
-                done(answers)
+            done(lacking(answers.pop(), self._settings) or answers)
 
-        # On one connection: WAIT is about what that connection wrote.
-        self._link.run([*commands, (b"WAIT", self._replicas, self._wait)], waited)
+        self._link.run(waiting(commands, self._settings), waited)
 
     def _answer(self, asks: list[Ask], answers: Sequence[Any] | Exception) -> None:
         late, self._busy = self._busy, False

@@ -18,9 +18,19 @@ from typing import Any
 
 from sansip_server.config.redis import RedisPlace, RedisSettings
 from sansip_server.faults import OperatorError, os_reason
-from sansip_server.stores.resp import Command
+from sansip_server.stores.resp import Command, Malformed
 
-__all__ = ["Connected", "Opening", "RedisClient", "Replicas", "connect", "is_read_only", "password_of"]
+__all__ = [
+    "Connected",
+    "Opening",
+    "RedisClient",
+    "Replicas",
+    "connect",
+    "is_read_only",
+    "lacking",
+    "password_of",
+    "waiting",
+]
 
 
 class Replicas(Exception):
@@ -62,16 +72,12 @@ class RedisClient:
 
         Raises ``Replicas`` if the replicas do not have them in time.
         """
-        wanted = self._settings.wait_replicas
-        if not wanted:
+        if not self._settings.wait_replicas:
             return self.run(commands)
-        # On one connection: WAIT is about what that connection wrote.
-        answers = self.run([*commands, ("WAIT", wanted, int(self._settings.wait_time * 1000))])
-        reached = answers.pop()
-        if isinstance(reached, Exception):
-            raise reached
-        if reached < wanted:
-            raise Replicas(f"{reached} of {wanted} replicas took it in {self._settings.wait_time:g} s")
+        answers = self.run(waiting(commands, self._settings))
+        fault = lacking(answers.pop(), self._settings)
+        if fault is not None:
+            raise fault
         return answers
 
     def evicts(self) -> str:
@@ -146,6 +152,23 @@ class Opening:
         connection = self._client.connection_pool.make_connection()
         connection.connect()
         return Connected(connection)
+
+
+def waiting(commands: Sequence[Command], settings: RedisSettings) -> list[Command]:
+    """Return ``commands`` with a WAIT for the replicas; it is about what one connection wrote."""
+    return [*commands, (b"WAIT", settings.wait_replicas, int(settings.wait_time * 1000))]
+
+
+def lacking(reached: Any, settings: RedisSettings) -> Exception | None:
+    """Return why too few replicas have the writes, None if enough have; ``reached`` answers the WAIT."""
+    if isinstance(reached, Exception):
+        return reached
+    if not isinstance(reached, int):
+        return Malformed("the answer to WAIT is no number")
+    wanted = settings.wait_replicas
+    if reached < wanted:
+        return Replicas(f"{reached} of {wanted} replicas took it in {settings.wait_time:g} s")
+    return None
 
 
 def is_read_only(answer: Any) -> bool:
