@@ -25,8 +25,9 @@ from sansip.routing.gate import settle
 from sansip.routing.lookup import target_of
 from sansip.routing.plain_params import asks_alike, leads_alike
 from sansip.routing.request import IncomingRequest
-from sansip.transport import Flow, note_source
+from sansip.transport import Flow
 from sansip.transport.transports import DEFAULT_PORT, UDP
+from sansip.transport.via import read_noted
 from sansip.wire import Request, read_again
 from sansip.wire.headers.name_addr import parse_name_addr
 from sansip.wire.headers.simple import CSeq
@@ -335,9 +336,7 @@ def _recorded(proxy: Proxy, opening: Opening, host: str, now: float) -> Record |
 
 def _read(data: bytes, flow: Flow, force_rport: str) -> Request:
     """Return the request in ``data``, read before in brief, as the long way would have made it."""
-    request = read_again(data)
-    assert isinstance(request, Request)
-    note_source(request, flow, force_rport)
+    request = read_noted(data, flow, force_rport)
     if "route" in request.keys:
         request.drop_line("route")
     return request

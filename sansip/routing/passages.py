@@ -25,8 +25,9 @@ from sansip.routing.gate import settle
 from sansip.routing.plain_params import leads_alike
 from sansip.routing.request import IncomingRequest
 from sansip.transaction.refusals import MARK as REFUSAL_MARK
-from sansip.transport import Flow, note_source
+from sansip.transport import Flow
 from sansip.transport.transports import DEFAULT_PORT, UDP
+from sansip.transport.via import read_noted
 from sansip.ua.tags import MARK as TAG_MARK
 from sansip.wire import Request, read_again
 from sansip.wire.headers.name_addr import parse_name_addr
@@ -220,9 +221,7 @@ class Passages:
 
 def _read(data: bytes, flow: Flow, force_rport: str) -> Request:
     """Return the request in ``data``, read before in brief, as the long way would have made it."""
-    request = read_again(data)
-    assert isinstance(request, Request)
-    note_source(request, flow, force_rport)
+    request = read_noted(data, flow, force_rport)
     request.drop_line("route")
     return request
 

@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 from sansip.location import SharedLocation
 from sansip.routing.shared import take_record
-from sansip.transport import Flow, note_source
+from sansip.transport import Flow
 from sansip.transport.transports import UDP
-from sansip.wire import Request, read_again, response_to
+from sansip.transport.via import read_noted
+from sansip.wire import Request, response_to
 from sansip.wire.opening import read_opening
 
 if TYPE_CHECKING:
@@ -142,10 +143,7 @@ class Held:
             location.found = None
 
     def _read(self) -> Request:
-        message = read_again(self._data)
-        assert isinstance(message, Request)
-        note_source(message, self._flow, self._force_rport)
-        return message
+        return read_noted(self._data, self._flow, self._force_rport)
 
     def timer_fired(self, _name: str, now: float) -> None:
         """RFC 3261 17.2.1: a 100 within 200 ms, so that the caller stops resending."""

@@ -16,8 +16,8 @@ from sansip.registrar.ordinary import plan_ordinary
 from sansip.routing.change import Change, LocationFull, NotStored
 from sansip.routing.incoming import Incoming
 from sansip.routing.registration import Planning
-from sansip.transport.via import note_source
-from sansip.wire import Request, read_again, response_to
+from sansip.transport.via import read_noted
+from sansip.wire import response_to
 
 if TYPE_CHECKING:
     from sansip.location import Binding
@@ -140,10 +140,8 @@ class StoredRegister:
         """Return the request as a route gets it."""
         handle = self._handle
         if handle is None:
-            message = read_again(self._data)
-            assert isinstance(message, Request)
             flow = self._server.flow
-            note_source(message, flow, self._force_rport)
+            message = read_noted(self._data, flow, self._force_rport)
             handle = self._handle = Incoming(self._core, message, flow, self._server, now)
             handle.authenticated, handle.authentication_info = self._proof
         handle.now = now

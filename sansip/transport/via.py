@@ -18,12 +18,13 @@ from sansip.errors import RemoteProtocolError
 from sansip.transport.flow import Flow
 from sansip.transport.nat import reply_to_source
 from sansip.transport.transports import DEFAULT_PORT, DEFAULT_PORTS
+from sansip.wire import Request, read_again
 from sansip.wire.host import is_address, same_host
 
 if TYPE_CHECKING:
-    from sansip.wire import Request, Via
+    from sansip.wire import Via
 
-__all__ = ["note_source", "response_flow"]
+__all__ = ["note_source", "read_noted", "response_flow"]
 
 
 def note_source(
@@ -77,6 +78,14 @@ def note_source(
         # us.
         request.replace_first_value("via", via.replace(received=host))
     return response_flow(via, flow)
+
+
+def read_noted(data: bytes, flow: Flow, force_rport: str) -> Request:
+    """Return the request in ``data``, read before in brief, after ``note_source``."""
+    request = read_again(data)
+    assert isinstance(request, Request)
+    note_source(request, flow, force_rport)
+    return request
 
 
 def _at_maddr(via: Via, flow: Flow) -> Flow | None:
