@@ -85,7 +85,7 @@ class SharedRecord:
 class SharedRead:
     """The question for the present record of ``aor``; the answer is a ``SharedRecord``.
 
-    The answer may be None where the present version is ``known``, which the mirror has ("" for none).
+    ``known``: the version that the mirror has, "" for none. If the store has the same, it may answer None.
     """
 
     aor: str

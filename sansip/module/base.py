@@ -306,8 +306,8 @@ class Module:
     def rides(self) -> bool:
         """Whether its hooks need not see a plain call, which then passes as octets.
 
-        It hears of such calls by the events of the module ``calls``. All hooks are called where one module
-        says no.
+        It hears of such calls by the events of the module ``calls``. If one module says no, all hooks are
+        called.
         """
         return False
 

@@ -142,9 +142,9 @@ class Core:
             siblings.tell("own" if own else "said", self._module.name, key, word)
 
     def tells_first(self, event: type) -> bool:
-        """Whether another worker, the first, alone has modules that hear of ``event``: what it needs is told.
+        """Whether only the first worker, which is not this one, has modules that hear ``event``.
 
-        By ``announce``: an event itself does not leave its process.
+        An event does not leave its process: a module tells the first worker what it needs (``announce``).
         """
         seat = self.seat
         return seat is not None and seat.number > 0 and event.__name__ in seat.heard

@@ -72,8 +72,8 @@ _HOURS: Final = 0x1FFF
 _DIALOG, _WHOLE = 6, 7
 _HEAD_END: Final = 4
 _DIALOG_END: Final = _HEAD_END + 2 * _DIALOG
-# Digits that seal the place of the gateway in a mark of a dialog with one. They replace the last ones of the
-# seal of all: whether a request leads to that gateway is to be known where its sender moved, too.
+# In a mark of a dialog with a gateway, the last digits of the whole seal are a seal of the gateway's place
+# alone: so this node knows that a request leads to that gateway although its sender has moved.
 _PLACE: Final = 4
 _LENGTH: Final = _DIALOG_END + 2 * _WHOLE
 # Remote targets kept of one side: the first one, and those that it got since.

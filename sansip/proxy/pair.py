@@ -42,7 +42,7 @@ class Held:
         self.timer: Timer | None = None
 
     def over(self, _value: Any, now: float) -> None:
-        """It has waited long enough."""
+        """Send it: what it waits for is done, or takes too long."""
         pair, self._pair = self._pair, None
         if pair is not None:
             if self.timer is not None:
@@ -194,7 +194,7 @@ class Pair(Usual):
         return True
 
     def _hold(self, waits: Later[None], data: bytes, following: int, now: float) -> None:
-        """Keep ``data``, the 2xx to a BYE, back until the record of its call is durable, or in vain."""
+        """Keep back ``data``, the 2xx to a BYE, until the record of its call is durable, or too late."""
         self._state = following
         self._data = self._last = b""
         self._end()

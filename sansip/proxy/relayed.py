@@ -4,8 +4,8 @@ Theory of operation: an INVITE without a To tag that is sent on begins a record,
 caller changes it: a ring, a 2xx, a failure. A BYE that is answered ends it. The relay tells a record what
 happened (``rings``, ``answers``, ``fails``, ``hung_up``), whichever object relays: ``Pair``, ``Usual`` or a
 response context. The record keeps the lines of From and To as they came, and nobody reads them before an
-operator asks. Whether a module keeps calls in its own way, the relay does not know: its table is then another
-one, with the same methods (``Records``).
+operator asks. A module may keep calls in its own way: it puts in another table, with the same methods
+(``Records``), and the relay tells that one.
 """
 
 from __future__ import annotations

@@ -30,7 +30,7 @@ _FIELD = b"\r\nauthorization"
 
 
 class BriefProof:
-    """An answer to a challenge that nothing speaks against; it counts once ``accept`` says so."""
+    """An answer to a challenge that has passed all checks; ``accept`` counts it."""
 
     __slots__ = ("_offer", "_realm", "_stored")
 

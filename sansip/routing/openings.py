@@ -56,8 +56,8 @@ _PLAIN: Final = re.compile(
     rf"sip:(?:[A-Za-z0-9\-_.+]++@)?({_octet}\.{_octet}\.{_octet}\.{_octet})"
     r"(?::([1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}))?(;[A-Za-z0-9\-_.+]++(?:=[A-Za-z0-9\-_.+]++)?)?"
 )
-# Octets that a copy has more at the most, beside our Via and the Contact: the branch, what is noted in the
-# caller's Via, Max-Breadth; and what follows in each of our Record-Route lines.
+# The most octets that a copy gains beside our Via and the Contact: the branch, what is noted in the caller's
+# Via, Max-Breadth; and the mark in each of our Record-Route lines.
 _GROWTH: Final = 120
 _MARKED: Final = 40
 # RFC 4028: session timers, which the module ``calls`` reads and changes in messages.

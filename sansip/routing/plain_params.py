@@ -1,4 +1,4 @@
-"""The one parameter that a URI may have on the quick ways of octets: one by which nothing would differ.
+"""The one parameter that a URI may have on the quick ways of octets: one that changes nothing there.
 
 Theory of operation: many phones write ``;transport=udp``, or a parameter of their own such as ``line``, into
 their Contact, and callers ask for ``;user=phone``. What these parameters say is what the quick ways do anyway

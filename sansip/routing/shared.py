@@ -51,7 +51,8 @@ async def locate_shared(request: Incoming, aor: str) -> list[Binding]:
 def take_record(core: Core, aor: str, found: SharedRecord | None, seen: str, now: float) -> list[Binding]:
     """Return the live bindings of ``found``; mirror them if ``aor`` still has the version ``seen`` here.
 
-    None: the store has what the mirror had, so that the mirror has it, or what a REGISTER wrote since.
+    ``found`` is None if the store still had what the mirror had. The mirror may have changed since: then a
+    REGISTER of this node wrote a newer record.
     """
     location = core.location
     assert isinstance(location, SharedLocation)

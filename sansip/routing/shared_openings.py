@@ -162,7 +162,7 @@ class Held:
         return self._core.proxy.entropy.token()
 
     def cancel(self, now: float, reason: str | None) -> None:
-        """The caller gave up (RFC 3261 9.2): it is not known yet whether anybody would ring."""
+        """The caller gave up (RFC 3261 9.2) before any phone got the INVITE: this node answers it."""
         if self._waiting and self.server is not None:
             self._waiting = False
             response = response_to(self._read(), 487, to_tag=self.local_tag())

@@ -1,10 +1,10 @@
 """An ordinary REGISTER, read in brief, whose binding a store has to take before the 200 leaves.
 
-Theory of operation: the request was answered from its octets where memory is all (``briefs``). Here the
-answer waits: the change of the bindings goes the way of all changes (``change``), its plan is made of the
-parts that were read, and the transaction absorbs retransmissions meanwhile. Where the plan is not an ordinary
-one (another node has written another contact), or the store did not take it, the message is read from its
-octets after all, and the registrar decides and answers as on the long way.
+Theory of operation: without a store ``briefs`` answers at once. Here the answer waits: the change of the
+bindings goes the way of all changes (``change``), its plan is made of the parts that were read, and the
+transaction absorbs retransmissions meanwhile. If the plan is not an ordinary one (another node has written
+another contact), or the store does not take it, the message is read from its octets after all, and the
+registrar decides and answers as on the long way.
 """
 
 from __future__ import annotations

@@ -29,7 +29,7 @@ class LocationTurns:
     """Asks ``SharedRead`` (``reads``) or ``SharedWrite`` over ``link``.
 
     ``judge`` notes how the location does, and returns an answer for each question. ``closed``
-    returns an exception while the location is not to be tried.
+    returns an exception while it is too early to try the location again.
     """
 
     def __init__(

@@ -220,7 +220,7 @@ class Hub:
             self.settle(now)
 
     def at_end(self, function: Callable[[], None]) -> None:
-        """Call ``function`` when all actions of this ``perform`` have been; for code that performs one."""
+        """Call ``function`` after the last action of this ``perform``; for code that performs one."""
         self._ends.append(function)
 
     def _end_turn(self) -> None:

@@ -1,14 +1,14 @@
 """One connection to Redis that never waits: commands leave at the end of a turn, answers come as input.
 
-Theory of operation: a ``Link`` is a pump as that of any socket (``sansip_sockets.waits``), so it runs on
+Theory of operation: a ``Link`` is a pump like that of any socket (``sansip_sockets.waits``), so it runs on
 every runtime, and no thread stands between a question and its answer. All commands of one turn of the loop
 leave in one write; Redis answers in order. A thread only opens the connection, with redis-py: it looks names
 up, asks the sentinels for the master, does TLS and AUTH, all of which may wait.
 
 If the connection breaks, the link opens it anew and sends each batch a second time: a server that was
-restarted costs a try and no question. So it must be possible to say a command twice (a compare and swap under
-a version of its own is such a command). If Redis is silent for ``timeout`` seconds, everything that waits
-fails, and the caller decides when to try again.
+restarted costs a try and no question. So a caller gives only commands that Redis may get twice: a compare and
+swap under a version of its own is such a command. If Redis is silent for ``timeout`` seconds, everything that
+waits fails, and the caller decides when to try again.
 """
 
 from __future__ import annotations
@@ -211,7 +211,7 @@ class Link:
 
     def _take(self, connected: Connected, answers: list[Any]) -> None:
         if answers:
-            # A part of an answer is none: one that never ends must not hold those who wait.
+            # A part does not count: an answer that never ends must not keep others waiting.
             self._heard = self._hub.clock()
         finished: list[_Batch] = []
         moved = False
@@ -265,7 +265,7 @@ class Link:
             self._hub.report("an answer of Redis", error)
 
     def _arm(self, now: float) -> None:
-        # So much later than its time, at the most, does a batch fail.
+        # A batch fails at most so much later than its time.
         self._timer = self._hub.driver.timers.start(now, self._settings.timeout / 4, self, None)
         self._hub.settle(now)
 

@@ -60,7 +60,7 @@ class SharedDirectory:
                 fcntl.lockf(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB, _SET.size, begin)
             except OSError as error:
                 if error.errno not in (errno.EAGAIN, errno.EACCES):
-                    # The kernel has no lock to give: nobody is waited for.
+                    # The kernel has no lock left: go on without one.
                     break
                 # The other one may have no processor at this moment.
                 time.sleep(0.0 if number < _TRIES // 2 else _PAUSE)

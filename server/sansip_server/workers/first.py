@@ -2,8 +2,8 @@
 
 Theory of operation: subscriptions, publications, kept messages and documents are of all users, and each of
 them watches others; so one process holds them. The other workers do not have these modules, and give the
-first one the requests that they are about. If that worker dies, the next process in its place takes from the
-rows what one process would after a restart; meanwhile requests wait in the socket between the workers.
+first one the requests that they serve. If that worker dies, the next process in its place reads its rows, as
+a server does after a restart; meanwhile requests wait in the socket between the workers.
 """
 
 from __future__ import annotations

@@ -194,7 +194,7 @@ class Worker:
                 self._early.append((kind, *given))
                 continue
             now = hub.clock()
-            # Nobody waits for anything yet: they are events at the most, such as the nodes that live.
+            # Nobody waits for anything yet: these actions are only events, such as the nodes that live.
             self._untold += stack.told([self._read(fact) for fact in given[1]], now)
             if given[0]:
                 self._has(given[0])
