@@ -216,19 +216,9 @@ class RelayedCalls:
         self, relay: Relay, opening: Opening, data: bytes, contact: str, flow: Flow, now: float
     ) -> RelayedCall | None:
         """An INVITE leaves for ``contact`` as octets, ``data``; ``opening`` is what was read of it."""
-        # As ``begins``: this is asked for nearly every call.
-        call_id = opening.call_id
-        calls = self._calls
-        if call_id in calls:
-            return None
-        number = self._number = self._number + self._step
-        source: str = flow.address[0]
-        call = calls[call_id] = RelayedCall(
-            self, number, call_id, opening.from_tag, opening.from_, opening.to, opening.uri, source, now
+        return self.begins(
+            opening.call_id, opening.from_tag, opening.from_, opening.to, opening.uri, flow.address[0], now
         )
-        if len(calls) > self._limits.relayed_calls or not number % _LOOK:
-            self._look(now)
-        return call
 
     def begins(
         self, call_id: str, tag: str, caller: str, callee: str, asked: str, source: str, now: float

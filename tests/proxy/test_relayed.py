@@ -9,7 +9,9 @@ import pytest
 from sansip.events import RelayedCallEnded
 from sansip.limits import Limits
 from sansip.proxy.relayed import GONE, RelayedCall, RelayedCalls
-from tests.proxy.sides import BUSY, CALLEE, CANCEL, INVITE, RINGS, TAKES, Side, leave_only
+from sansip.transport import Flow
+from sansip.wire.opening import read_opening
+from tests.proxy.sides import BUSY, CALLEE, CANCEL, INVITE, RINGS, TAKES, Side, leave_only, wire
 
 BYE = ("within", "BYE", "")
 ENDS = [("last",), ("response", "200 OK", "", CALLEE, True)]
@@ -169,6 +171,24 @@ def test_a_record_whose_bye_went_another_way_ends(table: tuple[RelayedCalls, lis
         assert other is not None
         other.fails(404, "Not Found", False, 100_000.0)
     assert [event.why for event in told if event.call_id == "old"] == ["no BYE seen"]
+
+
+def test_long_texts_of_an_invite_that_leaves_as_octets_are_cut() -> None:
+    """What is read in brief has the same bound: its head may have 2,048 octets (``limits.uri_size``)."""
+    calls = RelayedCalls(Limits())
+    name = "x" * 1_000
+    data = wire(
+        "INVITE sip:bob@biloxi.test SIP/2.0\nVia: SIP/2.0/UDP 192.0.2.1:5060;branch=z9hG4bKa\n"
+        f'From: "{name}" <sip:alice@atlanta.test>;tag=a\nTo: <sip:bob@biloxi.test>\nCall-ID: c\n'
+        "Max-Forwards: 70\nCSeq: 1 INVITE\nContact: <sip:alice@192.0.2.1:5060>\nContent-Length: 0\n\n"
+    )
+    opening = read_opening(data, Limits())
+    assert opening is not None
+    relay: Any = None
+    flow = Flow("UDP", 0, ("192.0.2.1", 5060))
+    call = calls.opens(relay, opening, data, "sip:bob@192.0.2.7", flow, 0.0)
+    assert call is not None
+    assert call.caller == "From: <sip:alice@atlanta.test>"
 
 
 def test_long_texts_are_cut() -> None:
