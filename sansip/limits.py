@@ -88,8 +88,8 @@ class Limits:
     # The same for one of our users. Above it, strangers have to wait; known senders can still call this user.
     # 0 turns it off. → 480 with Retry-After
     pending_per_callee: int = 100
-    # Calls through here on record (`sansip ctl calls`): about 500 octets each. → the oldest is forgotten, and
-    # goes on
+    # Relayed calls that have a record (`sansip ctl calls`): about 500 octets each. → the server forgets the
+    # oldest record, and its call goes on
     relayed_calls: int = 100_000
     # Connections open at once, both directions; fewer where the process may open fewer files. → an idle one
     # over which no phone is registered makes room, or the new one is closed
