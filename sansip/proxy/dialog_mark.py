@@ -11,7 +11,8 @@ three parts:
     dialog seal    Call-ID, the caller's tag (the caller's mark: both tags), and the value
                    that follows ours in the route set: no request of the dialog changes them
     whole seal     the same, the remote target, and for one of our users also the
-                   user and the address that it sends from
+                   user and the address that it sends from; in a dialog with such a gateway the
+                   last digits are another seal, of the gateway's host and port alone
 
 Of several workers of one server each puts a digit behind its marks, so that the requests of a dialog come to
 the worker that has its state (``sansip.siblings``). It proves nothing, and no seal covers it.
