@@ -30,6 +30,7 @@ __all__ = [
     "field",
     "measured",
     "ok",
+    "tables",
     "tell_medians",
 ]
 
@@ -108,13 +109,18 @@ def begin_kamailio(
     DOMAIN, FOLDER, LISTEN and ADDRESS stand for their values in it. ``database``: a file in ``folder`` with
     the tables of ``schema``. ``memory``: megabytes that its processes share.
     """
-    with sqlite3.connect(folder / database) as tables:
-        for name in ("standard", schema):
-            tables.executescript((SCHEMAS / f"{name}-create.sql").read_text())
+    tables(folder / database, schema)
     text = text.replace("DOMAIN", DOMAIN).replace("FOLDER", str(folder))
     text = text.replace("LISTEN", f"udp:{HOST}:{port}").replace("ADDRESS", f"{HOST}:{port}")
     options = ["-x", "fm", "-m", memory]
     return kamailio(folder, [f"udp:{HOST}:{port}"], [DOMAIN], options, prefix, text)
+
+
+def tables(path: Path, name: str) -> None:
+    """Make the tables of a module of Kamailio in a new database."""
+    with sqlite3.connect(path) as database:
+        for one in ("standard", name):
+            database.executescript((SCHEMAS / f"{one}-create.sql").read_text())
 
 
 def cost(group: int, count: int, idle_time: float, load: Callable[[], None]) -> float:

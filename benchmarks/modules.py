@@ -25,12 +25,12 @@ from functools import partial
 from pathlib import Path
 
 from benchmarks.calls import DOMAIN, HOST, Result, line, measure, parser_of
+from benchmarks.ends import tables
 from sansip_server.modules import names
 from tools.peers import KAMAILIO_MODULES, Program, free_port, kamailio, sansip_serve
 
 __all__ = ["CASES"]
 
-SCHEMAS = Path("/usr/share/kamailio/db_sqlite")
 # Kamailio's part in the place of ``lookup("location")``, and modules and parameters in front.
 LOCATION = 'if (!lookup("location")) { sl_send_reply("404", "Not Found"); exit; }'
 KAMAILIO_ROUTE = """
@@ -164,9 +164,9 @@ def begin_kamailio(
     """Start Kamailio with its module."""
     (folder / "farm.list").write_text("".join(f"1 sip:{HOST}:{port}\n" for port in ports))
     if "acc" in case.modules:
-        tables(folder / "acc.db", "acc")
+        quick_tables(folder / "acc.db", "acc")
     if "lcr" in case.modules:
-        tables(folder / "lcr.db", "lcr")
+        quick_tables(folder / "lcr.db", "lcr")
         fill_lcr(folder / "lcr.db", ports, count)
     lines = ["#!KAMAILIO", "debug=1", "log_stderror=yes", "children=1", "tcp_children=1"]
     lines += ["auto_aliases=no", "dns=no", "rev_dns=no", f'alias="{DOMAIN}"']
@@ -179,13 +179,12 @@ def begin_kamailio(
     return kamailio(folder, listeners, [DOMAIN], ["-x", "fm", "-m", "6000", "-M", "3000"], prefix, text)
 
 
-def tables(path: Path, name: str) -> None:
+def quick_tables(path: Path, name: str) -> None:
     """Make Kamailio's tables in SQLite."""
+    tables(path, name)
     with sqlite3.connect(path) as database:
         # Else each record costs three trips to the disk, and Kamailio's only worker waits for each.
         database.execute("PRAGMA journal_mode = WAL")
-        database.executescript((SCHEMAS / "standard-create.sql").read_text())
-        database.executescript((SCHEMAS / f"{name}-create.sql").read_text())
 
 
 def fill_lcr(path: Path, ports: Sequence[int], count: int) -> None:
