@@ -9,11 +9,12 @@ way is the reference: the same actions follow, octet for octet (``tests/routing/
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from sansip.registrar.contact import kept_agent
 from sansip.registrar.ordinary import grant, ok_lines
-from sansip.routing.brief_proof import BriefProof, challenge_lines, credentials_in, prove
+from sansip.routing.brief_proof import challenge_lines, credentials_in, prove
 from sansip.routing.shortcut import OK
 from sansip.routing.stored_briefs import StoredRegister
 from sansip.transaction.refusals import refusal_tag
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
     from sansip.actions import Address
     from sansip.routing.core import Core
     from sansip.routing.shortcut import Shortcut
-    from sansip.transaction import ServerTransaction
 
 __all__ = ["BEGINNINGS", "Briefs"]
 
@@ -197,75 +197,47 @@ class Briefs:
             proof = prove(core, brief, credentials, user, host, flow, now)
             if proof is None:
                 return False
-        if core.durable or core.changes is not None:
-            if self._allows(flow, now):
-                core.ua.now = now
-                sent = brief.call_id, int(brief.cseq), agent
-                server = transactions.open_server(key, "REGISTER", flow, None)
-                self._store(
-                    brief, lines, via, data, force_rport, server, aor, sent, (contact, granted), proof, now
-                )
-            return True
-        renewal = core.location.renewal(
-            aor,
-            contact,
-            brief.call_id,
-            int(brief.cseq),
-            now + granted,
-            now,
-            flow.listener,
-            None,
-            agent,
-        )
-        if renewal is None:
-            return False
+        sent = brief.call_id, int(brief.cseq), agent
+        renewal = None
+        if not (core.durable or core.changes is not None):
+            renewal = core.location.renewal(
+                aor, contact, sent[0], sent[1], now + granted, now, flow.listener, None, agent
+            )
+            if renewal is None:
+                return False
         if not self._allows(flow, now):
             return True
-        end = shortcut.end
-        if proof is not None:
-            end = _end(end, proof.accept(core, flow, now))
-        core.location.renew(renewal)
-        core.registered(aor, 1)
-        rest = ok_lines(registrar, contact, granted, None, now, core.wall.offset) + end
-        data = _octets(brief, lines, via, core.proxy.entropy.token(), rest)
-        transactions.open_server(key, "REGISTER", flow, None).feed("send 2xx", data, now)
         core.ua.now = now
-        return True
-
-    def _store(
-        self,
-        brief: Brief,
-        lines: tuple[str, ...],
-        via: str | None,
-        data: bytes,
-        force_rport: str,
-        server: ServerTransaction,
-        aor: str,
-        sent: tuple[str, int, str | None],
-        asked: tuple[str, int],
-        proof: BriefProof | None,
-        now: float,
-    ) -> None:
-        """Have a store take the binding; the 200 follows."""
-        core = self._core
-        end = self._shortcut.end
+        end = shortcut.end
         info = None
         if proof is not None:
-            info = proof.accept(core, server.flow, now)
+            info = proof.accept(core, flow, now)
             end = _end(end, info)
-
-        def ok(rest: str) -> bytes:
-            return _octets(brief, lines, via, core.proxy.entropy.token(), rest + end)
-
-        stored = StoredRegister(
-            core, data, server, aor, sent, asked, ok, force_rport, proof is not None, info
-        )
-        stored.begin(now)
+        server = transactions.open_server(key, "REGISTER", flow, None)
+        if renewal is None:
+            # A store has to take the binding; the 200 follows.
+            ok = partial(_ok, core, brief, lines, via, end)
+            asked = contact, granted
+            stored = StoredRegister(
+                core, data, server, aor, sent, asked, ok, force_rport, proof is not None, info
+            )
+            stored.begin(now)
+            return True
+        core.location.renew(renewal)
+        core.registered(aor, 1)
+        rest = ok_lines(registrar, contact, granted, None, now, core.wall.offset)
+        server.feed("send 2xx", _ok(core, brief, lines, via, end, rest), now)
+        return True
 
 
 def _end(end: str, info: Callable[[bytes], str] | None) -> str:
     """Return ``end``, the last lines of an answer, with Authentication-Info (RFC 7616 3.5)."""
     return end if info is None else f"{end[:-2]}Authentication-Info: {info(b'')}\r\n\r\n"
+
+
+def _ok(core: Core, brief: Brief, lines: tuple[str, ...], via: str | None, end: str, rest: str) -> bytes:
+    """Return the 200 with ``rest`` and ``end`` behind the copied lines."""
+    return _octets(brief, lines, via, core.proxy.entropy.token(), rest + end)
 
 
 def _octets(
