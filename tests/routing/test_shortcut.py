@@ -33,6 +33,7 @@ from sansip.registrar import RegistrarConfig
 from sansip.routing import TrustedPeer
 from sansip.routing.briefs import Briefs
 from sansip.routing.shortcut import Shortcut
+from sansip.transport import Resolve
 
 PHONE = ("192.0.2.7", 5060)
 BEHIND_NAT = ("198.51.100.9", 40000)
@@ -71,6 +72,8 @@ class Store:
             return self.records.get(question.aor, SharedRecord("", ()))
         if isinstance(question, Heartbeat):
             return [question.node]
+        if isinstance(question, Resolve):
+            return OSError("no such name")
         self.writes += 1
         fault = self.writes % 5 if self.faults else 1
         if fault == 2:
