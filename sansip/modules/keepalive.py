@@ -5,7 +5,8 @@ Theory of operation: a NAT forgets a phone that is silent for half a minute (RFC
 ``interval`` seconds. The addresses-of-record stand in a ring of slots, each in one
 of two that a checksum of its name gives it, and the ring turns once an interval: the
 packets are spread evenly whatever the time of the registrations, a restart with a
-hundred thousand restored ones included, and a tick costs what its few phones cost.
+hundred thousand restored ones included, and a tick costs what its few phones cost. One timer stands for the
+next slot that holds a phone, so a message costs nothing here.
 
 An OPTIONS needs no transaction here. It is not repeated, because the next round sends another one (the loss
 of one does no harm), and the branch of the answer names the phone and the round. The module remembers of a
@@ -33,6 +34,7 @@ from sansip.wire import SipUri, parse_uri
 from sansip.wire.host import is_address, plain_host
 
 if TYPE_CHECKING:
+    from sansip.clock import Timer
     from sansip.location import Binding
     from sansip.module import Core
     from sansip.wire import Response
@@ -123,6 +125,8 @@ class Keepalive(Module):
         # aor -> contact -> its state, and the same by token.
         self._health: dict[str, dict[str, Health]] = {}
         self._tokens: dict[str, Health] = {}
+        # Fires at turn ``_next``.
+        self._timer: Timer | None = None
         self._begin(settings)
 
     def _begin(self, settings: KeepaliveConfig) -> None:
@@ -159,6 +163,7 @@ class Keepalive(Module):
     def configure(self, settings: KeepaliveConfig, now: float) -> None:
         """Begin with a new ring; the state of phones stays."""
         self._begin(settings)
+        self._arm(now)
         self._take(now)
 
     def __len__(self) -> int:
@@ -186,6 +191,7 @@ class Keepalive(Module):
             turn = self._turn + (slot - self._turn) % len(ring)
             if self._next is None or turn < self._next:
                 self._next = turn
+                self._arm(self.core.ua.now)
         elif had and not has:
             one, other = self._slots(aor)
             del ring[one if aor in ring[one] else other][aor]
@@ -222,19 +228,23 @@ class Keepalive(Module):
 
     # --- time
 
-    def next_due(self) -> float | None:
-        """Return when ``time_passed`` has something to do, or None."""
-        return None if self._next is None else self._next * self._width
+    def _arm(self, now: float) -> None:
+        """Have the timer fire at the next slot that holds something."""
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = None
+        if self._next is not None:
+            self._timer = self.core.timers.start(now, max(self._next * self._width - now, 0.0), self, None)
 
-    def time_passed(self, now: float) -> None:
-        """Send the OPTIONS due at ``now``, and unregister the phones that are to be removed."""
+    def timer_fired(self, _name: None, now: float) -> None:
+        """Send what is due at ``now``, and unregister the phones that are to be removed."""
+        self._timer = None
         dead: list[Binding] = []
         ring = self._ring
         last = int(now / self._width)
-        if (last + 1) * self._width <= now:
-            # As ``next_due`` has it, whatever the division lost.
-            last += 1
         if self._next is not None:
+            # The timer's turn has come, whatever the division lost.
+            last = max(last, self._next)
             # The slots before it are empty. If that was long ago, nothing was registered
             # then, or the process was suspended.
             self._turn = self._next if self._next >= last - int(_LAG / self._width) else last
@@ -249,6 +259,7 @@ class Keepalive(Module):
                 if ring[turn % len(ring)]:
                     self._next = turn
                     break
+        self._arm(now)
         for binding in dead:
             self.core.unregister(binding, "silent", now)
 

@@ -118,9 +118,12 @@ def test_a_place_in_the_ring() -> None:
     assert keepalive is not None
     bench.register(BOB_URI)
     assert len(keepalive) == 0
-    assert keepalive.next_due() is None
+    quiet = bench.stack.next_deadline()
     bench.register(HOME, NATTED)
     assert len(keepalive) == 1
+    assert quiet is not None
+    # Nothing was due for it before the phone behind a NAT came.
+    assert quiet > bench.now + 30 >= (bench.stack.next_deadline() or 0.0)
     rounds(bench, 30, 200)
     gone = f"<{HOME}>;expires=0"
     data = request("REGISTER", "sip:biloxi.test", to=f"<{AOR}>", call_id="x", headers=[("Contact", gone)])
@@ -329,6 +332,21 @@ def test_late_timers() -> None:
         outs += bench.take(bench.stack.time_passed(bench.now))
     times = Counter(out.to for out in outs).values()
     assert (len(times), min(times), max(times)) == (50, 3, 4)
+
+
+def test_a_message_costs_nothing_here() -> None:
+    """The next deadline is asked for after each message; the module's hooks would be called each time."""
+    bench = rig()
+    bench.register(HOME, NATTED)
+    assert not bench.stack.modules.stack_hooks.has_clocks
+    # One timer, however many phones there are.
+    timers = bench.stack.timers
+    held = len(timers)
+    bench.stack.restore([natted(number) for number in range(1_000)], bench.now)
+    assert len(timers) <= held + 1
+    outs = bench.wait(60)
+    assert len(outs) == pytest.approx(2_002, abs=5)
+    assert len(timers) <= held + 1
 
 
 def test_after_a_suspension() -> None:
