@@ -3,7 +3,8 @@
 Theory of operation: a command is an array of bulk strings, each with its length before it, so no argument is
 escaped. An answer begins with its kind. ``Answers`` takes octets as they come, cut anywhere, and gives whole
 answers in order. While a long string is on its way it knows how many octets to wait for, and looks at none
-before.
+before. The arrays that are not complete are kept with the elements that came, so that no octet is read twice:
+the time is linear however an answer is cut. Its octets and elements are counted: it may not be endless.
 """
 
 from __future__ import annotations
@@ -22,6 +23,8 @@ _DEEPEST: Final = 8
 _LONGEST: Final = 512 * 1024 * 1024
 # No status or error is longer.
 _LINE: Final = 64 * 1024
+# Elements of one answer, arrays in it included: some 100 MB of memory at the most. Ours ask for pages.
+_ELEMENTS: Final = 1_000_000
 
 
 class Malformed(Exception):
@@ -58,19 +61,33 @@ class _Short(Exception):
     """The answer goes on behind what has come; the argument is the least length that may hold it."""
 
 
+class _Array:
+    """An array whose elements have not all come."""
+
+    __slots__ = ("count", "found")
+
+    def __init__(self, count: int) -> None:
+        self.count = count
+        self.found: list[Any] = []
+
+
 class Answers:
     """Whole answers from the octets of one connection.
 
     An answer is bytes, an int, None, a list of these, or a ``ResponseError`` instance.
     """
 
-    __slots__ = ("_parts", "_size", "_wanted")
+    __slots__ = ("_elements", "_octets", "_open", "_parts", "_size", "_wanted")
 
     def __init__(self) -> None:
         self._parts: list[bytes] = []
         self._size = 0
-        # No answer ends before there are so many octets.
+        # No element ends before there are so many octets.
         self._wanted = 0
+        # The arrays that the next element is in, the outermost first.
+        self._open: list[_Array] = []
+        # What they hold so far.
+        self._elements = self._octets = 0
 
     def feed(self, data: bytes) -> list[Any]:
         """Return the answers that are complete with ``data``; raise ``Malformed``."""
@@ -86,17 +103,42 @@ class Answers:
         size = len(data)
         try:
             while at < size:
-                answer, at = _read(data, at, 0)
-                found.append(answer)
+                one, after = _read(data, at)
+                if self._open or type(one) is _Array:
+                    one = self._entered(one, after - at)
+                at = after
+                if type(one) is not _Array:
+                    found.append(one)
         except _Short as short:
             self._parts = [data[at:]]
             self._size = size - at
             self._wanted = short.args[0] - at
         return found
 
+    def _entered(self, one: Any, octets: int) -> Any:
+        """Enter an element of ``octets`` into its array; return the whole answer, or an ``_Array``."""
+        opened = self._open
+        self._elements += 1
+        self._octets += octets
+        if self._elements > _ELEMENTS or self._octets > _LONGEST:
+            raise Malformed("an answer without an end")
+        if type(one) is _Array:
+            if len(opened) >= _DEEPEST:
+                raise Malformed("arrays in arrays")
+            opened.append(one)
+            return one
+        while opened:
+            last = opened[-1]
+            last.found.append(one)
+            if len(last.found) < last.count:
+                return last
+            one = opened.pop().found
+        self._elements = self._octets = 0
+        return one
 
-def _read(data: bytes, at: int, depth: int) -> tuple[Any, int]:
-    """Return the answer that begins at ``at``, and where it ends."""
+
+def _read(data: bytes, at: int) -> tuple[Any, int]:
+    """Return the element that begins at ``at``, and where it ends; of an array its head."""
     end = data.find(b"\r\n", at)
     if end < 0:
         if len(data) - at > _LINE:
@@ -124,15 +166,9 @@ def _read(data: bytes, at: int, depth: int) -> tuple[Any, int]:
         return (error or ResponseError)(words.decode("utf-8", "replace")), after
     if kind == b"*":
         count = _size(line)
-        if count < 0:
-            return None, after
-        if depth >= _DEEPEST:
-            raise Malformed("arrays in arrays")
-        found = []
-        for _ in range(count):
-            one, after = _read(data, after, depth + 1)
-            found.append(one)
-        return found, after
+        if count <= 0:
+            return (None if count < 0 else []), after
+        return _Array(count), after
     raise Malformed(f"an answer of Redis begins with {kind!r}")
 
 

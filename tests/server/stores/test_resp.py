@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import random
+import sys
 from typing import Any
 
 import pytest
 
+from sansip_server.stores import resp
 from sansip_server.stores.resp import Answers, Malformed, NoScriptError, ReadOnlyError, ResponseError, pack
 
 WHOLE = b"+OK\r\n:1\r\n$-1\r\n$5\r\na\r\nbc\r\n*-1\r\n*3\r\n:7\r\n$0\r\n\r\n*1\r\n+x\r\n:-2\r\n"
@@ -49,6 +51,52 @@ def test_a_long_string_in_small_pieces() -> None:
     found = [one for _ in range(10_000) for one in answers.feed(b"x" * 100)]
     assert found == []
     assert answers.feed(b"\r\n:1\r\n") == [b"x" * 1_000_000, 1]
+
+
+def reads(answers: Answers, pieces: list[bytes]) -> int:
+    """Return how many elements are read until ``answers`` has all ``pieces``."""
+    count = 0
+
+    def note(frame: Any, event: str, _argument: Any) -> None:
+        nonlocal count
+        count += event == "call" and frame.f_code is resp._read.__code__
+
+    sys.setprofile(note)
+    try:
+        for piece in pieces:
+            assert answers.feed(piece) == []
+    finally:
+        sys.setprofile(None)
+    return count
+
+
+def test_an_array_in_small_pieces() -> None:
+    """A malicious Redis sends one array and never ends it: each element is read once, not at each packet."""
+    answers = Answers()
+    assert reads(answers, [b"*5000\r\n"] + [b":1\r\n"] * 4_999) == 5_000
+    assert answers.feed(b":2\r\n+x\r\n") == [[1] * 4_999 + [2], b"x"]
+    # The same within arrays, with strings in two pieces.
+    pieces = [b"*2\r\n*-1\r\n*500\r\n"] + [b"$3\r\na", b"bc\r\n"] * 499
+    assert reads(answers, pieces) <= 3 + 2 * 499
+    assert answers.feed(b"*0\r\n:1\r\n") == [[None, [b"abc"] * 499 + [[]]], 1]
+
+
+def test_an_answer_without_an_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its elements are counted over all its levels, so its memory is bounded."""
+    monkeypatch.setattr(resp, "_ELEMENTS", 1_000)
+    answers = Answers()
+    assert answers.feed(b"*100000\r\n") == []
+    with pytest.raises(Malformed, match="without an end"):
+        answers.feed((b"*2\r\n" + b":1\r\n" * 2) * 334)
+    # Answer by answer there is no such limit.
+    assert Answers().feed((b"*3\r\n" + b":1\r\n" * 3) * 1_000) == [[1, 1, 1]] * 1_000
+
+
+def test_octets_of_an_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Strings of the greatest length, one after another, are no answer either."""
+    monkeypatch.setattr(resp, "_LONGEST", 10_000)
+    with pytest.raises(Malformed, match="without an end"):
+        Answers().feed(b"*100\r\n" + (b"$1000\r\n" + b"x" * 1_000 + b"\r\n") * 10)
 
 
 def test_errors() -> None:
