@@ -84,14 +84,15 @@ class Reception:
             siblings.received = partial(self.message_received, passed_on=True)
         self.refusals = Refusals(core.transactions.sender, core.entropy, config.server_name)
         # None: the route decides on everything, and a message is made of everything.
-        self.shortcut: Shortcut | None = Shortcut(core)
+        shortcut = Shortcut(core)
+        self.shortcut: Shortcut | None = shortcut
         self.quick: QuickRelay | None = QuickRelay(core)
-        self.briefs: Briefs | None = Briefs(core, self.shortcut, self.allows)
+        self.briefs: Briefs | None = Briefs(core, shortcut, self.allows)
         self.passages: Passages | None = Passages(core, self)
-        self.openings: Openings | SharedOpenings | None = Openings(core, self)
+        self.openings: Openings | SharedOpenings | None = Openings(core, self, shortcut)
         if core.nodes is not None:
             self.openings = SharedOpenings(core, self, self._located)
-        self._at_hand = Openings(core, self, located=True)
+        self._at_hand = Openings(core, self, shortcut, located=True)
         # Replaced by ``reconfigure``.
         self.force_rport: str = config.proxy.force_rport
         trusted = config.proxy.via_maddr == "trusted"

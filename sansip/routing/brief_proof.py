@@ -1,20 +1,22 @@
-"""The password of a REGISTER that is read in brief: asked for, and checked, without a message.
+"""The password of a request that is read in brief: asked for, and checked, without a message.
 
 Theory of operation: ``identity.authenticate`` is the reference, and decides on everything but two cases. A
 request without credentials gets the challenge. A request with one answer to a challenge of ours is admitted,
 if this server has the keys of its user at hand and the answer proves one of them. Everything else goes the
 long way: a stale nonce, a wrong password, a user to look up. Nothing is counted before all checks have
-passed.
+passed. Within a dialog nothing is asked for; there what answers a challenge of ours stays here.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from sansip.auth import Lookup, Verdict
 from sansip.errors import RemoteProtocolError
 from sansip.wire.headers.auth import Credentials, parse_credentials
+from sansip.wire.host import plain_host
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -22,11 +24,14 @@ if TYPE_CHECKING:
     from sansip.auth import Offer
     from sansip.routing.core import Core
     from sansip.transport import Flow
-    from sansip.wire.brief import Brief
+    from sansip.wire.opening import Opening
+    from sansip.wire.passing import Passing
 
-__all__ = ["BriefProof", "challenge_lines", "credentials_in", "prove"]
+__all__ = ["BriefProof", "challenge_lines", "credentials_in", "keeps_credentials", "prove", "prove_caller"]
 
 _FIELD = b"\r\nauthorization"
+# A user part in which nothing is escaped.
+_is_plain: Final = re.compile(r"[A-Za-z0-9\-_.!~*'()&=+$/]+").fullmatch
 
 
 class BriefProof:
@@ -39,14 +44,19 @@ class BriefProof:
         self._stored = stored
         self._realm = realm
 
-    def accept(self, core: Core, flow: Flow, now: float) -> Callable[[bytes], str] | None:
-        """Count the use of its nonce; return what makes Authentication-Info, None where it is not wanted."""
+    def count(self, core: Core, flow: Flow, now: float) -> None:
+        """Count the use of its nonce."""
         authenticator = core.authenticator
         assert authenticator is not None
-        source = flow.host
-        authenticator.verify(self._offer, "REGISTER", b"", self._stored, source, now, proven=True)
+        authenticator.verify(self._offer, "", b"", self._stored, flow.host, now, proven=True)
+
+    def accept(self, core: Core, flow: Flow, now: float) -> Callable[[bytes], str] | None:
+        """Count the use of its nonce; return what makes Authentication-Info, None where it is not wanted."""
+        self.count(core, flow, now)
+        authenticator = core.authenticator
+        assert authenticator is not None
         return authenticator.authentication_info(
-            self._offer, self._stored, self._realm, source, core.wall.unix(now), now
+            self._offer, self._stored, self._realm, flow.host, core.wall.unix(now), now
         )
 
 
@@ -70,43 +80,86 @@ def credentials_in(data: bytes) -> Credentials | bool | None:
         return False
 
 
-def challenge_lines(core: Core, host: str, flow: Flow, now: float) -> str:
-    """Return the lines of the challenges to a sender at ``flow``, for a user at ``host``."""
+def challenge_lines(core: Core, field: str, realm: str, flow: Flow, now: float) -> str:
+    """Return the lines of the challenges in ``realm`` to a sender at ``flow``, each a ``field``."""
     assert core.authenticator is not None
-    realm = core.realm_at(host)
     values = core.authenticator.challenges(realm, flow.host, core.wall.unix(now), now)
-    return "".join([f"WWW-Authenticate: {value}\r\n" for value in values])
+    return "".join([f"{field}: {value}\r\n" for value in values])
 
 
 def prove(
-    core: Core, brief: Brief, credentials: Credentials, user: str, host: str, flow: Flow, now: float
+    core: Core,
+    credentials: Credentials,
+    realm: str,
+    names: tuple[str, str],
+    asked: tuple[str, str, bytes],
+    flow: Flow,
+    now: float,
 ) -> BriefProof | None:
-    """Return the proof that ``credentials`` give of ``user`` at ``host``; None where more must be looked at.
+    """Return the proof that ``credentials`` give of a user; None where more must be looked at.
 
-    Changes nothing.
+    ``names``: those that the user may have. ``asked``: method, Request-URI and body. Changes nothing.
     """
     authenticator = core.authenticator
     assert authenticator is not None
-    realm = core.realm_at(host)
+    method, uri, body = asked
     offer = authenticator.select([credentials], realm, flow.host, core.wall.unix(now), now, forgeable=True)
     if offer.verdict is not Verdict.GENUINE or core.recall is None:
         return None
     # RFC 7616 3.4.6: the address in the answer has to be the Request-URI.
-    if authenticator.matches_uri and credentials.uri != _uri(brief):
+    if authenticator.matches_uri and credentials.uri != uri:
         return None
-    names = (user, f"{user}@{host}")
     name = authenticator.name_of(credentials, names)
-    # RFC 3261 10.2: it has to know the password of the user whose address it changes.
+    # RFC 3261 10.2, 22: it has to know the password of the user it names.
     if name not in names or not authenticator.needs_lookup(credentials):
         return None
     stored = core.recall(Lookup(name, realm))
-    if stored is None or not authenticator.proves(credentials, "REGISTER", b"", stored):
+    if stored is None or not authenticator.proves(credentials, method, body, stored):
         return None
     return BriefProof(offer, stored, realm)
 
 
-def _uri(brief: Brief) -> str:
-    """Return the Request-URI, which has no parameters, as written."""
-    user = "" if brief.user is None else f"{brief.user}@"
-    port = "" if brief.port is None else f":{brief.port}"
-    return f"sip:{user}{brief.host}{port}"
+def prove_caller(core: Core, opening: Opening, flow: Flow, now: float) -> BriefProof | None:
+    """Return the proof that an INVITE gives of the user in its From; None where more must be looked at."""
+    line = opening.credentials
+    assert line is not None
+    address = opening.from_.rpartition("<sip:")[2]
+    user, at, _ = address.partition("@")
+    contact = opening.contact.lower()
+    # RFC 5627 6.2: a GRUU in Contact has to be the caller's own.
+    if not at or _is_plain(user) is None or ";gr" in contact or "%" in contact:
+        return None
+    credentials = _parsed(line)
+    if credentials is None:
+        return None
+    host = plain_host(opening.from_host)
+    asked = "INVITE", opening.uri, opening.body
+    return prove(core, credentials, core.realm_at(host), (user, f"{user}@{host}"), asked, flow, now)
+
+
+def keeps_credentials(core: Core, passing: Passing, now: float) -> bool | None:
+    """Whether the credentials of a request within a dialog stay here; None where more must be looked at.
+
+    RFC 3261 22.1, 22.3, as ``identity.withhold`` and ``proxy.credentials``.
+    """
+    line = passing.credentials
+    authenticator = core.authenticator
+    if line is None or authenticator is None:
+        return False
+    if core.bearer is not None:
+        return None
+    credentials = _parsed(line)
+    if credentials is None:
+        return None
+    if authenticator.asked_for(credentials, core.wall.unix(now)):
+        return True
+    # The trust in the next hop decides.
+    return None if core.proxy.trust.is_realm(credentials.realm) else False
+
+
+def _parsed(line: str) -> Credentials | None:
+    """Return what is in the line Proxy-Authorization, None where it is malformed."""
+    try:
+        return parse_credentials(line.partition(":")[2].strip(" \t"), "Proxy-Authorization", "RFC 3261 20.28")
+    except RemoteProtocolError:
+        return None

@@ -133,7 +133,7 @@ class Briefs:
         transactions = core.proxy.transactions
         # As in the shortcut.
         transactions.latest = number = transactions.latest + 1
-        rest = challenge_lines(core, host, flow, now) + self._shortcut.end
+        rest = challenge_lines(core, "WWW-Authenticate", core.realm_at(host), flow, now) + self._shortcut.end
         tag = refusal_tag(key, brief.call_id, core.proxy.entropy)
         data = _octets(brief, lines, via, tag, rest, _UNAUTHORIZED)
         transactions.sender.send(flow, data, now, number)
@@ -194,7 +194,9 @@ class Briefs:
         agent = None if brief.agent is None else kept_agent(brief.agent.strip(" \t"))
         proof = None
         if credentials is not None:
-            proof = prove(core, brief, credentials, user, host, flow, now)
+            names = user, f"{user}@{host}"
+            hashed = "REGISTER", _uri(brief), b""
+            proof = prove(core, credentials, core.realm_at(host), names, hashed, flow, now)
             if proof is None:
                 return False
         sent = brief.call_id, int(brief.cseq), agent
@@ -228,6 +230,13 @@ class Briefs:
         rest = ok_lines(registrar, contact, granted, None, now, core.wall.offset)
         server.feed("send 2xx", _ok(core, brief, lines, via, end, rest), now)
         return True
+
+
+def _uri(brief: Brief) -> str:
+    """Return the Request-URI, which has no parameters, as written."""
+    user = "" if brief.user is None else f"{brief.user}@"
+    port = "" if brief.port is None else f":{brief.port}"
+    return f"sip:{user}{brief.host}{port}"
 
 
 def _end(end: str, info: Callable[[bytes], str] | None) -> str:

@@ -1,10 +1,12 @@
 """A plain INVITE for the one phone of a user of ours, sent on from its octets: no message is made of it.
 
 Theory of operation: what can be read in brief (``sansip.wire.opening``), came straight from its sender in a
-datagram, and is for a user with one plain binding, goes there before a message is made of it. The message is
-made when somebody asks for it: a failure, a CANCEL, Timer C (``proxy.usual``). Where a question is open this
-does nothing, and the request goes the long way (``quick_relay``, then the default route). The long way is the
-reference: the same actions follow, octet for octet (``tests/routing/test_openings.py``).
+datagram, and is for a user with one plain binding, goes there before a message is made of it. A caller of
+ours is asked for its password, and proves it, before that (``brief_proof``). The message is made when
+somebody asks for it: a failure, a CANCEL, Timer C (``proxy.usual``). Where a question is open this does
+nothing, and the request goes the long way (``quick_relay``, then the default route). The long way is the
+reference: the same actions follow, octet for octet (``tests/routing/test_openings.py``,
+``test_opening_proof.py``).
 """
 
 from __future__ import annotations
@@ -21,16 +23,19 @@ from sansip.proxy.record_route import record_route_lines
 from sansip.proxy.recording import Recording
 from sansip.proxy.usual import Usual
 from sansip.proxy.watched import GROWTH, Watched
+from sansip.routing.brief_proof import challenge_lines, prove_caller
 from sansip.routing.gate import settle
 from sansip.routing.lookup import target_of
 from sansip.routing.plain_params import asks_alike, leads_alike
 from sansip.routing.request import IncomingRequest
+from sansip.transaction.refusals import refusal_tag
 from sansip.transport import Flow
 from sansip.transport.transports import DEFAULT_PORT, UDP
 from sansip.transport.via import read_noted
 from sansip.wire import Request, read_again
 from sansip.wire.headers.name_addr import parse_name_addr
 from sansip.wire.headers.simple import CSeq
+from sansip.wire.host import plain_host
 from sansip.wire.opening import read_opening
 from sansip.wire.unread import LAZY, UnreadRequest, read_later, unread_request
 from sansip.wire.uri import parse_uri
@@ -42,10 +47,12 @@ if TYPE_CHECKING:
     from sansip.proxy.relayed import Record
     from sansip.routing.core import Core
     from sansip.routing.gate import Gate
+    from sansip.routing.shortcut import Shortcut
     from sansip.wire.opening import Opening
 
 __all__ = ["OPENING", "Openings"]
 
+_PROXY_AUTH: Final = "SIP/2.0 407 Proxy Authentication Required"
 # The first octet of an INVITE.
 OPENING: Final = b"I"
 # RFC 3325: fields that a trust domain looks at.
@@ -69,11 +76,12 @@ _PLACES: Final = 4_096
 class Openings:
     """INVITEs on their way to the phones of one stack."""
 
-    __slots__ = ("_core", "_gate", "_located", "_places")
+    __slots__ = ("_core", "_gate", "_located", "_places", "_shortcut")
 
-    def __init__(self, core: Core, gate: Gate, *, located: bool = False) -> None:
+    def __init__(self, core: Core, gate: Gate, shortcut: Shortcut, *, located: bool = False) -> None:
         self._core = core
         self._gate = gate
+        self._shortcut = shortcut
         # Whether INVITEs come from ``shared_openings``: the bindings have just been looked up, and each of
         # these INVITEs counted against the limits of its sender before that.
         self._located = located
@@ -143,20 +151,15 @@ class Openings:
         source, listener = flow.address, flow.listener
         host, port = source[:2]
         sent_host, contact = opening.sent_host, opening.contact
-        # Where a NAT may be in between, or the phone wants its flow kept, more is to be looked at.
+        direct = sent_host == host and opening.sent_port == port
         if (
-            sent_host != host
-            or opening.sent_port != port
+            not (opening.rport or (direct and force_rport != "always"))
             or (opening.route is not None and not core.listeners.leads_here(opening.route, listener))
             or (";" in opening.uri and not asks_alike(opening.uri[opening.uri.index(";") :]))
             or ":" in host
-            or host not in contact
-            or '"' in contact
-            or ";ob" in contact.lower()
-            or (force_rport == "always" and not opening.rport)
         ):
             return False
-        sent_by = f"{sent_host}:{port}"
+        sent_by = sent_host if opening.sent_port is None else f"{sent_host}:{opening.sent_port}"
         key = f"{opening.branch} {sent_by}"
         transactions = proxy.transactions
         listeners = core.listeners
@@ -167,14 +170,36 @@ class Openings:
             transactions.find_server(key, "INVITE") is not None
             # So it is not full.
             or transactions.crowded_by(1)
+            # RFC 3261 16.3 step 4: it may be a loop.
+            or listeners.has_own_sent_by(opening.via)
+        ):
+            return False
+        noted = opening.via
+        if opening.rport:
+            # RFC 3581 4
+            before, _, behind = noted.partition(";rport")
+            noted = f"{before};rport={port};received={host}{behind}"
+        # RFC 3261 22: a user of ours has to prove that.
+        asks = core.authenticator is not None and listeners.serves(opening.from_host)
+        if asks:
+            if core.bearer is not None or (core.trusted.peers and core.trusted.of(flow) is not None):
+                return False
+            if opening.credentials is None:
+                return not (proxy.hooks.active or hooks.request_received) and self._challenges(
+                    opening, noted, key, flow, now
+                )
+        if (
+            # Where a NAT may be in between, or the phone wants its flow kept, more is to be looked at.
+            not direct
+            or host not in contact
+            or '"' in contact
+            or ";ob" in contact.lower()
             or not listeners.serves(to_host, opening.port)
             # Another name of the server.
             or (domains and to_host not in domains)
-            # RFC 3261 16.3 step 4: it may be a loop.
-            or listeners.has_own_sent_by(opening.via)
-            # RFC 3261 22: a user of ours has to prove that.
-            or (core.authenticator is not None and listeners.serves(opening.from_host))
             or (trust.exists and opening.has(_OF_TRUST))
+            # Modules see a request with its credentials first, then without.
+            or (opening.credentials is not None and (looks or (trust.exists and not asks)))
         ):
             return False
         aor = f"sip:{opening.user}@{to_host}"
@@ -209,8 +234,13 @@ class Openings:
                 growth += len(leaves.record_route) + _MARKED
                 if leaves.id != listener:
                     growth += len(listeners[listener].record_route) + _MARKED
+            if asks:
+                growth -= len(opening.credentials or "") + 2
             if len(data) + growth > tcp_above:
                 return False
+        proof = prove_caller(core, opening, flow, now) if asks else None
+        if asks and proof is None:
+            return False
         siblings = core.siblings
         if siblings is not None and not siblings.claims(key, now):
             # Another worker has it: it came before, from another port.
@@ -218,10 +248,13 @@ class Openings:
         if not (self._located or self._gate.allows(flow, now)):
             return True
         core.ua.now = now
+        if proof is not None:
+            proof.count(core, flow, now)
+            opening.proven = True
         text = f"{aor}\n{opening.from_tag}\nNone\n{opening.call_id}\n{int(opening.cseq)}"
-        if opening.route is not None:
+        if opening.route is not None or opening.credentials is not None:
             # RFC 3261 16.4: a phone's outbound proxy is this server.
-            text = f"{text}\n{opening.route}"
+            text = "\n".join((text, *opening.deciding))
         hashed = text_hash(text, proxy.loop_secret)
         handle = None
         if looks:
@@ -244,21 +277,16 @@ class Openings:
             lines = record_route_lines(listeners, listener, leaves, mark, "", "")
             lines.reverse()
             ours = "\r\n".join(lines) + "\r\n"
-        noted = opening.via
-        if opening.rport:
-            # RFC 3581 4
-            before, _, behind = noted.partition(";rport")
-            noted = f"{before};rport={port};received={host}{behind}"
         branch = new_branch(proxy.client.entropy, hashed)
         via = f"{leaves.via};branch={branch}"
-        sent = opening.forwarded(binding.contact, ours, f"{via}\r\n{noted}", breadth)
+        sent = opening.forwarded(binding.contact, ours, f"{via}\r\n{noted}", breadth, opening.proven)
         repeated = opening.from_, opening.to, opening.call_id_line, opening.cseq_line, None
         out = Flow(UDP, leaves.id, place)
         counted = host, aor
         pending.add(host, aor)
         goal = partial(target_of, binding)
         if handle is None:
-            later = partial(_read, data, flow, force_rport)
+            later = partial(_read, data, flow, force_rport, opening.proven)
             pair = Pair(proxy, "INVITE", later, repeated, flow, goal, branch)
             pair.be_first(recording, records, listener, hashed, breadth, counted)
             pair.call = proxy.records.opens(pair, opening, data, binding.contact, flow, now)
@@ -281,6 +309,25 @@ class Openings:
             usual.be_first(recording, records, listener, hashed, breadth, counted)
             usual.call = _recorded(proxy, opening, host, now)
             usual.start("INVITE", sent, out, via, now)
+        return True
+
+    def _challenges(self, opening: Opening, noted: str, key: str, flow: Flow, now: float) -> bool:
+        """Ask for the password, without state (RFC 3261 22.3, 8.2.7)."""
+        core = self._core
+        siblings = core.siblings
+        if siblings is not None and not siblings.claims(key, now):
+            # Another worker has it: it came before, from another port.
+            return False
+        if not self._gate.allows(flow, now):
+            return True
+        core.ua.now = now
+        transactions = core.proxy.transactions
+        # As if there had been a transaction: owners have the same numbers as on the long way.
+        transactions.latest = number = transactions.latest + 1
+        realm = core.realm_at(plain_host(opening.from_host))
+        rest = challenge_lines(core, "Proxy-Authenticate", realm, flow, now) + self._shortcut.end
+        to = f"{opening.to};tag={refusal_tag(key, opening.call_id, core.proxy.entropy)}"
+        transactions.sender.send(flow, opening.answer(_PROXY_AUTH, noted, to, rest), now, number)
         return True
 
     def _place_of(self, binding: Binding) -> tuple[str, int] | None:
@@ -334,11 +381,16 @@ def _recorded(proxy: Proxy, opening: Opening, host: str, now: float) -> Record |
     )
 
 
-def _read(data: bytes, flow: Flow, force_rport: str) -> Request:
-    """Return the request in ``data``, read before in brief, as the long way would have made it."""
+def _read(data: bytes, flow: Flow, force_rport: str, proven: bool = False) -> Request:
+    """Return the request in ``data``, read before in brief, as the long way would have made it.
+
+    ``proven``: its credentials were for this server (RFC 3261 22.3).
+    """
     request = read_noted(data, flow, force_rport)
     if "route" in request.keys:
         request.drop_line("route")
+    if proven:
+        request.remove("proxy-authorization")
     return request
 
 
@@ -346,5 +398,4 @@ def _arrived(opening: Opening) -> Arrived:
     """Return what decides the routing, as ``arrival.take_route`` notes it."""
     cseq = CSeq(int(opening.cseq), "INVITE")
     identity = opening.call_id, opening.from_tag, None, cseq
-    fields = () if opening.route is None else (opening.route,)
-    return Arrived(parse_uri(opening.uri), opening.uri, identity, fields)
+    return Arrived(parse_uri(opening.uri), opening.uri, identity, opening.deciding)

@@ -21,15 +21,18 @@ from sansip.proxy.stateless import stateless_branch
 from sansip.proxy.target import Target
 from sansip.proxy.usual import Usual
 from sansip.proxy.watched import GROWTH, Watched
+from sansip.routing.brief_proof import keeps_credentials
 from sansip.routing.gate import settle
 from sansip.routing.plain_params import leads_alike
 from sansip.routing.request import IncomingRequest
 from sansip.transaction.refusals import MARK as REFUSAL_MARK
+from sansip.transaction.refusals import refusal_tag
 from sansip.transport import Flow
 from sansip.transport.transports import DEFAULT_PORT, UDP
 from sansip.transport.via import read_noted
 from sansip.ua.tags import MARK as TAG_MARK
 from sansip.wire import Request, read_again
+from sansip.wire.ending import read_ending
 from sansip.wire.headers.name_addr import parse_name_addr
 from sansip.wire.headers.simple import CSeq
 from sansip.wire.passing import read_passing
@@ -51,6 +54,8 @@ _METHODS: Final = ("ACK", "BYE")
 _OF_TRUST: Final = re.compile("(?i)\\n(?:p-|remote-party-id|alert-info)")
 # To the Request-URI as it is; ACK and BYE begin nothing (``reaching``), so a gateway gets them, too.
 _AS_ASKED: Final = Target(chosen=True)
+# It stands in each ACK of a refusal.
+_OF_REFUSAL: Final = f";tag={REFUSAL_MARK}".encode()
 # Octets that our lines add at the most.
 _GROWTH: Final = 300
 
@@ -73,6 +78,8 @@ class Passages:
         proxy = core.proxy
         modules = core.modules
         hooks = modules.stack_hooks
+        if _OF_REFUSAL in data and data[:1] == b"A":
+            return self._ends(data, listener, source, now)
         if (
             modules.stages["screen"]
             or proxy.client.auth.accounts
@@ -99,6 +106,24 @@ class Passages:
             type(message) is UnreadRequest and self._sends(passing, data, flow, force_rport, message, now)
         ):
             self._gate.take(message, flow, now)
+        return True
+
+    def _ends(self, data: bytes, listener: int, source: Address, now: float) -> bool:
+        """Take the ACK of a refusal that was forgotten, and return True: it ends here (RFC 3261 17.1.1.3)."""
+        core = self._core
+        if core.siblings is not None or core.modules.stack_hooks.message_arrived:
+            return False
+        ending = read_ending(data, core.limits)
+        if ending is None:
+            return False
+        port = "" if ending.sent_port is None else f":{ending.sent_port}"
+        key = f"{ending.branch} {ending.sent_host}{port}"
+        if (
+            core.proxy.transactions.find_server(key, "ACK") is not None
+            or refusal_tag(key, ending.call_id, core.proxy.entropy) != ending.to_tag
+        ):
+            return False
+        self._gate.allows(Flow(UDP, listener, source), now)
         return True
 
     def _sends(
@@ -159,6 +184,12 @@ class Passages:
             and len(data) > tcp_above - (_GROWTH + GROWTH if looks and proxy.hooks.active else _GROWTH)
         ):
             return False
+        kept = False
+        if passing.credentials is not None:
+            found = None if looks and hooks.request_received else keeps_credentials(core, passing, now)
+            if found is None:
+                return False
+            kept = found
         if not self._gate.allows(flow, now):
             return True
         core.ua.now = now
@@ -169,9 +200,10 @@ class Passages:
         hashed = ""
         if method != "ACK":
             decides = f"{passing.uri}\n{passing.from_tag}\n{to_tag}\n{passing.call_id}\n{int(passing.cseq)}"
-            hashed = text_hash(f"{decides}\n{passing.route}", proxy.loop_secret)
+            fields = passing.route if passing.credentials is None else "\n".join(passing.deciding)
+            hashed = text_hash(f"{decides}\n{fields}", proxy.loop_secret)
         if looks and (hooks.request_received or (hashed and proxy.hooks.active)):
-            read = (_read, data, flow, force_rport)
+            read = (_read, data, flow, force_rport, kept)
             if message is None:
                 message = unread_request(method, read)
             else:
@@ -191,15 +223,17 @@ class Passages:
                 proxy.records.acknowledged(passing.call_id, passing.from_tag, to_tag)
             received = None if rport is None else host
             branch = stateless_branch(proxy.entropy, passing.branch, sent_by, received, rport)
-            proxy.sender.send(out, passing.forwarded(f"{leaves.via};branch={branch}", noted, breadth), now)
+            proxy.sender.send(
+                out, passing.forwarded(f"{leaves.via};branch={branch}", noted, breadth, kept), now
+            )
             return True
         branch = new_branch(proxy.entropy, hashed)
         lines = passing.from_, passing.to, passing.call_id_line, passing.cseq_line, to_tag
         via = f"{leaves.via};branch={branch}"
-        sent = passing.forwarded(via, noted, breadth)
+        sent = passing.forwarded(via, noted, breadth, kept)
         call = proxy.records.of(passing.call_id, passing.from_tag, to_tag, passing.uri)
         if handle is None or server is None:
-            later = partial(_read, data, flow, force_rport)
+            later = partial(_read, data, flow, force_rport, kept)
             pair = Pair(proxy, method, later, lines, flow, _AS_ASKED, branch)
             pair.be_within(far.id, hashed, breadth)
             pair.call = call
@@ -219,10 +253,15 @@ class Passages:
         return True
 
 
-def _read(data: bytes, flow: Flow, force_rport: str) -> Request:
-    """Return the request in ``data``, read before in brief, as the long way would have made it."""
+def _read(data: bytes, flow: Flow, force_rport: str, kept: bool) -> Request:
+    """Return the request in ``data``, read before in brief, as the long way would have made it.
+
+    ``kept``: its credentials stay here.
+    """
     request = read_noted(data, flow, force_rport)
     request.drop_line("route")
+    if kept:
+        request.remove("proxy-authorization")
     return request
 
 
@@ -232,4 +271,4 @@ def _arrived(passing: Passing) -> Arrived | None:
         return None
     cseq = CSeq(int(passing.cseq), passing.method)
     identity = passing.call_id, passing.from_tag, passing.to_tag, cseq
-    return Arrived(parse_uri(passing.uri), passing.uri, identity, (passing.route,))
+    return Arrived(parse_uri(passing.uri), passing.uri, identity, passing.deciding)

@@ -244,13 +244,14 @@ static int via_value(const uint8_t *p, Py_ssize_t at, Py_ssize_t end, Index *x)
 
 /* The names that are read; 0 is any other. */
 enum { OTHER, VIA, FROM, TO, CALL_ID, CSEQ, MAX_FORWARDS, CONTENT_LENGTH, ROUTE, RECORD_ROUTE, CONTACT, REQUIRE,
-       PROXY_REQUIRE, MAX_BREADTH, EXPIRES };
+       PROXY_REQUIRE, MAX_BREADTH, EXPIRES, PROXY_AUTHORIZATION };
 
 static const struct { const char *name; uint8_t length, which; } names[] = {
     {"via", 3, VIA}, {"from", 4, FROM}, {"to", 2, TO}, {"call-id", 7, CALL_ID}, {"cseq", 4, CSEQ},
     {"max-forwards", 12, MAX_FORWARDS}, {"content-length", 14, CONTENT_LENGTH}, {"route", 5, ROUTE},
     {"record-route", 12, RECORD_ROUTE}, {"contact", 7, CONTACT}, {"require", 7, REQUIRE},
     {"proxy-require", 13, PROXY_REQUIRE}, {"max-breadth", 11, MAX_BREADTH}, {"expires", 7, EXPIRES},
+    {"proxy-authorization", 19, PROXY_AUTHORIZATION},
     {"v", 1, VIA}, {"f", 1, FROM}, {"t", 1, TO}, {"i", 1, CALL_ID}, {"l", 1, CONTENT_LENGTH}, {"m", 1, CONTACT},
 };
 
@@ -779,6 +780,7 @@ static PyMethodDef methods[] = {
     {"echo", head_echo, METH_O, "Return the parts of a plain response, or None."},
     {"passing", head_passing, METH_O, "Return the parts of a plain request of a dialog, or None."},
     {"opening", head_opening, METH_O, "Return the parts of a plain INVITE, or None."},
+    {"ending", head_ending, METH_O, "Return the parts of a plain ACK, or None."},
     {NULL, NULL, 0, NULL},
 };
 

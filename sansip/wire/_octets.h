@@ -1,13 +1,15 @@
-/* What the ways of octets read: a plain response, a plain request of a dialog, a plain INVITE.
+/* What the ways of octets read: a plain response, a plain request of a dialog, a plain INVITE,
+ * an ACK that ends here.
  *
  * Part of _head.c. Each function reads a head that scan() accepts, in which each field that is read has its usual
- * spelling, and returns what echo.py, passing.py and opening.py read by a pattern; None for all else. A head with
+ * spelling, and returns what echo.py, passing.py, opening.py and ending.py read by a pattern; None for all else. A head with
  * octets above 127 is for the pattern, so a text and its octets have the same offsets.
  */
 
 /* The usual spellings, by what they are. */
 static const char *const usual[] = {
     NULL, "Via", "From", "To", "Call-ID", "CSeq", "Max-Forwards", "Content-Length", "Route", "Record-Route", "Contact",
+    [PROXY_AUTHORIZATION] = "Proxy-Authorization",
 };
 
 #define BIT(which) (1u << (which))
@@ -23,7 +25,7 @@ typedef struct {
 /* Whether a name, none of those above, is one by which others would decide. */
 static int decides(const uint8_t *p, Py_ssize_t length)
 {
-    static const char *const deciding[] = {"authorization", "proxy-authorization", "timestamp"};
+    static const char *const deciding[] = {"authorization", "timestamp"};
     for (size_t one = 0; one < sizeof deciding / sizeof *deciding; one++) {
         if ((Py_ssize_t)strlen(deciding[one]) != length) continue;
         Py_ssize_t same = 0;
@@ -195,12 +197,13 @@ static PyObject *head_passing(PyObject *module, PyObject *data)
     const uint8_t *p;
     Line lines[16] = {{0, 0, 0}};
     if (!begun(data, &x, &p) || x.status
-        || !spelled(p, &x, COMMON | BIT(MAX_FORWARDS) | BIT(ROUTE), BIT(PROXY_REQUIRE) | BIT(MAX_BREADTH), 1, lines)
-        || !plain_ids(p, &x) || !plain_via(p, &x) || !plain_hops(p, &x, &lines[MAX_FORWARDS])
+        || !spelled(p, &x, COMMON | BIT(MAX_FORWARDS) | BIT(ROUTE) | BIT(PROXY_AUTHORIZATION),
+                    BIT(PROXY_REQUIRE) | BIT(MAX_BREADTH), 1, lines)
+        || lines[PROXY_AUTHORIZATION].count > 1 || !plain_ids(p, &x) || !plain_via(p, &x) || !plain_hops(p, &x, &lines[MAX_FORWARDS])
         || lines[ROUTE].count != 1 || !x.from_tag || !x.to_tag || !is_ipv4(p, x.host, x.host_end)
         || !unseparated(p, x.user, x.user_end))
         Py_RETURN_NONE;
-    PyObject *items[27];
+    PyObject *items[30];
     int at = 0;
     items[at++] = ascii(p, 0, x.method_end);
     items[at++] = ascii(p, x.uri, x.uri_end);
@@ -221,10 +224,13 @@ static PyObject *head_passing(PyObject *module, PyObject *data)
     items[at++] = PyLong_FromLong(x.cseq);
     items[at++] = PyLong_FromLong(x.hops);
     items[at++] = line_or_none(p, &lines[ROUTE]);
+    items[at++] = line_or_none(p, &lines[PROXY_AUTHORIZATION]);
     items[at++] = PyLong_FromLong(x.via_line);
     items[at++] = PyLong_FromLong(x.via_line_end - 2);
     items[at++] = PyLong_FromSsize_t(lines[ROUTE].begin);
     items[at++] = PyLong_FromSsize_t(lines[ROUTE].end);
+    items[at++] = PyLong_FromSsize_t(lines[PROXY_AUTHORIZATION].begin);
+    items[at++] = PyLong_FromSsize_t(lines[PROXY_AUTHORIZATION].end);
     items[at++] = PyLong_FromLong(x.hops_value);
     items[at++] = PyLong_FromLong(x.hops_value_end);
     items[at++] = PyLong_FromLong(x.fields + 1 + x.commas);
@@ -241,13 +247,13 @@ static PyObject *head_opening(PyObject *module, PyObject *data)
     Index x;
     const uint8_t *p;
     Line lines[16] = {{0, 0, 0}};
-    unsigned taken = COMMON | BIT(MAX_FORWARDS) | BIT(CONTACT) | BIT(ROUTE);
+    unsigned taken = COMMON | BIT(MAX_FORWARDS) | BIT(CONTACT) | BIT(ROUTE) | BIT(PROXY_AUTHORIZATION);
     unsigned refused = BIT(RECORD_ROUTE) | BIT(PROXY_REQUIRE) | BIT(MAX_BREADTH);
     int32_t uri = 0, uri_end = 0, tag = 0, tag_end = 0, contact[5] = {0, 0, 0, 0, -1}, from[5] = {0, 0, 0, 0, -1};
     if (!begun(data, &x, &p) || x.method_end != 6 || !STARTS(p, "INVITE ")
         || !spelled(p, &x, taken, refused, 1, lines) || !plain_ids(p, &x) || !plain_via(p, &x)
         || !plain_hops(p, &x, &lines[MAX_FORWARDS]) || lines[CONTACT].count != 1 || lines[ROUTE].count > 1
-        || !x.from_tag || x.to_tag || !x.user)
+        || lines[PROXY_AUTHORIZATION].count > 1 || !x.from_tag || x.to_tag || !x.user)
         Py_RETURN_NONE;
     for (Py_ssize_t at = x.user; at < x.user_end; at++)
         if (!IS(p[at], NAME) && p[at] != '-' && p[at] != '.' && p[at] != '+') Py_RETURN_NONE;
@@ -257,7 +263,7 @@ static PyObject *head_opening(PyObject *module, PyObject *data)
         Py_RETURN_NONE;
     /* The URI of From has been read without its parts. */
     sip_uri(p, x.from_uri, from, from + 1, from + 2, from + 3, from + 4);
-    PyObject *items[33];
+    PyObject *items[36];
     int at = 0;
     items[at++] = ascii(p, x.uri, x.uri_end);
     items[at++] = ascii(p, x.user, x.user_end);
@@ -279,6 +285,7 @@ static PyObject *head_opening(PyObject *module, PyObject *data)
     items[at++] = PyLong_FromLong(x.hops);
     items[at++] = line_or_none(p, &lines[CONTACT]);
     items[at++] = line_or_none(p, &lines[ROUTE]);
+    items[at++] = line_or_none(p, &lines[PROXY_AUTHORIZATION]);
     items[at++] = PyLong_FromLong(x.lines);
     items[at++] = PyLong_FromLong(x.via_line);
     items[at++] = PyLong_FromLong(x.via_line_end - 2);
@@ -286,11 +293,36 @@ static PyObject *head_opening(PyObject *module, PyObject *data)
     items[at++] = PyLong_FromLong(x.hops_value_end);
     items[at++] = PyLong_FromSsize_t(lines[ROUTE].begin);
     items[at++] = PyLong_FromSsize_t(lines[ROUTE].end);
+    items[at++] = PyLong_FromSsize_t(lines[PROXY_AUTHORIZATION].begin);
+    items[at++] = PyLong_FromSsize_t(lines[PROXY_AUTHORIZATION].end);
     items[at++] = PyLong_FromLong(x.from_line);
     items[at++] = PyLong_FromLong(x.to_line);
     items[at++] = PyLong_FromLong(x.call_id_line);
     items[at++] = PyLong_FromLong(x.cseq_line);
     items[at++] = PyLong_FromLong(x.fields + 1 + x.commas);
     items[at++] = PyLong_FromLong(x.body);
+    return tuple_of(items, at);
+}
+
+static PyObject *head_ending(PyObject *module, PyObject *data)
+{
+    if (!PyBytes_CheckExact(data)) {
+        PyErr_SetString(PyExc_TypeError, "ending takes bytes");
+        return NULL;
+    }
+    Index x;
+    const uint8_t *p;
+    Line lines[16] = {{0, 0, 0}};
+    if (!begun(data, &x, &p) || x.method_end != 3 || !STARTS(p, "ACK ") || !spelled(p, &x, COMMON, 0, 0, lines)
+        || !plain_ids(p, &x) || !plain_via(p, &x) || !x.from_tag || !x.to_tag)
+        Py_RETURN_NONE;
+    PyObject *items[6];
+    int at = 0;
+    items[at++] = ascii(p, x.sent_by, x.sent_host_end);
+    items[at++] = port_text(p, x.sent_host_end, x.sent_port);
+    items[at++] = ascii(p, x.branch, x.branch_end);
+    items[at++] = ascii(p, x.to_tag, x.to_tag_end);
+    items[at++] = ascii(p, x.call_id, x.call_id_end);
+    items[at++] = PyLong_FromLong(x.fields + 1 + x.commas);
     return tuple_of(items, at);
 }

@@ -21,6 +21,7 @@ from sansip.wire.uri import plain_sip_uri
 __all__ = [
     "HAS_SCANNER",
     "read_echo_parts",
+    "read_ending_parts",
     "read_opening_parts",
     "read_ordinary",
     "read_parts",
@@ -44,6 +45,7 @@ read_parts: Final[Any] = getattr(_MODULE, "brief", None)
 read_echo_parts: Final[Any] = getattr(_MODULE, "echo", None)
 read_passing_parts: Final[Any] = getattr(_MODULE, "passing", None)
 read_opening_parts: Final[Any] = getattr(_MODULE, "opening", None)
+read_ending_parts: Final[Any] = getattr(_MODULE, "ending", None)
 _new_tuple: Final = tuple.__new__
 
 

@@ -43,13 +43,14 @@ _LINES: Final = (
     rf"(?(20)(?!)|(Contact: {_ADDRESS}))",
     r"(?(21)(?!)|Content-Length: *+([0-9]{1,7}))",
     rf"(?(22)(?!)|(Route: {_TEXT}))",
+    rf"(?(23)(?!)|(Proxy-Authorization: {_TEXT}))",
     rf"(?!(?i:{_NAMED})[ \t]*+:){TOKEN}:{_TEXT}",
 )
 _ASKED: Final = rf"sip:([\w\-.+]++)@({PLAIN_HOST})(?::({PLAIN_PORT}))?(?:;{_PARAM}(?:={_PARAM})?+)?+"
 _START: Final = rf"INVITE ({_ASKED}) SIP/2\.0\r\n"
 # A failure goes back line by line, each of which has one reading: linear time.
 _head: Final = compiled(rf"{_START}(?:(?:{'|'.join(_LINES)})\r\n)+").fullmatch
-_VIA, _FROM, _TO, _CALL_ID, _CSEQ, _HOPS, _LENGTH, _ROUTE = 5, 11, 14, 15, 17, 19, 21, 22
+_VIA, _FROM, _TO, _CALL_ID, _CSEQ, _HOPS, _LENGTH, _ROUTE, _PROOF = 5, 11, 14, 15, 17, 19, 21, 22, 23
 
 
 class Opening:
@@ -63,7 +64,9 @@ class Opening:
             To has no tag.
         contact: the line of the only Contact, which holds one address.
         route: the line of the only Route, or None. It does not go on.
+        credentials: the line of the only Proxy-Authorization, or None.
         hops: Max-Forwards.
+        proven: whether its credentials have been found to be those of its sender; written by who checks.
     """
 
     __slots__ = (
@@ -75,6 +78,8 @@ class Opening:
         "_hops",
         "_hops_end",
         "_lines",
+        "_proof",
+        "_proof_end",
         "_route",
         "_route_end",
         "_to",
@@ -84,6 +89,7 @@ class Opening:
         "call_id",
         "call_id_line",
         "contact",
+        "credentials",
         "cseq",
         "cseq_line",
         "from_",
@@ -92,6 +98,7 @@ class Opening:
         "hops",
         "host",
         "port",
+        "proven",
         "route",
         "rport",
         "sent_host",
@@ -104,6 +111,7 @@ class Opening:
 
     def __init__(self, came: bytes, parts: tuple[Any, ...]) -> None:
         self._came = came
+        self.proven = False
         (
             self.uri,
             self.user,
@@ -125,15 +133,18 @@ class Opening:
             self.hops,
             self.contact,
             self.route,
+            self.credentials,
             # Where stand the lines, the Via and the digits of Max-Forwards, with their ends, ...
             self._lines,
             self._via,
             self._via_end,
             self._hops,
             self._hops_end,
-            # ... the line of Route, ...
+            # ... the lines of Route and of the credentials, ...
             self._route,
             self._route_end,
+            self._proof,
+            self._proof_end,
             # ... the other lines that answers copy, and the body.
             self._from,
             self._to,
@@ -153,22 +164,36 @@ class Opening:
         """Whether ``pattern`` is found in the head."""
         return pattern.search(self._came[: self._body].decode()) is not None
 
-    def forwarded(self, uri: str, ours: str, noted: str, breadth: int) -> bytes:
+    @property
+    def body(self) -> bytes:
+        """The body."""
+        return self._came[self._body :]
+
+    @property
+    def deciding(self) -> tuple[str, ...]:
+        """The lines that decide its routing beside those of every request (RFC 5393 4.2.1)."""
+        route, credentials = self.route, self.credentials
+        if route is None or credentials is None:
+            return () if route is credentials else (route or credentials or "",)
+        return (route, credentials) if self._route < self._proof else (credentials, route)
+
+    def forwarded(self, uri: str, ours: str, noted: str, breadth: int, proven: bool = False) -> bytes:
         """Return the request as it goes on to ``uri``: ``ours`` above its other lines, its Via ``noted``.
 
-        ``ours``: our Record-Route lines, each with its line end. Our Via is part of ``noted``.
+        ``ours``: our Record-Route lines, each with its line end. Our Via is part of ``noted``. ``proven``:
+        its credentials were for this server, and stay here (RFC 3261 22.3).
         RFC 3261 16.6 steps 1 to 4 and 8, RFC 5393 5.3.3.
         """
         came, body, lines = self._came, self._body, self._lines
         begin, hops = self._via, self._hops
         start = f"INVITE {uri} SIP/2.0\r\n{ours}".encode()
         left, end = b"%d" % (self.hops - 1), b"Max-Breadth: %d\r\n\r\n" % breadth
-        if self.route is not None:
-            changes = [
-                (begin, self._via_end, noted.encode()),
-                (hops, self._hops_end, left),
-                (self._route, self._route_end + 2, b""),
-            ]
+        if proven or self.route is not None:
+            changes = [(begin, self._via_end, noted.encode()), (hops, self._hops_end, left)]
+            if self.route is not None:
+                changes.append((self._route, self._route_end + 2, b""))
+            if proven:
+                changes.append((self._proof, self._proof_end + 2, b""))
             changes.sort()
             parts = [start]
             for at, behind, text in changes:
@@ -185,11 +210,15 @@ class Opening:
 
     def trying(self, noted: str) -> bytes:
         """Return the 100 (RFC 3261 8.2.6.1, 8.2.6.2); ``noted``: its Via."""
-        a, b, c, d, e = noted, self.from_, self.to, self.call_id_line, self.cseq_line
+        return self.answer("SIP/2.0 100 Trying", noted, self.to, "Content-Length: 0\r\n\r\n")
+
+    def answer(self, start: str, noted: str, to: str, rest: str) -> bytes:
+        """Return an answer (RFC 3261 8.2.6.2): its first line, Via and To, and ``rest`` behind the copied."""
+        a, b, c, d, e = noted, self.from_, to, self.call_id_line, self.cseq_line
         if not self._via < self._from < self._to < self._call_id < self._cseq:
             places = self._via, self._from, self._to, self._call_id, self._cseq
             a, b, c, d, e = [line for _, line in sorted(zip(places, (a, b, c, d, e), strict=True))]
-        return f"SIP/2.0 100 Trying\r\n{a}\r\n{b}\r\n{c}\r\n{d}\r\n{e}\r\nContent-Length: 0\r\n\r\n".encode()
+        return f"{start}\r\n{a}\r\n{b}\r\n{c}\r\n{d}\r\n{e}\r\n{rest}".encode()
 
 
 def read_opening(data: bytes, limits: Limits) -> Opening | None:
@@ -241,6 +270,7 @@ def _read_plainly(data: bytes, end: int) -> tuple[Any, ...] | None:
         *match.span(_VIA),
         *match.span(_HOPS),
         *((0, 0) if match[_ROUTE] is None else match.span(_ROUTE)),
+        *((0, 0) if match[_PROOF] is None else match.span(_PROOF)),
         *(start(_FROM), start(_TO), start(_CALL_ID), start(_CSEQ)),
     )
     if not head.isascii():
@@ -259,6 +289,7 @@ def _read_plainly(data: bytes, end: int) -> tuple[Any, ...] | None:
         int(match[_HOPS]),
         match[20],
         match[_ROUTE],
+        match[_PROOF],
         *spans,
         head.count("\n") + head.count(","),
         end + 4,

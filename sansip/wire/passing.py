@@ -43,6 +43,7 @@ _LINES: Final = (
     r"(?(19)(?!)|Max-Forwards: ([1-9][0-9]?))",
     rf"(?(20)(?!)|(Route: {_TEXT}))",
     r"(?(21)(?!)|Content-Length: *+([0-9]{1,7}))",
+    rf"(?(22)(?!)|(Proxy-Authorization: {_TEXT}))",
     rf"(?!(?i:{_NAMED})[ \t]*+:){TOKEN}:{_TEXT}",
 )
 _ASKED: Final = rf"sip:(?:{_USER}@)?({PLAIN_HOST})(?::({PLAIN_PORT}))?(?:;{_PARAM}(?:={_PARAM})?+)?+"
@@ -50,7 +51,7 @@ _START: Final = rf"([A-Z]{{1,20}}) ({_ASKED}) SIP/2\.0"
 # A failure goes back line by line, each of which has one reading: linear time.
 _head: Final = compiled(rf"{_START}\r\n(?:(?:{'|'.join(_LINES)})\r\n)+").fullmatch
 _is_ipv4: Final = compiled(_IPV4).fullmatch
-_VIA, _ROUTE, _HOPS, _LENGTH = 5, 20, 19, 21
+_VIA, _ROUTE, _HOPS, _LENGTH, _PROOF = 5, 20, 19, 21, 22
 
 
 class Passing:
@@ -62,6 +63,7 @@ class Passing:
             it has that flag.
         from_, from_tag, to, to_tag, call_id_line, call_id, cseq_line, cseq: the lines and what is in them.
         route: the line of Route.
+        credentials: the line of the only Proxy-Authorization, or None.
         hops: Max-Forwards.
     """
 
@@ -70,6 +72,8 @@ class Passing:
         "_came",
         "_hops",
         "_hops_end",
+        "_proof",
+        "_proof_end",
         "_route",
         "_route_end",
         "_via",
@@ -77,6 +81,7 @@ class Passing:
         "branch",
         "call_id",
         "call_id_line",
+        "credentials",
         "cseq",
         "cseq_line",
         "from_",
@@ -117,11 +122,15 @@ class Passing:
             self.cseq,
             self.hops,
             self.route,
-            # Where stand the Via, the Route, the digits of Max-Forwards, each with its end, and the body.
+            self.credentials,
+            # Where stand the Via, the Route, the credentials, the digits of Max-Forwards, each with its end,
+            # and the body.
             self._via,
             self._via_end,
             self._route,
             self._route_end,
+            self._proof,
+            self._proof_end,
             self._hops,
             self._hops_end,
             # How many fields and commas there are.
@@ -137,19 +146,36 @@ class Passing:
         """Whether ``pattern`` is found in the head."""
         return pattern.search(self._came[: self._body].decode()) is not None
 
-    def forwarded(self, ours: str, noted: str, breadth: int) -> bytes:
+    @property
+    def deciding(self) -> tuple[str, ...]:
+        """The lines that decide its routing beside those of every request (RFC 5393 4.2.1)."""
+        route, credentials = self.route, self.credentials
+        if credentials is None:
+            return (route,)
+        return (route, credentials) if self._route < self._proof else (credentials, route)
+
+    def forwarded(self, ours: str, noted: str, breadth: int, proven: bool = False) -> bytes:
         """Return the request as it goes on: ``ours`` above its Via, which is ``noted``, no Route.
 
+        ``proven``: its credentials were for this server, and stay here (RFC 3261 22.3).
         RFC 3261 16.4, 16.6 steps 3 and 8, RFC 5393 5.3.3.
         """
         came, body = self._came, self._body
         via = self._via, self._via_end, f"{ours}\r\n{noted}".encode()
         route = self._route, self._route_end + 2, b""
         hops = self._hops, self._hops_end, b"%d" % (self.hops - 1)
+        end = b"Max-Breadth: %d\r\n\r\n" % breadth
+        if proven:
+            changes = sorted((via, route, hops, (self._proof, self._proof_end + 2, b"")))
+            joined: list[bytes] = []
+            at = 0
+            for begin, behind, text in changes:
+                joined += came[at:begin], text
+                at = behind
+            return b"".join((*joined, came[at : body - 2], end, came[body:]))
         (a, b, one), (c, d, two), (e, f, three) = (
             (via, route, hops) if via < route < hops else sorted((via, route, hops))
         )
-        end = b"Max-Breadth: %d\r\n\r\n" % breadth
         parts = (came[:a], one, came[b:c], two, came[d:e], three, came[f : body - 2], end, came[body:])
         return b"".join(parts)
 
@@ -202,7 +228,12 @@ def _read_plainly(data: bytes, end: int) -> tuple[Any, ...] | None:
         or _is_ipv4(match[3]) is None
     ):
         return None
-    spans: Any = (*match.span(_VIA), *match.span(_ROUTE), *match.span(_HOPS))
+    spans: Any = (
+        *match.span(_VIA),
+        *match.span(_ROUTE),
+        *((0, 0) if match[_PROOF] is None else match.span(_PROOF)),
+        *match.span(_HOPS),
+    )
     if not head.isascii():
         spans = [len(head[:at].encode()) for at in spans]
     before, behind = match[8], match[10]
@@ -218,6 +249,7 @@ def _read_plainly(data: bytes, end: int) -> tuple[Any, ...] | None:
         int(match[18]),
         int(match[_HOPS]),
         match[_ROUTE],
+        match[_PROOF],
         *spans,
         head.count("\n") + head.count(","),
         end + 4,

@@ -9,6 +9,7 @@ import pytest
 
 from sansip import ListenerConfig, SendDatagram, Stack, StackConfig
 from sansip.actions import Ask
+from sansip.auth import Lookup, compute_response, ha1
 from sansip.location import Heartbeat, SharedRead, SharedRecord, SharedWrite
 from sansip.proxy import stateless
 from sansip.proxy.pair import Pair
@@ -70,6 +71,24 @@ def reply(request: bytes, status: str, tag: str, *, via: bool = True, more: str 
     return "\r\n".join([f"SIP/2.0 {status}", *lines, *extra, "Content-Length: 0", "", ""]).encode()
 
 
+def known(lookup: Lookup) -> dict[str, str] | None:
+    """Return the keys of the two users."""
+    name, realm = lookup.username, lookup.realm
+    if name not in ("alice", "bob") or realm != "biloxi.test":
+        return None
+    return {hashed: ha1(name, realm, "secret", hashed) for hashed in ("MD5", "SHA-256")}
+
+
+def _proof_of_bob(nonce: str) -> str:
+    key = ha1("bob", "biloxi.test", "secret", "MD5")
+    made = {"qop": "auth", "nc": "00000001", "cnonce": "b"}
+    response = compute_response(key, "REGISTER", "sip:biloxi.test", nonce, algorithm="MD5", **made)
+    return (
+        f'Authorization: Digest username="bob", realm="biloxi.test", nonce="{nonce}", uri="sip:biloxi.test",'
+        f' qop=auth, nc=00000001, cnonce="b", algorithm=MD5, response="{response}"\n'
+    )
+
+
 class Side:
     """One stack, and its messages so far."""
 
@@ -88,10 +107,16 @@ class Side:
         self.records: dict[str, SharedRecord] = {}
         self.slow = False
         self.asked: list[Ask] = []
+        # What was sent to the caller last.
+        self.told = b""
+        self.nonce = "none"
         if self.stack.nodes is not None:
             self.stack.join(self.now, [])
             self._answered(self.stack.time_passed(self.now))
-        self.feed(wire(REGISTER), CALLEE)
+        answers = self.feed(wire(REGISTER), CALLEE)
+        if config.auth is not None:
+            nonce = answers[-1][1].partition(b' nonce="')[2].partition(b'"')[0].decode()
+            self.feed(wire(REGISTER.replace("Expires", f"{_proof_of_bob(nonce)}Expires")), CALLEE)
 
     def feed(self, data: bytes, source: tuple[str, int]) -> list[Any]:
         return self._note(self._answered(self.stack.datagram_received(0, data, source, self.now)))
@@ -102,7 +127,7 @@ class Side:
         while actions:
             one, *actions = actions
             kind = type(getattr(one, "question", None))
-            if kind not in (SharedRead, SharedWrite, Heartbeat):
+            if kind not in (SharedRead, SharedWrite, Heartbeat, Lookup):
                 given.append(one)
             elif kind is SharedRead and self.slow:
                 self.asked.append(one)
@@ -113,6 +138,8 @@ class Side:
     def _said(self, question: Any) -> Any:
         if isinstance(question, Heartbeat):
             return [question.node]
+        if isinstance(question, Lookup):
+            return known(question)
         present = self.records.get(question.aor, SharedRecord("", ()))
         if isinstance(question, SharedWrite):
             if present.version != question.expected:
@@ -125,6 +152,8 @@ class Side:
         to_callee = [one for one in actions if isinstance(one, SendDatagram) and one.address == CALLEE]
         self.sent += [one.data for one in to_callee if not one.data.startswith(b"SIP/2.0")]
         for one in actions:
+            if isinstance(one, SendDatagram) and one.address == CALLER:
+                self.told = one.data
             if isinstance(one, SendDatagram) and b"Record-Route: " in one.data and one.address == CALLER:
                 self.route = one.data.partition(b"Record-Route: ")[2].partition(b"\r\n")[0].decode()
         # The number of the transaction is the stack's own.
@@ -174,6 +203,10 @@ class Side:
         if kind == "request":
             method, more = rest
             return self.feed(wire(REQUEST.format(method=method, more=more)), CALLER)
+        if kind == "made":
+            # ``rest``: makes the octets, knowing this side; and the caller, if another one sends.
+            make, *source = rest
+            return self.feed(make(self), *(source or [CALLER]))
         if kind == "within":
             method, more = rest
             text = WITHIN.format(method=method, more=more, route=self.route or "<sip:192.0.2.99;lr>")

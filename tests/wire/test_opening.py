@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from sansip.limits import DEFAULT
+from sansip.proxy.loop import DECIDING
 from sansip.proxy.octets import forwarded, trying
 from sansip.wire import Request, SipUri
 from sansip.wire import opening as opening_module
@@ -32,11 +33,12 @@ Content-Length: 4
 
 body""".replace(b"\n", b"\r\n")
 ROUTED = INVITE.replace(b"From:", b"Route: <sip:192.0.2.99;lr>\r\nFrom:")
+PROVEN = ROUTED.replace(b"To:", b'Proxy-Authorization: Digest realm="a", qop=auth\r\nTo:')
 BEGUN = tuple(INVITE[:at] for at in range(40, 260, 20))
 ONCE = ("via", "from", "to", "call-id", "cseq", "content-length", "max-forwards", "contact")
 # By these the route, or the copy that leaves, would differ.
 OTHERS = {
-    *("proxy-require", "proxy-authorization", "authorization", "max-breadth", "record-route"),
+    *("proxy-require", "authorization", "max-breadth", "record-route"),
     "timestamp",
 }
 
@@ -82,11 +84,22 @@ def agree(data: bytes) -> bool:
     assert not OTHERS & {*message.keys}
     assert opening.route == message.first_line("route")
     assert message.keys.count("route") <= 1
+    assert opening.credentials == message.first_line("proxy-authorization")
+    assert message.keys.count("proxy-authorization") <= 1
+    decides = zip(message.keys, message.lines, strict=True)
+    assert opening.deciding == tuple([line for key, line in decides if key in DECIDING])
+    assert opening.body == message.body
     message.set_line("via", "Via: noted")
     assert opening.trying("Via: noted") == trying(message)
     message.remove("route")
     expected = forwarded(message, "sip:x", message.max_forwards, 60, "Via: ours", ["Record-Route: ours"])
     assert opening.forwarded("sip:x", "Record-Route: ours\r\n", "Via: ours\r\nVia: noted", 60) == expected
+    if opening.credentials is not None:
+        # RFC 3261 22.3: those for this server stay here.
+        message.remove("proxy-authorization")
+        expected = forwarded(message, "sip:x", message.max_forwards, 60, "Via: ours", ["Record-Route: ours"])
+        given = "sip:x", "Record-Route: ours\r\n", "Via: ours\r\nVia: noted", 60, True
+        assert opening.forwarded(*given) == expected
     return True
 
 
@@ -98,7 +111,7 @@ def test_a_plain_request() -> None:
 
 def test_any_order_of_lines() -> None:
     """RFC 3261 7.3.1: the order of fields of different names means nothing."""
-    head, _, body = ROUTED.partition(b"\r\n\r\n")
+    head, _, body = PROVEN.partition(b"\r\n\r\n")
     start, *lines = head.split(b"\r\n")
     chance = random.Random(1)
     for _ in range(200):
@@ -111,7 +124,7 @@ def test_spoiled_requests() -> None:
     chance = random.Random(1)
 
     def spoiled() -> bytes:
-        data = bytearray(chance.choice((INVITE, INVITE, ROUTED, chance.choice(MESSAGES))))
+        data = bytearray(chance.choice((INVITE, PROVEN, ROUTED, chance.choice(MESSAGES))))
         for _ in range(chance.choice((1, 1, 1, 2, 3))):
             change(data, chance, [INVITE, *MESSAGES])
         return bytes(data[:4_000])
@@ -130,13 +143,14 @@ def test_each_octet_spoiled() -> None:
 
 def test_each_line_twice_and_away() -> None:
     """RFC 3261 7.3.1: a field that stands twice, or has another spelling, is for the reader."""
-    head, _, body = INVITE.partition(b"\r\n\r\n")
+    head, _, body = PROVEN.partition(b"\r\n\r\n")
     lines = head.split(b"\r\n")
+    optional = (b"User-Agent", b"Route", b"Proxy-Auth")
     for at in range(1, len(lines)):
         twice = [*lines[:at], lines[at], *lines[at:]]
         assert agree(b"\r\n".join(twice) + b"\r\n\r\n" + body) == lines[at].startswith(b"User-Agent")
         away = [*lines[:at], *lines[at + 1 :]]
-        assert agree(b"\r\n".join(away) + b"\r\n\r\n" + body) == lines[at].startswith(b"User-Agent")
+        assert agree(b"\r\n".join(away) + b"\r\n\r\n" + body) == lines[at].startswith(optional)
         name, _, value = lines[at].partition(b":")
         for odd in (name.upper(), name[:1].lower(), name + b" "):
             agree(b"\r\n".join([*lines[:at], odd + b":" + value, *lines[at + 1 :]]) + b"\r\n\r\n" + body)
@@ -183,7 +197,7 @@ def test_time_is_linear_in_the_size() -> None:
 
 def test_both_readers_agree(scanner: Any) -> None:
     """The parts are the same, for other octets than ASCII as well: there the pattern reads."""
-    for data in (INVITE, ROUTED):
+    for data in (INVITE, ROUTED, PROVEN):
         parts = scanner.opening(data)
         assert parts == opening_module._read_plainly(data, data.find(b"\r\n\r\n"))
     data = INVITE

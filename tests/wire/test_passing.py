@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from sansip.limits import DEFAULT
+from sansip.proxy.loop import DECIDING
 from sansip.proxy.octets import forwarded
 from sansip.wire import Request, SipUri
 from sansip.wire import passing as passing_module
@@ -31,6 +32,7 @@ User-Agent: phone
 Content-Length: 4
 
 body""".replace(b"\n", b"\r\n")
+PROVEN = BYE.replace(b"To:", b'Proxy-Authorization: Digest realm="a", qop=auth\r\nTo:')
 ONCE = ("via", "from", "to", "call-id", "cseq", "content-length", "max-forwards", "route")
 
 
@@ -68,11 +70,20 @@ def agree(data: bytes) -> bool:
     assert passing.call_id_line == message.first_line("call-id")
     assert (passing.cseq_line, passing.route) == (message.first_line("cseq"), message.first_line("route"))
     assert passing.hops == message.max_forwards
-    assert not {"proxy-require", "proxy-authorization", "authorization", "max-breadth"} & {*message.keys}
+    assert not {"proxy-require", "authorization", "max-breadth"} & {*message.keys}
+    assert passing.credentials == message.first_line("proxy-authorization")
+    assert message.keys.count("proxy-authorization") <= 1
+    decides = zip(message.keys, message.lines, strict=True)
+    assert passing.deciding == tuple([line for key, line in decides if key in DECIDING])
     message.set_line("via", "Via: noted")
     message.remove("route")
     expected = forwarded(message, message.uri_text, message.max_forwards, 60, "Via: ours")
     assert passing.forwarded("Via: ours", "Via: noted", 60) == expected
+    if passing.credentials is not None:
+        # RFC 3261 22.3: those for this server stay here.
+        message.remove("proxy-authorization")
+        expected = forwarded(message, message.uri_text, message.max_forwards, 60, "Via: ours")
+        assert passing.forwarded("Via: ours", "Via: noted", 60, True) == expected
     return True
 
 
@@ -85,7 +96,7 @@ def test_a_plain_request() -> None:
 
 def test_any_order_of_lines() -> None:
     """RFC 3261 7.3.1: the order of fields of different names means nothing."""
-    head, _, body = BYE.partition(b"\r\n\r\n")
+    head, _, body = PROVEN.partition(b"\r\n\r\n")
     start, *lines = head.split(b"\r\n")
     chance = random.Random(1)
     for _ in range(200):
@@ -98,7 +109,7 @@ def test_spoiled_requests() -> None:
     chance = random.Random(1)
 
     def spoiled() -> bytes:
-        data = bytearray(chance.choice((BYE, BYE, BYE, chance.choice(MESSAGES))))
+        data = bytearray(chance.choice((BYE, PROVEN, BYE, chance.choice(MESSAGES))))
         for _ in range(chance.choice((1, 1, 1, 2, 3))):
             change(data, chance, [BYE, *MESSAGES])
         return bytes(data[:4_000])
@@ -117,13 +128,14 @@ def test_each_octet_spoiled() -> None:
 
 def test_each_line_twice_and_away() -> None:
     """RFC 3261 7.3.1: a field that stands twice, or has another spelling, is for the reader."""
-    head, _, body = BYE.partition(b"\r\n\r\n")
+    head, _, body = PROVEN.partition(b"\r\n\r\n")
     lines = head.split(b"\r\n")
+    optional = (b"User-Agent", b"Proxy-Auth")
     for at in range(1, len(lines)):
         twice = [*lines[:at], lines[at], *lines[at:]]
         assert agree(b"\r\n".join(twice) + b"\r\n\r\n" + body) == lines[at].startswith(b"User-Agent")
         away = [*lines[:at], *lines[at + 1 :]]
-        assert agree(b"\r\n".join(away) + b"\r\n\r\n" + body) == lines[at].startswith(b"User-Agent")
+        assert agree(b"\r\n".join(away) + b"\r\n\r\n" + body) == lines[at].startswith(optional)
         name, _, value = lines[at].partition(b":")
         for odd in (name.upper(), name[:1].lower(), name + b" "):
             agree(b"\r\n".join([*lines[:at], odd + b":" + value, *lines[at + 1 :]]) + b"\r\n\r\n" + body)

@@ -230,7 +230,7 @@ class Riding(Operated):
         calls = self._calls
         core = self.core
         host = flow.host
-        stranger = source_of(host) if core.is_stranger(flow) else None
+        stranger = source_of(host) if core.is_stranger(flow) and not opening.proven else None
         if len(calls) >= settings.most or not self._strangers.take(stranger, settings.most_of_stranger):
             return None
         call = Call(
