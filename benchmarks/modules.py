@@ -114,7 +114,7 @@ CASES = {
             'modparam("lcr", "gw_uri_avp", "$avp(gw_uri)")',
             'modparam("lcr", "ruri_user_avp", "$avp(ruri_user)")',
         ),
-        where='if (!load_gws("1", "$rU") || !next_gw()) { sl_send_reply("503", "None"); exit; }',
+        where='if (!load_gws("1") || !next_gw()) { sl_send_reply("503", "None"); exit; }',
     ),
 }
 
@@ -223,7 +223,7 @@ def main() -> int:
             for server, begin in servers.items():
                 ports = [free_port(), free_port()]
                 start = partial(begin, CASES[case], ports, arguments.prefixes)
-                number = "493010000" if case == "lcr" else "callee"
+                number = "100000000" if case == "lcr" else "callee"
                 result = measure(f"{server} {case}", "calls", arguments, start, ports, number)
                 results.append(result)
                 if not arguments.json:

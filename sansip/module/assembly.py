@@ -82,13 +82,16 @@ class Modules:
                 self.fresh.append(module)
             self._by_type[kind] = module
         hooks = self._overriding()
-        self.stack_hooks = StackHooks(hooks, self._failed)
+        self.stack_hooks = StackHooks(hooks, self.failed)
         acting = [module.methods for hook in _ANSWERING for module, _ in hooks[hook]]
         # None: some module acts on requests of any method.
         self._methods = frozenset().union(*acting) if all(acting) else None
         # (event, now): tells the modules that want to hear of it.
         self.event = self.stack_hooks.event
         self.stages: dict[str, tuple[Step, ...]] = {stage: tuple(self._steps(stage)) for stage in STAGES}
+        self.leading: dict[str, tuple[tuple[Any, Callable[[Any, Any], Any]], ...] | None] = {
+            stage: self._leading(stage) for stage in STAGES
+        }
         self.commands = {one.name: one for one in self._commands()}
         self._mounts = self._mounted({})
         try:
@@ -97,7 +100,7 @@ class Modules:
             raise ModuleFault(str(error)) from None
         self.hooks = Hooks(
             *(tuple(hooks[name]) for name in Hooks.NAMES),
-            failed=self._failed,
+            failed=self.failed,
             active=any(hooks[name] for name in Hooks.NAMES),
             timers=stack.proxy.timers,
             begin=partial(begin, stack),
@@ -171,14 +174,23 @@ class Modules:
             for name, _ in marked(type(module), mark)
         ]
 
-    def _steps(self, stage: str) -> list[Step]:
+    def _acting(self, stage: str) -> list[tuple[Module, Callable[..., Any]]]:
         found = [
             (module, method)
             for module, method in self._marked("sansip_step")
             if method.sansip_step == stage  # type: ignore[attr-defined]  # a mark that functions carry
         ]
         found.sort(key=lambda one: rank_of(one[1]))
-        return [self._guarded(module, method, stage) for module, method in found]
+        return found
+
+    def _steps(self, stage: str) -> list[Step]:
+        return [self._guarded(module, method, stage) for module, method in self._acting(stage)]
+
+    def _leading(self, stage: str) -> tuple[tuple[Any, Callable[[Any, Any], Any]], ...] | None:
+        acting = [module for module, _ in self._acting(stage)]
+        if any(type(module).leads is Module.leads for module in acting):
+            return None
+        return tuple((module, module.leads) for module in acting)
 
     def _guarded(self, module: Module, method: Callable[..., Any], stage: str) -> Callable[..., Any]:
         closed = stage in _CLOSED
@@ -187,7 +199,7 @@ class Modules:
             try:
                 await method(request)
             except Exception as error:
-                self._failed(module, f"step {stage}", error)
+                self.failed(module, f"step {stage}", error)
                 if closed and not request.decided:
                     request.reply(500)
 
@@ -244,7 +256,7 @@ class Modules:
             try:
                 module.stop(now)
             except Exception as error:
-                self._failed(module, "stop", error)
+                self.failed(module, "stop", error)
             module.core.rest()
         return gone
 
@@ -254,7 +266,7 @@ class Modules:
             try:
                 module.stop(now)
             except Exception as error:
-                self._failed(module, "stop", error)
+                self.failed(module, "stop", error)
 
     def check(self, settings: Mapping[type[Module], Any]) -> None:
         """Raise ``ModuleFault`` where new settings could not work."""
@@ -279,11 +291,11 @@ class Modules:
                 module.configure(value, now)
             except Exception as error:
                 module.settings = before
-                self._failed(module, "configure", error)
+                self.failed(module, "configure", error)
         self._mounts = self._mounted({})
         self._settle()
 
-    def _failed(self, module: Module, where: str, error: BaseException) -> None:
+    def failed(self, module: Module, where: str, error: BaseException) -> None:
         self._stack.notify(ModuleFailed(module.name, where, error))
 
     # --- their other processes
@@ -295,7 +307,7 @@ class Modules:
                 try:
                     one.announced(key, word, now)
                 except Exception as error:
-                    self._failed(one, "announced", error)
+                    self.failed(one, "announced", error)
 
     def rows_changed(self, table: str, rows: Sequence[Values], deleted: Sequence[Key], now: float) -> None:
         """Tell the module whose table it is what another worker wrote."""
@@ -305,7 +317,7 @@ class Modules:
                     try:
                         one.rows_changed(found, [found.row_of(values) for values in rows], deleted, now)
                     except Exception as error:
-                        self._failed(one, "rows_changed", error)
+                        self.failed(one, "rows_changed", error)
 
     # --- commands
 

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from sansip.module.links import Link
     from sansip.proxy.branch import Branch
     from sansip.routing import IncomingRequest
+    from sansip.routing.leading import Lead, PlainCall
     from sansip.rows import Key, Table
     from sansip.transport import Flow
     from sansip.wire import Request, Response
@@ -96,6 +97,7 @@ LIFE: Final = (
     "health",
     "doubts",
     "rides",
+    "leads",
 )
 
 # The marks of a public method that is no hook (``mount`` is in ``sansip.module.mounts``).
@@ -310,6 +312,14 @@ class Module:
         called.
         """
         return False
+
+    def leads(self, stage: Stage, call: PlainCall) -> Lead | Outcome | None:
+        """Say what its step of ``stage`` would do with a plain INVITE that nobody has read.
+
+        ``PASS``: nothing, the next step decides. A ``Lead``: send it to one target, and to others where that
+        fails. None: it has to be read, and the step itself decides. Nothing may change before ``Lead.picks``.
+        """
+        return None
 
     def doubts(self) -> list[str]:
         """Return what an operator should know of its settings, and is no fault; `sansip check` shows it."""

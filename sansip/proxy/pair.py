@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from sansip.clock import Timer
     from sansip.later import Later
     from sansip.proxy.branch import Branch
+    from sansip.proxy.led import Led
     from sansip.proxy.proxy import Proxy
     from sansip.proxy.target import Target
     from sansip.transaction import ClientTransaction
@@ -61,6 +62,7 @@ class Pair(Usual):
         hop: where it was sent.
         method: of the request.
         number: of its server transaction; that of the client transaction follows.
+        led: what hears how it goes for the module that chose its target; None where none did.
     """
 
     __slots__ = (
@@ -76,6 +78,7 @@ class Pair(Usual):
         "_values",
         "flow",
         "hop",
+        "led",
         "method",
         "number",
     )
@@ -92,6 +95,7 @@ class Pair(Usual):
     ) -> None:
         super().__init__(proxy, request, lines, caller, None, target, branch)
         self.watched = False
+        self.led: Led | None = None
         self.method = method
         self.flow = caller
         self._steps = INVITE if method == "INVITE" else NON_INVITE
@@ -143,6 +147,8 @@ class Pair(Usual):
             # RFC 3261 16.7 step 5: a 100 goes no further.
             self._state = following
             self._provisional = True
+            if self.led is not None:
+                self.led.hears(status, now)
             return True
         if (
             act == OTHER
@@ -161,6 +167,8 @@ class Pair(Usual):
             # RFC 3261 16.7 step 2: Timer C looks at this time when it fires.
             self._rang = now
             self._last = echo.data
+            if self.led is not None:
+                self.led.hears(status, now)
             proxy.sender.send(self.flow, echo.data, now, self.number)
             if self.call is not None:
                 self.call.rings(now)
@@ -177,6 +185,9 @@ class Pair(Usual):
             end, name = values.t1x64, "end"
             if self.call is not None:
                 self.call.answers(confirmed, echo.data, now)
+            if self.led is not None:
+                led, self.led = self.led, None
+                led.succeeds(status, echo.data, now)
         else:
             # RFC 3261 17.1.2.2, 17.2.2: Timer K, then J.
             self._last = echo.data
@@ -233,7 +244,11 @@ class Pair(Usual):
                 values = self._values
                 self._timer = self.proxy.timers.put(self._started + look, look - values.t1, self, "timer C")
                 return
-            self.unfold()
+            if self.led is None:
+                self.unfold()
+            else:
+                # The module gives it less time than Timer B does.
+                self.become()
             assert self._other is not None
             self._other.feed("timer A" if self.method == "INVITE" else "timer E", None, now)
         else:
@@ -317,7 +332,30 @@ class Pair(Usual):
 
     def become(self) -> Branch:
         self.unfold()
-        return super().become()
+        led = self.led
+        if led is None:
+            return super().become()
+        self.call = led.appears(self._message(), self.server, self.call, self._started)
+        branch = super().become()
+        self.led = None
+        context = self._became
+        assert context is not None
+        led.goes_on(context, branch)
+        return branch
+
+    def _handle(self) -> Any:
+        return None if self.led is None else self.led.handle
+
+    def returns(self, transaction: ClientTransaction, echo: Echo, now: float) -> bool:
+        """As ``Usual.returns``; a module that waits for the outcome has each response read."""
+        return self.led is None and super().returns(transaction, echo, now)
+
+    def response_received(self, transaction: ClientTransaction, response: Any, now: float) -> None:
+        """A response that is read, for the transactions stand in the place of this."""
+        if self.led is None:
+            super().response_received(transaction, response, now)
+        else:
+            self.become().response_received(transaction, response, now)
 
     def _time_until_c(self) -> float:
         return next_look(self._values.c, self.proxy.limits.ring_time)

@@ -59,6 +59,9 @@ class Record(Protocol):
     def hung_up(self, from_: str, cseq: str, to_tag: str, status: int, now: float) -> Later[None] | None:
         """A BYE has its final response, which may have to wait; ``from_``, ``cseq``: its lines."""
 
+    def is_shown(self, handle: Any) -> bool:
+        """Modules see the messages of its INVITE from now on, by ``handle``; whether that is all it needs."""
+
 
 class Relay(Protocol):
     """What sends an INVITE on (``proxy.pair``). ``hop``: where to."""
@@ -76,9 +79,19 @@ class Records(Protocol):
     hears_acks: bool
 
     def opens(
-        self, relay: Relay, opening: Opening, data: bytes, contact: str, flow: Flow, now: float
+        self,
+        relay: Relay,
+        opening: Opening,
+        data: bytes,
+        contact: str,
+        flow: Flow,
+        now: float,
+        begins: Callable[[Any], None] | None = None,
     ) -> Record | None:
-        """An INVITE leaves for ``contact`` as octets, ``data``; ``opening`` is what was read of it."""
+        """An INVITE leaves for ``contact`` as octets, ``data``; ``opening`` is what was read of it.
+
+        ``begins``: gets the call of a module's table before anybody hears of it.
+        """
 
     def begins(
         self, call_id: str, tag: str, caller: str, callee: str, asked: str, source: str, now: float
@@ -189,6 +202,10 @@ class RelayedCall:
         why = "hung up" if status < 300 else f"{status} to BYE"
         self._table._end(self, why, by, now)
 
+    def is_shown(self, handle: Any) -> bool:
+        """No module keeps this record."""
+        return False
+
 
 class RelayedCalls:
     """The calls that this proxy relays, by Call-ID.
@@ -213,7 +230,14 @@ class RelayedCalls:
         self._number, self._step = first, step
 
     def opens(
-        self, relay: Relay, opening: Opening, data: bytes, contact: str, flow: Flow, now: float
+        self,
+        relay: Relay,
+        opening: Opening,
+        data: bytes,
+        contact: str,
+        flow: Flow,
+        now: float,
+        begins: Callable[[Any], None] | None = None,
     ) -> RelayedCall | None:
         """An INVITE leaves for ``contact`` as octets, ``data``; ``opening`` is what was read of it."""
         return self.begins(

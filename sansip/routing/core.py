@@ -44,6 +44,14 @@ class ModuleTable(Protocol):
     @property
     def rides(self) -> bool: ...
 
+    # By stage: what leads plain INVITEs in the place of its steps (``sansip.routing.leading``); None where a
+    # step has to see each request.
+    @property
+    def leading(self) -> Mapping[str, Sequence[tuple[Any, Callable[[Any, Any], Any]]] | None]: ...
+
+    # Module (the first argument) failed at what the second one says.
+    def failed(self, module: Any, where: str, error: BaseException) -> None: ...
+
     # Those of the stack: ``message_arrived`` sees all that comes in.
     @property
     def stack_hooks(self) -> Any: ...

@@ -30,8 +30,8 @@ class Gate(Protocol):
     def admits(self, message: Request | Response, flow: Flow, now: float) -> bool:
         """Show ``message`` to modules as it arrives; return whether it may go on."""
 
-    def take(self, request: Request, flow: Flow, now: float) -> None:
-        """Take a request, which modules have admitted, the long way."""
+    def take(self, request: Request, flow: Flow, now: float, counted: bool = False) -> None:
+        """Take a request, which modules have admitted, the long way; ``counted``: as ``allows`` did."""
 
     def is_left(self, handle: IncomingRequest, arrived: Callable[[], Arrived | None], now: float) -> bool:
         """Show a new request to modules; return whether it is left to the quick way, unread.

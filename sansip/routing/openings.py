@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import re
 from functools import partial
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from sansip.client.via import new_branch
 from sansip.proxy.dialog_mark import address_of, uri_of
@@ -25,6 +25,7 @@ from sansip.proxy.usual import Usual
 from sansip.proxy.watched import GROWTH, Watched
 from sansip.routing.brief_proof import challenge_lines, prove_caller
 from sansip.routing.gate import settle
+from sansip.routing.leading import LedCall, PlainCall, lead_of
 from sansip.routing.lookup import target_of
 from sansip.routing.plain_params import asks_alike, leads_alike
 from sansip.routing.request import IncomingRequest
@@ -41,12 +42,16 @@ from sansip.wire.unread import LAZY, UnreadRequest, read_later, unread_request
 from sansip.wire.uri import parse_uri
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from sansip.actions import Address
     from sansip.location import Binding
     from sansip.proxy.proxy import Proxy
     from sansip.proxy.relayed import Record
+    from sansip.proxy.target import Target
     from sansip.routing.core import Core
     from sansip.routing.gate import Gate
+    from sansip.routing.leading import Lead
     from sansip.routing.shortcut import Shortcut
     from sansip.wire.opening import Opening
 
@@ -101,7 +106,7 @@ class Openings:
         if (
             stages["screen"]
             or stages["identify"]
-            or stages["translate"]
+            or modules.leading["translate"] is None
             or stages["prepare"]
             or stages["relay"]
             or proxy.client.auth.accounts
@@ -185,9 +190,7 @@ class Openings:
             if core.bearer is not None or (core.trusted.peers and core.trusted.of(flow) is not None):
                 return False
             if opening.credentials is None:
-                return not (proxy.hooks.active or hooks.request_received) and self._challenges(
-                    opening, noted, key, flow, now
-                )
+                return not looks and self._challenges(opening, noted, key, flow, now)
         if (
             # Where a NAT may be in between, or the phone wants its flow kept, more is to be looked at.
             not direct
@@ -203,33 +206,47 @@ class Openings:
         ):
             return False
         aor = f"sip:{opening.user}@{to_host}"
-        bindings = core.location.lookup(aor, now)
-        if len(bindings) != 1:
+        led: tuple[Any, Lead] | bool = True
+        goal: Target | Callable[[], Target]
+        stage, leading = "translate", core.modules.leading
+        binding = None
+        if leading["translate"]:
+            led = self._led("translate", opening, flow, asks, now)
+        if led is True:
+            bindings = core.location.lookup(aor, now)
+            if len(bindings) == 1:
+                binding = bindings[0]
+            elif not bindings and leading["select"]:
+                stage = "select"
+                led = self._led("select", opening, flow, asks, now)
+        if isinstance(led, bool) and (binding is None or not led):
             return False
-        binding = bindings[0]
-        place = self._place_of(binding)
+        if not isinstance(led, bool) and looks:
+            # Modules look at each message of it: the long way shows them.
+            return False
+        place = None if binding is None else self._place_of(binding)
         limits, pending = core.limits, proxy.pending
         breadth = limits.max_breadth
         tcp_above = proxy.client.tcp_above
         guarded = proxy.client.guarded
         if (
-            place is None
-            or (guarded.active and guarded.bars(*place) is not None)
+            (binding is not None and (place is None or (guarded.active and guarded.bars(*place) is not None)))
             or breadth < 1
             or (limits.pending_per_source and pending.sources.get(host, 0) >= limits.pending_per_source)
             or (limits.pending_per_callee and pending.callees.get(aor, 0) >= limits.pending_per_callee)
         ):
             return False
-        heard = binding.flow
-        leaves = listeners.reach(UDP, place[0], heard if isinstance(heard, int) else listener)
+        heard = listener if binding is None else binding.flow
+        leaves = listeners.reach(UDP, host, heard if isinstance(heard, int) else listener)
         if leaves is None:
             return False
+        longest = led[1].longest if isinstance(led, tuple) else len(binding.contact)  # type: ignore[union-attr]  # one of both
         records = proxy.config.record_route
         if tcp_above:
             # RFC 3261 18.1.1: nearly as large as that, the copy may have to go by TCP.
-            growth = len(binding.contact) - len(opening.uri) + len(leaves.via) + _GROWTH
+            growth = longest - len(opening.uri) + len(leaves.via) + _GROWTH
             if looks:
-                growth = GROWTH + 100 + len(binding.contact)
+                growth = GROWTH + 100 + longest
             elif records:
                 growth += len(leaves.record_route) + _MARKED
                 if leaves.id != listener:
@@ -248,6 +265,16 @@ class Openings:
         if not (self._located or self._gate.allows(flow, now)):
             return True
         core.ua.now = now
+        if isinstance(led, tuple):
+            picked = led[1].picks()
+            if picked is None:
+                self._gate.take(message or _read_as_it_came(data), flow, now, True)
+                return True
+            contact, place, goal = picked
+        else:
+            assert binding is not None
+            contact, goal = binding.contact, partial(target_of, binding)
+        assert place is not None
         if proof is not None:
             proof.count(core, flow, now)
             opening.proven = True
@@ -279,17 +306,24 @@ class Openings:
             ours = "\r\n".join(lines) + "\r\n"
         branch = new_branch(proxy.client.entropy, hashed)
         via = f"{leaves.via};branch={branch}"
-        sent = opening.forwarded(binding.contact, ours, f"{via}\r\n{noted}", breadth, opening.proven)
+        sent = opening.forwarded(contact, ours, f"{via}\r\n{noted}", breadth, opening.proven)
         repeated = opening.from_, opening.to, opening.call_id_line, opening.cseq_line, None
         out = Flow(UDP, leaves.id, place)
         counted = host, aor
         pending.add(host, aor)
-        goal = partial(target_of, binding)
         if handle is None:
             later = partial(_read, data, flow, force_rport, opening.proven)
             pair = Pair(proxy, "INVITE", later, repeated, flow, goal, branch)
             pair.be_first(recording, records, listener, hashed, breadth, counted)
-            pair.call = proxy.records.opens(pair, opening, data, binding.contact, flow, now)
+            begins = None
+            if isinstance(led, tuple):
+                leaving = None if opening.route is None else listeners[listener]
+                arrived = partial(_arrived, opening)
+                pair.led = of_module = LedCall(
+                    core, led, stage, flow, hashed, aor, leaving, recording, records, arrived, opening.proven
+                )
+                begins = of_module.begins
+            pair.call = proxy.records.opens(pair, opening, data, contact, flow, now, begins)
             # RFC 3261 17.2.1: a 100 within 200 ms, so that the caller stops resending.
             pair.send(key, sent, opening.trying(noted), out, via, now)
             return True
@@ -310,6 +344,15 @@ class Openings:
             usual.call = _recorded(proxy, opening, host, now)
             usual.start("INVITE", sent, out, via, now)
         return True
+
+    def _led(
+        self, stage: str, opening: Opening, flow: Flow, proven: bool, now: float
+    ) -> tuple[Any, Lead] | bool:
+        """Return as ``lead_of``."""
+        core = self._core
+        if core.nodes is not None:
+            return False
+        return lead_of(core.modules, stage, PlainCall(core, opening, flow, now, proven))
 
     def _challenges(self, opening: Opening, noted: str, key: str, flow: Flow, now: float) -> bool:
         """Ask for the password, without state (RFC 3261 22.3, 8.2.7)."""
@@ -392,6 +435,10 @@ def _read(data: bytes, flow: Flow, force_rport: str, proven: bool = False) -> Re
     if proven:
         request.remove("proxy-authorization")
     return request
+
+
+def _read_as_it_came(data: bytes) -> Request:
+    return read_again(data)  # type: ignore[return-value]  # a request
 
 
 def _arrived(opening: Opening) -> Arrived:

@@ -102,6 +102,11 @@ class Calls(Riding):
 
     # --- the INVITE
 
+    def _is_shown(self, call: Call, handle: IncomingRequest) -> None:
+        """Note what the hooks would have noted of a call that rode until now."""
+        self._of.set(handle, call)
+        self._asked.set(handle, ask(handle.message, 0, 0))
+
     def request_received(self, request: IncomingRequest) -> bool:
         """Refuse a session that is too short (RFC 4028 8.1); take note of the ACK of a 2xx."""
         method = request.method

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from sansip.errors import RemoteProtocolError
 from sansip.events import uri_in
+from sansip.module import function
 from sansip.modules.calls.call import Call, Side, Talk
 from sansip.modules.calls.events import CallTried
 from sansip.modules.calls.operated import Operated
@@ -24,6 +25,8 @@ from sansip.sources import source_of
 from sansip.wire import Request, Response, read_again
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from sansip.later import Later
     from sansip.module import Core
     from sansip.proxy.relayed import Record, Records, Relay
@@ -95,6 +98,14 @@ class Ride:
     def hung_up(self, from_: str, cseq: str, to_tag: str, status: int, now: float) -> None:
         """Do nothing: this is an INVITE."""
 
+    def is_shown(self, handle: Any) -> bool:
+        """Leave the call to the hooks of the module, as if they had seen its INVITE."""
+        call = self.call
+        if call.request is self:
+            call.request = handle
+        self._calls._is_shown(call, handle)
+        return True
+
     def sides(self, data: bytes, flow: Flow, proven: bool) -> tuple[Side, Side]:
         """Return caller and callee of the dialog that the 2xx ``data`` began; it came by ``flow``."""
         call = self.call
@@ -155,6 +166,10 @@ class Ending:
             self._calls._over(call, talk, "caller" if self._from_caller else "callee", "hung up", now)
         return call.recorded if call.over else None
 
+    def is_shown(self, handle: Any) -> bool:
+        """The same."""
+        return False
+
 
 class Rides:
     """The calls of a module as the proxy's records (``sansip.proxy.relayed``)."""
@@ -166,10 +181,17 @@ class Rides:
         self.hears_acks = True
 
     def opens(
-        self, relay: Relay, opening: Opening, data: bytes, contact: str, flow: Flow, now: float
+        self,
+        relay: Relay,
+        opening: Opening,
+        data: bytes,
+        contact: str,
+        flow: Flow,
+        now: float,
+        begins: Callable[[Any], None] | None = None,
     ) -> Record | None:
         """An INVITE leaves for ``contact`` as octets, ``data``; ``opening`` is what was read of it."""
-        return self._calls._opens(relay, opening, data, contact, flow, now)
+        return self._calls._opens(relay, opening, data, contact, flow, now, begins)
 
     def begins(
         self, call_id: str, tag: str, caller: str, callee: str, asked: str, source: str, now: float
@@ -223,8 +245,39 @@ class Riding(Operated):
         super().stop(now)
         self.core.proxy.records = self._former
 
+    @function
+    def has_room(self, flow: Flow, authenticated: bool) -> bool:
+        """Whether there may be one more call, of the sender at ``flow``."""
+        settings = self.settings
+        if len(self._calls) >= settings.most:
+            return False
+        known = authenticated or not self.core.is_stranger(flow)
+        stranger = None if known else source_of(flow.host)
+        return self._strangers.has_room(stranger, settings.most_of_stranger)
+
+    @function
+    def counts_alone(self) -> bool:
+        """Whether this process alone counts calls, so that ``count_for`` is right at once."""
+        return self._counts.tally is None and self._together is None
+
+    @function
+    def count_for(self, call: Call, key: str) -> None:
+        """Count ``call`` for ``key`` until it ends, or is released."""
+        if not call.over:
+            self._counts.add(call, key)
+
+    def _is_shown(self, call: Call, handle: Any) -> None:
+        raise NotImplementedError
+
     def _opens(
-        self, relay: Relay, opening: Opening, data: bytes, contact: str, flow: Flow, now: float
+        self,
+        relay: Relay,
+        opening: Opening,
+        data: bytes,
+        contact: str,
+        flow: Flow,
+        now: float,
+        begins: Callable[[Any], None] | None,
     ) -> Ride | None:
         settings = self.settings
         calls = self._calls
@@ -250,6 +303,8 @@ class Riding(Operated):
         ride = call.request = Ride(self, call, relay, data, flow, now)
         calls[call.id] = call
         self._watch.look(call, now + self._patience, len(calls))
+        if begins is not None:
+            begins(call)
         self._tried.add()
         core.tell(CallTried(call), now)
         return ride

@@ -28,6 +28,10 @@ class Strangers:
         self._counts[source] = count + 1
         return True
 
+    def has_room(self, source: Any, most: int) -> bool:
+        """Whether ``take`` would count one more."""
+        return source is None or self._counts.get(source, 0) < most
+
     def give_back(self, source: Any) -> None:
         """One call of ``source`` has ended."""
         left = self._counts.get(source, 1) - 1

@@ -8,10 +8,11 @@ that it began with.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
-from sansip.module import Slot, function, step
+from sansip.module import PASS, Slot, function, step
+from sansip.modules.dispatcher.lead import led_to
 from sansip.modules.dispatcher.member import Member
 from sansip.modules.dispatcher.operated import Operated
 from sansip.modules.dispatcher.settings import Algorithm
@@ -21,14 +22,18 @@ from sansip.proxy import Target
 from sansip.wire import SipUri
 
 if TYPE_CHECKING:
+    from sansip.module.base import Outcome, Stage
     from sansip.proxy.branch import Branch
     from sansip.routing import IncomingRequest
+    from sansip.routing.leading import Lead, PlainCall
     from sansip.wire import Response
 
 __all__ = ["Dispatcher"]
 
 # Seconds of Retry-After if no destination can be asked.
 _RETRY: Final = 10
+# What its steps in the stages of the default route take, by the setting ``takes``.
+_TAKERS: Final = {"translate": ("calls", "everything"), "select": ("unregistered",)}
 
 
 class Dispatcher(Operated):
@@ -66,9 +71,20 @@ class Dispatcher(Operated):
         if algorithm == "parallel":
             return await self._send_to_all(request, members, decision)
         original = request.uri
+        rest = iter(members[: self.settings.attempts])
+        return await self._try(request, rest, caller, original, decision)
+
+    async def _try(
+        self,
+        request: IncomingRequest,
+        rest: Iterator[Member],
+        caller: str,
+        original: Any,
+        decision: Decision,
+    ) -> bool:
         # RFC 4320 4.1: no answer to other requests comes early, so silence says nothing of them.
         answer = self.settings.answer if request.method == "INVITE" else None
-        for one in members[: self.settings.attempts]:
+        for one in rest:
             if is_over(request):
                 return True
             if one.health.obstacle(request.now, caller) or not await self._admit(request, one, decision):
@@ -125,11 +141,14 @@ class Dispatcher(Operated):
             decision.passed_over.append(Step(one.destination.uri, f"has {most} calls, its max_calls"))
             return False
         asked.add(one.destination.uri)
+        self._takes_turn(one)
+        return True
+
+    def _takes_turn(self, one: Member) -> None:
         self._turn += 1
         one.turn = self._turn
         one.requests += 1
         self._relayed.add(one.destination.group, one.destination.uri)
-        return True
 
     def response_received(self, request: IncomingRequest, branch: Branch, response: Response) -> None:
         """Learn from the first response to an INVITE, 100 as well, how fast a destination answers."""
@@ -191,6 +210,29 @@ class Dispatcher(Operated):
             )
             return Target(original, path=(f"<{lr}>",), chosen=True)
         return Target(one.uri.replace(user=original.user), chosen=True)
+
+    # --- calls that nobody reads
+
+    def rides(self) -> bool:
+        """Whether calls pass as octets: to its destinations they do so by ``leads``."""
+        return True
+
+    def leads(self, stage: Stage, call: PlainCall) -> Lead | Outcome | None:
+        """Send a plain INVITE on as the step of ``stage`` would, where that can be done at once."""
+        settings = self.settings
+        group = settings.group
+        if settings.takes not in _TAKERS[stage]:
+            return PASS
+        if stage == "select":
+            if group not in self._groups or self._sender_at(call.flow, group):
+                return PASS
+            if call.authenticates and not call.proven and not settings.strangers:
+                return PASS
+        elif self._sender_at(call.flow, group):
+            return PASS
+        if settings.keep_uri or settings.algorithm == "parallel":
+            return None
+        return led_to(self, call, self._calls)
 
     # --- the default route
 

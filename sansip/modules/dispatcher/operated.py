@@ -26,6 +26,7 @@ from sansip.modules.failover.trail import Decision, Step, Trail
 if TYPE_CHECKING:
     from sansip.module import Core
     from sansip.routing import IncomingRequest
+    from sansip.transport import Flow
 
 __all__ = ["Operated"]
 
@@ -150,8 +151,11 @@ class Operated(Module):
 
         Over UDP by its port as well: a phone may live on the same machine.
         """
+        return self._sender_at(request.flow, group)
+
+    def _sender_at(self, flow: Flow, group: str) -> str:
         for one in self._groups.of(group) if group else self._groups:
-            if one.sent(request.flow):
+            if one.sent(flow):
                 return one.destination.uri
         return ""
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from sansip.modules.failover.health import Health, Thresholds
 from sansip.proxy.trust import identity_of
+from sansip.routing.leading import PlainCall
 from sansip.sources import source_of
 
 if TYPE_CHECKING:
@@ -24,10 +25,10 @@ def is_over(request: IncomingRequest) -> bool:
     return request.cancelled or (request.server is not None and request.server.answered)
 
 
-def caller_of(request: IncomingRequest) -> str:
+def caller_of(request: IncomingRequest | PlainCall) -> str:
     """Return who made ``request``, to count failures for: a user whose name is proven, else its source."""
     if (request.proven and request.authenticates) or request.trusted is not None:
-        uri = request.message.from_.uri
+        uri = request.from_uri if isinstance(request, PlainCall) else request.message.from_.uri
         if request.serves(uri):
             # Each address of ours is a name of the same user.
             return request.core.addresses.of(uri)[:_NAME]

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from sansip.modules.failover.health import Health
 from sansip.transport.transports import DEFAULT_PORTS, UDP
@@ -14,6 +15,9 @@ if TYPE_CHECKING:
     from sansip.transport import Flow
 
 __all__ = ["Server"]
+
+# By UDP, to an IPv4 address (RFC 3263 4.1).
+_PLAIN: Final = re.compile(r"sip:x@[0-9]{1,3}(?:\.[0-9]{1,3}){3}(?::[0-9]++)?")
 
 
 @dataclass(slots=True, eq=False)
@@ -26,6 +30,8 @@ class Server:
         requests, failed: how many it got, and failed at, since this process began.
         asked_at: when the OPTIONS that waits for its answer left, None where none does.
         addresses: IP addresses that it is known by: requests from there come from it.
+        plain: its URI before and behind a user, and its place; None where a request may have to be read to
+            be sent there (``PlainCall``): for a name, a transport, another parameter.
     """
 
     uri: SipUri
@@ -34,10 +40,15 @@ class Server:
     failed: int = 0
     asked_at: float | None = None
     addresses: frozenset[str] = frozenset()
+    plain: tuple[str, str, tuple[str, int]] | None = None
 
     def __post_init__(self) -> None:
         if is_address(self.uri.host):
             self.addresses = frozenset((plain_host(self.uri.host),))
+        text = str(self.uri.replace(user="x"))
+        if _PLAIN.fullmatch(text) is not None and is_address(self.uri.host):
+            head, _, tail = text.partition("x")
+            self.plain = head, tail, (self.uri.host, self.port)
 
     @property
     def port(self) -> int:

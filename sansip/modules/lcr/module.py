@@ -8,14 +8,15 @@ began with.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
-from sansip.module import function, step
+from sansip.module import PASS, function, step
 from sansip.modules.failover.attempt import caller_of, is_over, judge
 from sansip.modules.failover.trail import Decision, Step
 from sansip.modules.lcr.choice import Candidate
 from sansip.modules.lcr.gateways import Outlet
+from sansip.modules.lcr.lead import led_to
 from sansip.modules.lcr.measuring import count, heard, note
 from sansip.modules.lcr.number import dialled
 from sansip.modules.lcr.operated import Operated
@@ -23,9 +24,13 @@ from sansip.modules.lcr.settings import LcrSettings
 from sansip.modules.lcr.view import named, uri_at
 from sansip.proxy import Target
 from sansip.proxy.trust import identity_of
+from sansip.routing.leading import PlainCall
 
 if TYPE_CHECKING:
+    from sansip.module.base import Outcome, Stage
     from sansip.routing import IncomingRequest
+    from sansip.routing.leading import Lead
+    from sansip.transport import Flow
     from sansip.wire import Response
 
 __all__ = ["Lcr"]
@@ -55,8 +60,11 @@ class Lcr(Operated):
     @function
     def comes_from(self, request: IncomingRequest) -> str:
         """Return the name of the gateway that sent ``request``, by its address; "" for any other sender."""
+        return self._sender_at(request.flow)
+
+    def _sender_at(self, flow: Flow) -> str:
         for one in self._gateways:
-            if one.sent(request.flow):
+            if one.sent(flow):
                 return one.gateway.name
         return ""
 
@@ -88,11 +96,28 @@ class Lcr(Operated):
         decision = Decision(request.message.call_id, request.method, "", settings.order, number)
         self._trail.add(decision)
         decision.passed_over += [Step(named(one), one.why) for one in passed]
-        original = request.uri
+        rest = iter(sorted(taken, key=self._is_suspected))
+        if await self._go_on(request, number, rest, request.uri, caller_of(request), decision, 0):
+            return True
+        if not request.decided:
+            self._unrouted.add("no gateway" if taken else "no rate")
+        return False
+
+    async def _go_on(
+        self,
+        request: IncomingRequest,
+        number: str,
+        rest: Iterator[Candidate],
+        original: Any,
+        caller: str,
+        decision: Decision,
+        attempts: int,
+    ) -> bool:
+        """Try what is left of the candidates; ``attempts``: how many gateways were asked already."""
+        settings = self.settings
         # RFC 4320 4.1: no answer to other requests comes early, so silence says nothing of them.
         answer = settings.answer if request.method == "INVITE" else None
-        attempts, caller = 0, caller_of(request)
-        for one in sorted(taken, key=self._is_suspected):
+        for one in rest:
             if is_over(request):
                 return True
             outlet = self._gateways.get(one.offer.gateway)
@@ -117,8 +142,6 @@ class Lcr(Operated):
             outcome = await request.relay(target, answer=answer)
             if self._judge(request, outlet, one, outcome, (caller, since), decision):
                 return True
-        if not request.decided:
-            self._unrouted.add("no gateway" if taken else "no rate")
         return False
 
     def _is_suspected(self, one: Candidate) -> bool:
@@ -137,9 +160,12 @@ class Lcr(Operated):
             if gateway.max_rate and not await self.core.limit(f"rate {gateway.name}", gateway.max_rate):
                 self._calls.release(request, outlet.key)
                 return f"has {gateway.max_rate:g} calls a second, its max_rate"
-        outlet.requests += 1
-        self._sent.add(gateway.name)
+        self._takes_call(outlet)
         return ""
+
+    def _takes_call(self, outlet: Outlet) -> None:
+        outlet.requests += 1
+        self._sent.add(outlet.gateway.name)
 
     def _judge(
         self,
@@ -172,6 +198,28 @@ class Lcr(Operated):
             if call is not None:
                 count(call, False, settings, request.now)
         return not failed
+
+    # --- calls that nobody reads
+
+    def rides(self) -> bool:
+        """Whether calls pass as octets: to its gateways they do so by ``leads``."""
+        return True
+
+    def leads(self, stage: Stage, call: PlainCall) -> Lead | Outcome | None:
+        """Send a plain INVITE on as ``call_gateways`` would, where that can be done at once."""
+        settings = self.settings
+        number = dialled(call.user)
+        if stage != "select" or settings.takes != "unregistered" or not number:
+            return PASS
+        if not self._loading.begun:
+            return None
+        if not self._rates.knows(number) or self._sender_at(call.flow):
+            return PASS
+        if call.authenticates and not call.proven and not settings.strangers:
+            return PASS
+        now = call.now
+        taken, passed = self._chosen(number, _caller(call), self.core.unix(now), now)
+        return led_to(self, call, number, taken, passed)
 
     # --- quality
 
@@ -219,15 +267,16 @@ class _Fails:
         return isinstance(status, int) and self._settings.fails(status)
 
 
-def _caller(request: IncomingRequest) -> str:
+def _caller(request: IncomingRequest | PlainCall) -> str:
     """Return who calls, as the patterns of rates see it: user and domain, and nothing that the sender adds.
 
     "" for a sender who has proved nothing, where the server asks for passwords: a name chooses no price.
     """
     if request.authenticates and not request.proven:
         return ""
-    user, host = identity_of(request.message.from_.uri)
-    return f"sip:{user}@{host}" if host else f"tel:{user}" if user else str(request.message.from_.uri)
+    uri = request.from_uri if isinstance(request, PlainCall) else request.message.from_.uri
+    user, host = identity_of(uri)
+    return f"sip:{user}@{host}" if host else f"tel:{user}" if user else str(uri)
 
 
 def _dialled(request: IncomingRequest) -> str:
