@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import datetime
 import ipaddress
+import ssl
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509 import ocsp
 from cryptography.x509.oid import NameOID
 
-__all__ = ["Authority"]
+__all__ = ["Authority", "context_for_threads"]
 
 # Far from both ends, so that no clock matters.
 BEGIN = datetime.datetime(2020, 1, 1, tzinfo=datetime.UTC)
@@ -154,6 +155,18 @@ class Authority:
             )
         )
         return path
+
+
+def context_for_threads(authority: Path) -> ssl.SSLContext:
+    """Return the context of a client that reads in one thread while another one writes (``websockets.sync``).
+
+    OpenSSL does not allow that while a message of the TLS layer comes in. TLS 1.3 sends its ticket (RFC 8446
+    4.6.1) behind the handshake, just as the client writes its first request: now and then the request is
+    never written (1 of 200 on a busy machine, with any server). TLS 1.2 sends none after the handshake.
+    """
+    context = ssl.create_default_context(cafile=str(authority))
+    context.maximum_version = ssl.TLSVersion.TLSv1_2
+    return context
 
 
 def _for_signing() -> x509.KeyUsage:

@@ -26,7 +26,7 @@ from sansip_sockets.http import HttpFault, HttpListener, HttpRequest, HttpRespon
 from sansip_sockets.pending import Late, Pending
 from tests.adapters.fakes import PATIENCE, FakeStack, Listen
 from tests.adapters.runtimes import Running
-from tests.certificates import Authority
+from tests.certificates import Authority, context_for_threads
 
 GET = b"GET /%s HTTP/1.1\r\nHost: a.test\r\n\r\n"
 
@@ -379,7 +379,7 @@ def test_one_port_with_tls(made: Callable[..., Site], tmp_path: Path) -> None:
     with context.wrap_socket(site.line(shared=True), server_hostname="localhost") as sock:
         sock.sendall(GET % b"one")
         assert read(sock) == (200, b"/one True 127.0.0.1")
-    with talking(site, site.line(shared=True), context) as client:
+    with talking(site, site.line(shared=True), context_for_threads(authority.authority)) as client:
         client.send("hello")
         assert client.recv(PATIENCE) == "hello"
     site.expect("talk closed")

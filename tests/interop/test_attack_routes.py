@@ -235,9 +235,13 @@ def test_systemd(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_an_idle_loop_is_not_held(tmp_path: Path) -> None:
     """The watchdog does not keep an idle loop busy: ten looks a second cost under 1 % of the processor."""
     with served(tmp_path, "asyncio", HELD) as siege:
-        spent = siege.spent
-        time.sleep(2)
-        assert siege.spent - spent <= 0.04
+        windows = []
+        # A busy loop is busy in each window; what a busy machine adds is not in all of them.
+        while len(windows) < 10 and min(windows, default=1.0) > 0.04:
+            spent = siege.spent
+            time.sleep(2)
+            windows.append(siege.spent - spent)
+        assert min(windows) <= 0.04, windows
         assert "sansip.loop" not in siege.log
 
 

@@ -27,7 +27,7 @@ from websockets.sync.client import ClientConnection, connect
 from websockets.typing import Subprotocol
 
 from sansip.auth import ha1
-from tests.certificates import Authority
+from tests.certificates import Authority, context_for_threads
 from tests.interop.phone import Phone
 from tests.interop.siege import LOCAL, Siege
 from tools import peers
@@ -120,7 +120,7 @@ class Site:
             protocols.append(Subprotocol(f"bearer.{text}"))
         elif text:
             headers["Authorization"] = f"Bearer {text}"
-        context = ssl.create_default_context(cafile=str(self.authority.authority)) if secure else None
+        context = context_for_threads(self.authority.authority) if secure else None
         url = f"{'wss' if secure else 'ws'}://localhost:{port or self.port}/rpc"
         with (
             socket.create_connection((LOCAL, port or self.port), timeout=10) as sock,

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.certificates import Authority
+from tests.certificates import Authority, context_for_threads
 from tests.interop.test_module_faults import Serving
 from tests.missing import needed
 from tools.peers import free_port, sansip_serve
@@ -118,7 +118,7 @@ def test_boards_by_each_way(tmp_path: Path, environment: dict[str, str], runtime
             connect(
                 f"wss://localhost:{wss}/",
                 subprotocols=["quiet"],  # type: ignore[list-item]  # a plain str does
-                ssl=trusting,
+                ssl=context_for_threads(authority.authority),
             ) as sealed,
             # A port that HTTP has as well.
             connect(f"ws://{HOST}:{shared}/", subprotocols=["quiet"]),  # type: ignore[list-item]  # a plain str does

@@ -60,9 +60,10 @@ def test_sipp_calls(tmp_path: Path, kill: bool) -> None:
             if kill:
                 with calls(120, 40) as uac:
                     time.sleep(1.0)
-                    assert crew.kill(1) < AGAIN
+                    assert crew.kill(1) < AGAIN, crew.log
                     # SIPp ends with status 1 where a call failed; how many is for the figures.
-                    assert uac.wait(60) in (0, 1)
+                    status = uac.wait(60)
+                    assert status in (0, 1), f"{status}\n{uac.errors.read_text()[:6000]}\n{crew.log}"
             with calls(200, 50) as uac:
                 uac.succeed(60)
         if not kill:
