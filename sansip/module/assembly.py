@@ -75,7 +75,9 @@ class Modules:
         # Those that are not ``kept`` from another set, in order: they are still to be started.
         self.fresh: list[Module] = []
         by_kind = {use.kind: use for use in uses}
-        for kind in ordered([*by_kind, *kept]):
+        seat = stack.config.seat
+        lacks_first = seat is not None and seat.number > 0
+        for kind in ordered([*by_kind, *kept], lacks_first=lacks_first):
             module = kept.get(kind)
             if module is None:
                 module = self._made(kind, by_kind[kind].settings)

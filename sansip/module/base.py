@@ -227,8 +227,8 @@ class Module:
             through ``core.limit``, ``core.shared`` and ``core.once``, and what it holds of a call or a
             transaction it needs in that transaction alone. ``FIRST``: the first worker alone has it, with
             its listeners, its paths of HTTP and its commands. A server with workers refuses any other module.
-        gathers: with ``FIRST``, the methods of requests that all workers give to the first one: those outside
-            of dialogs, and those in dialogs that no worker relays.
+        gathers: the methods of requests that all workers give to the first one, which serves them for all:
+            those outside of dialogs, and those in dialogs that no worker relays.
         by_default: a server has it without a table in its configuration.
         methods: of the requests outside of dialogs for which ``request_received``, ``response_leaving`` and
             ``request_ended`` do anything; empty: of any. The server may leave them out for others.

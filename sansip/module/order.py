@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection, Iterable
 from itertools import pairwise
 from typing import Any, TypeAlias
 
-from sansip.module.base import Module, ModuleFault
+from sansip.module.base import FIRST, Module, ModuleFault
 
 __all__ = ["BACKWARD", "Method", "Wrap", "ordered", "overriding"]
 
@@ -21,9 +21,10 @@ Wrap: TypeAlias = Callable[[Module, str, Callable[..., Any]], Callable[..., Any]
 BACKWARD = frozenset(("response_received", "response_leaving", "branch_ended", "request_ended"))
 
 
-def ordered(kinds: Iterable[type[Module]]) -> list[type[Module]]:
+def ordered(kinds: Iterable[type[Module]], *, lacks_first: bool = False) -> list[type[Module]]:
     """Return ``kinds`` so that each stands behind those that it requires, else by name.
 
+    ``lacks_first``: this is a worker that has none of the modules that the first worker alone has.
     Raises ``ModuleFault`` for two of one name, one that is missing, and a circle.
     """
     given = sorted(kinds, key=lambda kind: kind.name)
@@ -43,6 +44,8 @@ def ordered(kinds: Iterable[type[Module]]) -> list[type[Module]]:
         under_way.append(kind)
         for wanted in kind.requires:
             if wanted not in given:
+                if lacks_first and wanted.over_workers == FIRST:
+                    continue
                 name = wanted.name
                 text = f"module {kind.name} needs the module {name}; add [{name}] to the configuration"
                 raise ModuleFault(text, kind.name)

@@ -172,11 +172,11 @@ def test_http_speaks_for_all(tmp_path: Path) -> None:
 def test_check_names_what_workers_cannot_serve(tmp_path: Path) -> None:
     """The fault shows before the server is stopped for the new configuration."""
     config = tmp_path / "s.toml"
-    config.write_text("workers = 2\n[lamps]\n[calls]\n[events]\n")
+    config.write_text('workers = 2\nlisten = ["sctp:127.0.0.1:0"]\n')
     command = [sys.executable, "-m", "sansip_server", "check", str(config)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 2
-    assert "s.toml:1: workers: the module lamps does not say" in done.stderr, done.stderr
+    assert "s.toml:1: workers: SCTP sockets cannot be shared" in done.stderr, done.stderr
 
 
 def test_a_ringing_call_outlives_sigterm(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from sansip.module import Module, ModuleFault
+from sansip.module import FIRST, Module, ModuleFault
 from sansip.module.order import ordered
 
 
@@ -62,3 +62,22 @@ def test_what_cannot_be_used_together() -> None:
     Left.requires = (Right,)
     with pytest.raises(ModuleFault, match="circle: left needs right needs left"):
         ordered([Left, Right])
+
+
+def test_what_the_first_worker_alone_has_is_missed_by_no_other() -> None:
+    """A module of each worker may need one of the first worker: the first one checks that it is there."""
+
+    class Alone(Module):
+        name = "alone"
+        over_workers = FIRST
+
+    class Each(Module):
+        name = "each"
+        over_workers = True
+        requires = (First, Alone)
+
+    assert ordered([Each, First], lacks_first=True) == [First, Each]
+    with pytest.raises(ModuleFault, match="needs the module alone"):
+        ordered([Each, First])
+    with pytest.raises(ModuleFault, match="needs the module zeta"):
+        ordered([Each], lacks_first=True)

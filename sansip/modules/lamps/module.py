@@ -4,6 +4,9 @@ Theory of operation: the caller's dialog follows the call (``sansip.modules.call
 follow the branches, one each. They are as ordered as the messages that this server relays, for one process
 relays a call, and each state is told in the input that brought it. What a branch does after the call is
 over changes nothing: its lamp is gone. A restart takes the lamps of answered calls back with the calls.
+
+Of several workers each has the lamps of its own calls. The subscriptions are at the first worker, which all
+others tell each state (``elsewhere``).
 """
 
 from __future__ import annotations
@@ -22,6 +25,7 @@ from sansip.modules.calls import (
     CallTried,
 )
 from sansip.modules.events import Events
+from sansip.modules.lamps.elsewhere import announce, heard
 from sansip.modules.lamps.keeping import lamps_of, note_lamp
 from sansip.modules.lamps.keeping import party as _party
 from sansip.modules.lamps.lamp import CONFIRMED, EARLY, PROCEEDING, TERMINATED, Lamp, Party
@@ -46,6 +50,7 @@ class Lamps(Module):
     """Tells phones of the calls of other users: busy lamps, and what picking a call up needs (RFC 4235)."""
 
     name = "lamps"
+    over_workers = True
     Settings = LampsSettings
     requires = (Calls, Events)
     events = (CallTried, CallRang, CallAnswered, CallFinished, CallTakenBack, CallsRead)
@@ -59,25 +64,40 @@ class Lamps(Module):
         # User -> id -> lamp; call -> ids of its lamps and their users.
         self._lamps: dict[str, dict[str, Lamp]] = {}
         self._of_call: dict[str, dict[str, str]] = {}
+        # Those of calls at other workers, where this is the first one.
+        self._others: dict[str, Lamp] = {}
+        # The subscriptions; None where another worker has them.
+        self._engine: Events | None = None
 
     # --- its life
 
     def start(self, core: Core, now: float) -> None:
         self._calls = core.module(Calls)
-        self._engine = core.module(Events)
         self._package = DialogPackage(self.settings, self._shown, self._is_user)
         self._package.ready = self._calls.is_read
-        self._engine.add(self._package, now)
+        if core.seat is None or not core.seat.number:
+            self._engine = core.module(Events)
+            self._engine.add(self._package, now)
 
     def configure(self, settings: LampsSettings, now: float) -> None:
         """Take new settings; watchers are judged anew."""
         super().configure(settings, now)
         self._package.take(settings)
-        self._engine.judge("dialog", now)
+        if self._engine is not None:
+            self._engine.judge("dialog", now)
 
     def figures(self) -> dict[str, Any]:
-        """Return how many dialogs are shown."""
-        return {"now": sum(map(len, self._lamps.values()))}
+        """Return how many dialogs are shown, of calls at this worker."""
+        return {"now": sum(map(len, self._lamps.values())) - len(self._others)}
+
+    def announced(self, key: str, word: Any, now: float) -> None:
+        """Follow the calls of the other workers."""
+        if self._engine is not None and (lamp := heard(key, word, self._others)) is not None:
+            if lamp.state == TERMINATED:
+                self._take_away(lamp)
+            else:
+                self._lamps.setdefault(lamp.entity, {})[lamp.id] = lamp
+            self._engine.changed("dialog", lamp.entity, now, lamp.id, lamp)
 
     def _shown(self, resource: str) -> list[Lamp]:
         return list(self._lamps.get(resource, {}).values())
@@ -122,6 +142,8 @@ class Lamps(Module):
     def _tell_all(self, now: float) -> None:
         """The calls of the process before are known: all phones are told what goes on."""
         self._package.ready = True
+        if self._engine is None:
+            return
         for resource in self._engine.resources("dialog"):
             for one in self._engine.of("dialog", resource):
                 one.full = True
@@ -227,7 +249,20 @@ class Lamps(Module):
     def _put(self, call: Call, lamp: Lamp, now: float) -> None:
         self._lamps.setdefault(lamp.entity, {})[lamp.id] = lamp
         self._of_call.setdefault(call.id, {})[lamp.id] = lamp.entity
-        self._engine.changed("dialog", lamp.entity, now, lamp.id, lamp)
+        self._tell(lamp, now)
+
+    def _tell(self, lamp: Lamp, now: float) -> None:
+        """Tell the watchers the state of ``lamp``, or the first worker, which has them."""
+        if self._engine is not None:
+            self._engine.changed("dialog", lamp.entity, now, lamp.id, lamp)
+        else:
+            announce(self.core, lamp)
+
+    def _take_away(self, lamp: Lamp) -> None:
+        lamps = self._lamps.get(lamp.entity, {})
+        lamps.pop(lamp.id, None)
+        if not lamps:
+            self._lamps.pop(lamp.entity, None)
 
     def _move(
         self,
@@ -249,16 +284,14 @@ class Lamps(Module):
         if after is None:
             return
         if state == TERMINATED:
-            del lamps[id]
+            self._take_away(after)
             del self._of_call[call.id][id]
-            if not lamps:
-                del self._lamps[entity]
         else:
             lamps[id] = after
             if state == CONFIRMED:
                 # Before the row of the call is written.
                 note_lamp(call, after)
-        self._engine.changed("dialog", entity, now, id, after)
+        self._tell(after, now)
 
     # --- operators
 

@@ -5,13 +5,17 @@ member but its sender. From is the room, with the sender's name, so that an answ
 who has proved who they are may send: one datagram of a stranger is never many of ours. Members are listed in
 the configuration, or join an open room by the text /join; these are rows. There is no history: a member
 without a phone misses what is said.
+
+Of several workers each knows the rooms and their members, and refuses what is not for a room. The messages go
+to the first worker, so all phones get them in one order, and the limits hold for all.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from sansip.errors import RemoteProtocolError
 from sansip.module import CommandError, Module, command, step
@@ -65,6 +69,8 @@ class Rooms(Module):
     """Chat rooms: what one member sends to the address of a room, all others get."""
 
     name = "rooms"
+    over_workers = True
+    gathers = frozenset(("MESSAGE",))
     Settings = RoomsSettings
     tables = (MEMBERS,)
     settings: RoomsSettings
@@ -103,6 +109,15 @@ class Rooms(Module):
 
     def timer_fired(self, name: object, now: float) -> None:
         self.core.run(self._restore(), now, self._restored)
+
+    def rows_changed(
+        self, table: Table[Any], rows: Sequence[Member], deleted: Sequence[Any], now: float
+    ) -> None:
+        """Another worker has members join or leave."""
+        for row in rows:
+            self._joined.setdefault(row.room, {})[row.member] = None
+        for room, member in deleted:
+            self._joined.get(room, {}).pop(member, None)
 
     def _members_of(self, room: str) -> list[str]:
         """Return the members, those of the configuration first."""

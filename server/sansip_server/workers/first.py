@@ -27,7 +27,7 @@ def _of_first(settings: Settings) -> Iterator[type[Module]]:
 
 def gathered(settings: Settings) -> frozenset[str]:
     """Return the methods of requests that go to the first worker."""
-    return frozenset(method for kind in _of_first(settings) for method in kind.gathers)
+    return frozenset(method for use in uses(settings.modules) for method in use.kind.gathers)
 
 
 def heard(settings: Settings) -> frozenset[str]:
