@@ -1,9 +1,11 @@
 """The module ``accounting``: a record of each call, on the disk before the phones know that it is over.
 
 Theory of operation: the module ``calls`` says what became of a call; that becomes a ``Record`` in the
-``Outbox``. The 200 to a BYE waits until the record is written, as a 200 to a REGISTER waits for its binding;
-where its place does not take it, the spool on the local disk does, which has room reserved. Where that fails,
-too, the 200 leaves after ``limits.hook_time``, the record waits in memory, and `sansip ctl health` says so.
+``Outbox``. A record is written at once where none was just before; else it waits for those that come within
+``gather`` seconds, and one write takes them all. The 200 to a BYE waits until the record is written, as a 200
+to a REGISTER waits for its binding; where its place does not take it, the spool on the local disk does, which
+has room reserved. Where that fails, too, the 200 leaves after ``limits.hook_time``, the record waits in
+memory, and `sansip ctl health` says so.
 """
 
 from __future__ import annotations
@@ -105,6 +107,10 @@ class Accounting(Module):
         self._next: Timer | None = None
         # Writes that failed since the last that went well.
         self._failures = 0
+        # When the last write began, and while more records are gathered for the next one, until when.
+        self._wrote = float("-inf")
+        self._gathers: Timer | None = None
+        self._stopped = False
         # Whether the spool is being asked.
         self._saving = False
         # Calls that the running round of interim records has before it.
@@ -140,6 +146,13 @@ class Accounting(Module):
         self._outbox.most = settings.most
         if had != settings.interim:
             self._plan_interim(now)
+
+    def stop(self, now: float) -> None:
+        """Write what was gathered, and each later record at once: the server ends."""
+        self._stopped = True
+        if self._gathers is not None:
+            self._gathers.cancel()
+            self.timer_fired("again", now)
 
     def rides(self) -> bool:
         """Whether the events of ``calls`` are enough: attempts are seen by a hook."""
@@ -230,15 +243,22 @@ class Accounting(Module):
             self.core.run(self._keep_safe(), now)
 
     def _begin(self, now: float) -> None:
-        if not self._outbox.busy:
-            self._outbox.busy = True
+        if self._outbox.busy:
+            return
+        self._outbox.busy = True
+        gather = self.settings.gather
+        if now - self._wrote < gather and not self._stopped:
+            # One write costs about as much for twenty records as for one.
+            self._gathers = self.core.timers.start(now, gather, self, "again")
+        else:
             self.core.run(self._write(), now)
 
     async def _write(self) -> None:
         """Write what waits, until nothing does or a write fails."""
-        outbox = self._outbox
+        outbox, gather = self._outbox, self.settings.gather
         try:
             while batch := outbox.batch():
+                self._wrote = self.core.ua.now
                 if self.settings.to == "rows":
                     await self.core.ask(Write((self._rows.change(*batch),)), _PATIENCE)
                 else:
@@ -250,6 +270,10 @@ class Accounting(Module):
                     self._written.add(record.kind)
                 if settled:
                     await self.core.ask(Unspool(settled))
+                if gather and not self._stopped and 0 < len(outbox) < _MOST:
+                    # They came during the write; more will.
+                    self._gathers = self.core.timers.start(self.core.ua.now, gather, self, "again")
+                    return
         except Exception as error:
             # Whatever the fault was: another try does no harm.
             outbox.trouble = f"{type(error).__name__}: {error}"
@@ -274,6 +298,7 @@ class Accounting(Module):
 
     def timer_fired(self, name: object, now: float) -> None:
         if name == "again":
+            self._gathers = None
             self.core.run(self._write(), now)
             return
         interim = self.settings.interim

@@ -196,9 +196,66 @@ def test_a_slow_disk_takes_many_at_once() -> None:
         rig.udp(reply(arrived, 486), BOB)
         assert rig.writes == 1
     rig.write()
-    assert len(rig.lines) == 1
+    assert (len(rig.lines), rig.writes) == (1, 0)
+    rig.wait(0.02)
     rig.write()
     assert (len(rig.lines), rig.writes) == (20, 0)
+
+
+def refused(rig: Disk, number: int) -> None:
+    names = {"branch": f"z9hG4bKn{number}", "from_tag": f"t{number}", "call_id": f"c{number}"}
+    arrived = only(rig.udp(request(headers=[CONTACT], **names)), "INVITE")
+    rig.udp(reply(arrived, 486), BOB)
+
+
+def test_records_of_a_moment_are_one_write() -> None:
+    """A write costs a disk as much for twenty records as for one; a lone call waits for no other."""
+    rig = Disk()
+    talking(rig)
+    rig.now += 1
+    assert bye(rig) == []
+    rig.write()
+    assert len(rig.lines) == 1
+    for number in range(3):
+        refused(rig, number)
+    assert rig.writes == 0
+    rig.wait(0.019)
+    assert rig.writes == 0
+    rig.wait(0.001)
+    rig.write()
+    assert (len(rig.lines), rig.writes) == (4, 0)
+
+
+def test_nothing_is_gathered_where_that_is_off() -> None:
+    """``gather = 0``: each write begins at once."""
+    rig = Disk(gather=0.0)
+    for number in range(3):
+        refused(rig, number)
+        rig.write()
+    assert (len(rig.lines), rig.writes) == (3, 0)
+
+
+def test_what_was_gathered_is_written_when_the_server_ends() -> None:
+    """No record waits for a moment that does not come; nor does a later one."""
+    rig = Disk()
+    for number in range(2):
+        refused(rig, number)
+        if not number:
+            rig.write()
+    assert rig.writes == 0
+    rig.module.stop(rig.now)
+    rig.take(rig.stack.time_passed(rig.now))
+    rig.write()
+    refused(rig, 2)
+    rig.write()
+    assert (len(rig.lines), rig.writes) == (3, 0)
+
+
+@pytest.mark.parametrize("gather", [-0.1, 1.5, float("nan")])
+def test_how_long_records_are_gathered_has_bounds(gather: float) -> None:
+    """The caller repeats its BYE after half a second."""
+    with pytest.raises(ValueError, match="gather must be 0 to 1 seconds"):
+        AccountingSettings(gather=gather)
 
 
 def test_fields() -> None:
@@ -378,6 +435,7 @@ def test_attempts() -> None:
     rig.udp(reply(invite, 486), BOB)
     while rig.writes:
         rig.write()
+        rig.wait(0.02)
     assert [(one["kind"], one["target"], one["status"]) for one in rig.lines] == [
         ("attempt", BOB_URI, 486),
         ("failed", BOB_URI, 486),
