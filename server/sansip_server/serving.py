@@ -40,7 +40,7 @@ from sansip_server.descriptors import fit, raise_limit
 from sansip_server.eventlog import EventLog
 from sansip_server.faults import OperatorError
 from sansip_server.followers import Followers
-from sansip_server.http.opening import open_http, start_http
+from sansip_server.http.opening import open_http, shared_with, start_http
 from sansip_server.journal import JournalFile, head
 from sansip_server.management import Management
 from sansip_server.modules import uses
@@ -221,6 +221,7 @@ def run_server(
                 provision=provision,
             )
             lines = [f"runtime {runtime}: {why}", *lines]
+            lines += [f"listening on {one}" for one in shared_with(server.listeners)]
             worker.attach(management, reload, events, lines, reads=shared is not None)
             return
         for line in lines:

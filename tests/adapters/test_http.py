@@ -22,7 +22,16 @@ from websockets.typing import Subprotocol
 
 from sansip.limits import Limits
 from sansip_sockets import TlsConfig, TlsContexts, stream_filters
-from sansip_sockets.http import HttpFault, HttpListener, HttpRequest, HttpResponse, HttpServer, Upgrade, Work
+from sansip_sockets.http import (
+    Handing,
+    HttpFault,
+    HttpListener,
+    HttpRequest,
+    HttpResponse,
+    HttpServer,
+    Upgrade,
+    Work,
+)
 from sansip_sockets.pending import Late, Pending
 from tests.adapters.fakes import PATIENCE, FakeStack, Listen
 from tests.adapters.runtimes import Running
@@ -64,7 +73,13 @@ class Echo:
 class Site:
     """One server; what happens to its answers is put into ``seen``."""
 
-    def __init__(self, start: Callable[..., Running], limits: Limits, tls: TlsContexts | None = None) -> None:
+    def __init__(
+        self,
+        start: Callable[..., Running],
+        limits: Limits,
+        tls: TlsContexts | None = None,
+        handed: tuple[socket.socket, socket.socket] | None = None,
+    ) -> None:
         filters = stream_filters(tls, None, limits)
         self.stack = FakeStack()
         # SIP over WebSocket and HTTP on one port.
@@ -75,7 +90,11 @@ class Site:
         self.pending: Pending[str] = Pending()
         kind = "http" if tls is None else "https"
         self.http = HttpServer([HttpListener(kind, "127.0.0.1", 0)], limits, tls)
+        if handed is not None:
+            self.http.handed = handed[0]
         self.running.call(lambda: self.http.start(self.running.hub, self.answer))
+        if handed is not None:
+            self.running.hub.on_foreign = Handing(self.running.hub, handed[1])
         self.opened: list[socket.socket] = []
 
     def answer(self, request: HttpRequest) -> Work:
@@ -144,8 +163,12 @@ def read(sock: socket.socket) -> tuple[int, bytes]:
 def made(start: Callable[..., Running]) -> Iterator[Callable[..., Site]]:
     sites: list[Site] = []
 
-    def make(tls: TlsContexts | None = None, **limits: Any) -> Site:
-        sites.append(Site(start, Limits(**limits), tls))
+    def make(
+        tls: TlsContexts | None = None,
+        handed: tuple[socket.socket, socket.socket] | None = None,
+        **limits: Any,
+    ) -> Site:
+        sites.append(Site(start, Limits(**limits), tls, handed))
         return sites[-1]
 
     yield make
@@ -383,4 +406,64 @@ def test_one_port_with_tls(made: Callable[..., Site], tmp_path: Path) -> None:
         client.send("hello")
         assert client.recv(PATIENCE) == "hello"
     site.expect("talk closed")
+    assert site.stack.told("opened") == []
+
+
+@pytest.fixture
+def ends() -> Iterator[tuple[socket.socket, socket.socket]]:
+    """What a worker and its parent have: the end that is read, and the one that is written."""
+    pair = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    for one in pair:
+        one.setblocking(False)
+    yield pair
+    for one in pair:
+        one.close()
+
+
+def test_handed_on(made: Callable[..., Site], ends: tuple[socket.socket, socket.socket]) -> None:
+    """A connection goes to the process that answers, with the octets that were read of it."""
+    site = made(handed=ends, http_connections_per_source=1)
+    sock = site.line(GET % b"one" + GET % b"two", shared=True)
+    assert read(sock) == (200, b"/one False 127.0.0.1")
+    assert read(sock) == (200, b"/two False 127.0.0.1")
+    # The limits of the process that answers hold.
+    assert site.line(GET % b"three", shared=True).recv(1) == b""
+    sock.sendall(GET % b"four")
+    assert read(sock)[0] == 200
+
+
+def test_handed_on_out_of_tls(
+    made: Callable[..., Site], ends: tuple[socket.socket, socket.socket], tmp_path: Path
+) -> None:
+    """TLS stays, and its plain octets are carried: both ways, up to an orderly end (RFC 8446 6.1)."""
+    authority = Authority(tmp_path)
+    authority.issue("server.pem", "127.0.0.1", "localhost")
+    site = made(TlsContexts(TlsConfig(certificate=str(tmp_path / "server.pem"))), ends)
+    context = ssl.create_default_context(cafile=str(authority.authority))
+    with context.wrap_socket(site.line(shared=True), server_hostname="localhost") as sock:
+        body = b"a" * 60_000
+        post = b"POST /%s HTTP/1.1\r\nHost: a.test\r\nContent-Length: %d\r\n\r\n" % (b"big", len(body))
+        sock.sendall((post + body) * 5)
+        for _ in range(5):
+            assert read(sock) == (200, b"/big True 127.0.0.1" + body)
+        sock.sendall(GET % b"wait")
+        site.expect("waits")
+        site.give()
+        assert read(sock)[0] == 200
+        sock.sendall(GET % b"fault")
+        assert read(sock)[0] == 404
+        assert sock.recv(1) == b""
+    with talking(site, site.line(shared=True), context_for_threads(authority.authority)) as client:
+        for number in range(200):
+            client.send(str(number))
+        assert [client.recv(PATIENCE) for _ in range(200)] == [str(number) for number in range(200)]
+        site.running.call(lambda: site.talk.push(b"unasked"))
+        assert client.recv(PATIENCE) == "unasked"
+    site.expect("talk closed")
+    # A client that goes is not worked for any longer.
+    site.pending = Pending()
+    with context.wrap_socket(site.line(shared=True), server_hostname="localhost") as sock:
+        sock.sendall(GET % b"wait")
+        site.expect("waits")
+    site.expect("closed")
     assert site.stack.told("opened") == []

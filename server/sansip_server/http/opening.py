@@ -26,9 +26,9 @@ if TYPE_CHECKING:
     from sansip_server.followers import Followers
     from sansip_server.management import Management
     from sansip_server.storage import Storage
-    from sansip_sockets import Hub, TlsContexts
+    from sansip_sockets import BoundListener, Hub, TlsContexts
 
-__all__ = ["open_http", "start_http"]
+__all__ = ["open_http", "shared_with", "start_http"]
 
 
 def open_http(settings: Settings, tls: TlsContexts, addresses: Sequence[ListenAddress]) -> HttpServer | None:
@@ -76,11 +76,14 @@ def start_http(
     mounts = Mounts(stack, hub, access, users)
     server.start(hub, Pages(management, access, hub.driver.limits, followers, mounts).answer)
     opened = [str(listener) for listener in server.listeners]
-    listening = hub.listeners.values()
-    shared = [
+    for text in opened + shared_with(hub.listeners.values()):
+        told(f"listening on {text}")
+
+
+def shared_with(listeners: Iterable[BoundListener]) -> list[str]:
+    """Return the addresses of HTTP that are those of WebSocket ``listeners``."""
+    return [
         listener_text({WS: "http", WSS: "https"}[one.transport], one.host, one.port)
-        for one in listening
+        for one in listeners
         if one.config.http
     ]
-    for text in opened + shared:
-        told(f"listening on {text}")

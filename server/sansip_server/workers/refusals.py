@@ -12,7 +12,6 @@ from pathlib import Path
 
 from sansip.module.base import FIRST, marked
 from sansip.transport.transports import SCTP
-from sansip_server.config.http import parse_http_listen, sharing
 from sansip_server.config.listen import ListenAddress
 from sansip_server.config.schema import Settings
 from sansip_server.modules import uses
@@ -28,12 +27,6 @@ def refusals(settings: Settings, addresses: list[ListenAddress], journal: Path |
         yield "workers: several processes on one port need Linux; run one process (workers = 1)"
     if journal is not None:
         yield f"workers: a journal holds the inputs of one process: --journal: {_ALONE}"
-    for text in settings.http.listen:
-        if sharing(parse_http_listen(text), addresses) is not None:
-            yield (
-                f"workers: {text} shares its port with a WebSocket listener, which is each worker's: give"
-                " http.listen a port of its own"
-            )
     for use in uses(settings.modules) if settings.http.listen else ():
         for name, method in marked(use.kind, "sansip_mount"):
             if use.kind.over_workers != FIRST or method.sansip_mount[1] == "user":

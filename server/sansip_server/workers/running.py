@@ -76,7 +76,7 @@ def run_workers(
     build.settle(settings)
     addresses = build.listen_addresses(settings)
     faults = list(refusals(settings, addresses, journal))
-    wanted = protocol_listeners(settings, build.listener_configs(addresses))
+    wanted = protocol_listeners(settings, build.listener_configs(addresses, settings.http.listen))
     if faults:
         raise OperatorError(*faults)
     count = workers_of(settings)
@@ -92,6 +92,10 @@ def run_workers(
         if listener.transport == UDP and listener.pumped and not steer(listener.sock):
             logger.warning("%s: the kernel does not steer responses; workers pass them on", listener)
     common = Common(groups, inboxes(count), secret, int.from_bytes(os.urandom(4), "big"))
+    if any(one.config.http for one in groups[0]):
+        common.http = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        for end in common.http:
+            end.setblocking(False)
 
     def work(number: int, incarnation: int, reloads: int, link: socket.socket) -> int:
         worker = Worker(common, number, incarnation, link)
@@ -137,7 +141,9 @@ def _serve(
             shared = SharedStorage(parse_redis(settings.location), settings.redis)
         try:
             tls = TlsContexts(settings.tls)
-            http = open_http(settings, tls, [])
+            http = open_http(settings, tls, addresses)
+            if http is not None and common.http is not None:
+                http.handed = common.http[0]
         except (BindError, TlsError) as error:
             raise OperatorError(str(error)) from None
         place = None if settings.rows is None else parse_redis(settings.rows)

@@ -29,6 +29,7 @@ from sansip_server.workers.mounts import response_values
 from sansip_server.workers.outside import Carrier
 from sansip_server.workers.records import packed, unpacked, until
 from sansip_sockets import BoundListener
+from sansip_sockets.http import Handing
 from sansip_sockets.link import Link
 from sansip_sockets.mesh import Mesh
 from sansip_sockets.pending import Pending
@@ -60,6 +61,8 @@ class Common:
         secret: the key of marks, tokens and nonces.
         life: see ``Seat``.
         directory: see ``Seat``.
+        http: where a port of WebSocket is one of HTTP as well, the end that the parent reads and the one that
+            workers write to (``sansip_sockets.http.handing``).
     """
 
     listeners: list[list[BoundListener]]
@@ -67,6 +70,7 @@ class Common:
     secret: bytes
     life: int
     directory: SharedDirectory = field(default_factory=SharedDirectory)
+    http: tuple[socket.socket, socket.socket] | None = None
 
 
 class _Answer:
@@ -101,6 +105,7 @@ class Worker:
         self.seat = Seat(number, len(common.listeners), common.life, incarnation, common.directory)
         self._inbox = common.inboxes[number][0]
         self._writers = [writer for _, writer in common.inboxes]
+        self._http = None if common.http is None else common.http[1]
         self._sock = link
         self._link: Link | None = None
         self._mesh: Mesh | None = None
@@ -227,6 +232,8 @@ class Worker:
         self._management, self._reload = management, reload
         self._mesh = Mesh(hub, self.seat, self._inbox, self._writers)
         self._link = Link(hub, self._sock, self._received, self._orphaned)
+        if self._http is not None:
+            hub.on_foreign = Handing(hub, self._http)
         for kind in (SharedWrite,) if reads else (SharedRead, SharedWrite):
             hub.answering.ask_by(kind, self._ask)
         self._send(("ready", os.getpid(), list(told)))

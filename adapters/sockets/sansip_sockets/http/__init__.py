@@ -8,11 +8,13 @@ from sansip_sockets.http.conversation import (
     Talk,
     Upgrade,
 )
+from sansip_sockets.http.handing import Handing
 from sansip_sockets.http.server import Answer, HttpListener, HttpServer, Work
 
 __all__ = [
     "Answer",
     "Conversation",
+    "Handing",
     "HttpFault",
     "HttpListener",
     "HttpRequest",

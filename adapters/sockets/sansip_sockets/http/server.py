@@ -24,6 +24,7 @@ from sansip.transport.filter import OpenConnection
 from sansip.transport.transports import TLS
 from sansip_sockets.bind import bind
 from sansip_sockets.http.conversation import Conversation, HttpFault, HttpRequest, HttpResponse, Upgrade
+from sansip_sockets.http.handing import handed
 from sansip_sockets.http.line import TURN, Gone, Line
 from sansip_sockets.http.messages import Messages
 from sansip_sockets.pending import Late, Pending
@@ -90,12 +91,16 @@ class HttpServer:
         self._by_source: Counter[str] = Counter()
         self._bounds = _bounds(limits)
         self._rates = SourceRates(_as_source(limits))
+        # Where the connections come from that workers accepted (``handing``).
+        self.handed: socket.socket | None = None
 
     def start(self, hub: Hub, answer: Answer) -> None:
         """Serve from ``hub``'s runtime; ``answer`` is called in its thread."""
         for listener in self.listeners:
             hub.spawn(self._accept(hub, listener, answer))
         hub.on_foreign = partial(self._adopt, hub, answer)
+        if self.handed is not None:
+            hub.spawn(handed(hub, self.handed, partial(self._take, hub, answer)))
         # Some runtimes spawn in their next turn.
         hub.inbox.wake()
 
@@ -115,6 +120,15 @@ class HttpServer:
         # The only filter that such a connection can have is TLS.
         tls = cast(Tls, given.filters[0]) if given.filters else None
         hub.spawn(self._session(hub, sock, source, tls, answer, given.data))
+
+    def _take(
+        self, hub: Hub, answer: Answer, sock: socket.socket, source: str, secure: bool, data: bytes
+    ) -> None:
+        """Serve a connection that came to a worker; if ``secure``, its octets pass through TLS there."""
+        if not self._has_room(source_of(source)):
+            sock.close()
+            return
+        hub.spawn(self._session(hub, sock, source, None, answer, data, secure))
 
     # --- pumps
 
@@ -165,6 +179,7 @@ class HttpServer:
         tls: Tls | None,
         answer: Answer,
         data: bytes = b"",
+        secure: bool = False,
     ) -> Pump:
         counted = source_of(source)
         self._by_source[counted] += 1
@@ -181,7 +196,7 @@ class HttpServer:
                     if request is None:
                         return
                     self._lines[line] = self._lines.pop(line, None)
-                    request.remote, request.secure = source, tls is not None
+                    request.remote, request.secure = source, secure or tls is not None
                     self._count(counted, hub.clock())
                     response = yield from self._response(hub, line, conversation, request, answer)
                     if isinstance(response, Upgrade):
