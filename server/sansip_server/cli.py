@@ -63,7 +63,7 @@ class Program(click.Group):
                 click.echo(f"sansip: {line}", err=True)
             sys.exit(error.exit_code)
         except click.UsageError as error:
-            click.echo(usage_line(error), err=True)
+            click.echo(help_of(error) or usage_line(error), err=True)
             sys.exit(EXIT_FAULT)
         except click.Abort:
             sys.exit(130)
@@ -72,6 +72,13 @@ class Program(click.Group):
             sys.stderr.close()
             sys.exit(1)
         sys.exit(result if isinstance(result, int) else 0)
+
+
+def help_of(error: click.UsageError) -> str | None:
+    """Return the help that lists the commands, if the command line ends where one has to follow."""
+    # The class is new in click 8.2; older versions print the help themselves.
+    kind = getattr(click.exceptions, "NoArgsIsHelpError", ())
+    return error.ctx.get_help() if isinstance(error, kind) and error.ctx is not None else None
 
 
 def usage_line(error: click.UsageError) -> str:

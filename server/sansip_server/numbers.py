@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from sansip.modules.e164 import E164Settings, FindNumber, Number
+from sansip_server.faults import OperatorError
 from sansip_server.parts import Function, Part
 
 __all__ = ["E164Part"]
@@ -21,17 +22,26 @@ class E164Part(Part):
 
     def __init__(self, settings: E164Settings) -> None:
         super().__init__(settings)
-        try:
-            import phonenumbers
-        except ImportError:
-            raise LookupError("it needs phonenumbers; pip install 'sansip[e164]'") from None
-        if settings.region and settings.region not in phonenumbers.SUPPORTED_REGIONS:
-            raise LookupError(f"e164.region: no numbering plan of {settings.region}; expected one like DE")
+        if faults := self.faults(settings):
+            raise OperatorError(f"e164: {faults[0]}")
+        import phonenumbers
+
         # The library reads its tables when it first needs them, which holds the interpreter for a while: now,
         # and not while a call waits.
         example = phonenumbers.example_number(settings.region or "DE")
         if example is not None:
             self.find(FindNumber(phonenumbers.format_number(example, _E164), ""))
+
+    @classmethod
+    def faults(cls, settings: E164Settings) -> list[str]:
+        """Return what is missing: the library, or its plan of the region."""
+        try:
+            import phonenumbers
+        except ImportError:
+            return ["it needs phonenumbers; pip install 'sansip[e164]'"]
+        if settings.region and settings.region not in phonenumbers.SUPPORTED_REGIONS:
+            return [f"region: no numbering plan of {settings.region}; expected one like DE"]
+        return []
 
     def handlers(self) -> Mapping[type, Function]:
         return {FindNumber: self.find}

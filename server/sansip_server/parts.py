@@ -163,6 +163,8 @@ class Parts:
                 kind.prepare(settings)
                 return None
             return None if side == "worker" and not kind.each else Held(kind(settings), self._clock)
+        except OperatorError:
+            raise
         except Exception as error:
             reason = f"{type(error).__name__}: {error}".splitlines()[0]
             raise OperatorError(f"the outer half of the module {name} cannot be made: {reason}") from error

@@ -102,7 +102,9 @@ def _failed(file: Path, error: BaseException) -> str:
         if frame.filename == str(file):
             line = frame.lineno or 0
     text = " ".join(str(error).split())
-    return f"routing script {file}:{line}: {type(error).__name__}{': ' if text else ''}{text}"
+    # The server often has a Python of its own, and the operator installed the package for another one.
+    fix = f"; install it for {sys.executable}" if isinstance(error, ModuleNotFoundError) else ""
+    return f"routing script {file}:{line}: {type(error).__name__}{': ' if text else ''}{text}{fix}"
 
 
 def _checked(path: str | Path, names: dict[str, Any]) -> Callable[..., Any]:

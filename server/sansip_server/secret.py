@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from contextlib import suppress
+from errno import EACCES
 from pathlib import Path
 
 from sansip_server.disk import sync_folder
@@ -26,8 +27,11 @@ def read_secret(path: Path) -> bytes:
         if not path.exists():
             _make(path)
         key = path.read_bytes()
+    except FileNotFoundError:
+        raise OperatorError(f"secret_file {path}: there is no folder {path.parent}; make it first") from None
     except OSError as error:
-        raise OperatorError(f"secret_file {path}: {os_reason(error)}") from None
+        fix = "; the user of the server has to be able to write there" if error.errno == EACCES else ""
+        raise OperatorError(f"secret_file {path}: {os_reason(error)}{fix}") from None
     if len(key) < LEAST:
         raise OperatorError(
             f"secret_file {path}: holds {len(key)} octets, needs {LEAST}; delete it to have one made"

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import pytest
 
 from sansip.modules.e164 import E164, E164Settings, FindNumber
 from sansip.testing import ModuleBench, check_module
+from sansip_server.faults import OperatorError
 from sansip_server.numbers import E164Part
 
 MOBILE = "0151 12345678"
@@ -67,5 +69,11 @@ def test_wrong_settings() -> None:
     """A region that is none is refused, by its form here and by the library there."""
     with pytest.raises(ValueError, match="region is 'Germany'"):
         E164Settings("Germany")
-    with pytest.raises(LookupError, match="no numbering plan of XX"):
+    with pytest.raises(OperatorError, match="e164: region: no numbering plan of XX"):
         E164Part(E164Settings("XX"))
+
+
+def test_the_library_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`sansip check` names the pip command, and not only the start at night."""
+    monkeypatch.setitem(sys.modules, "phonenumbers", None)
+    assert E164Part.faults(E164Settings("DE")) == ["it needs phonenumbers; pip install 'sansip[e164]'"]

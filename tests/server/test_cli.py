@@ -82,6 +82,14 @@ def test_a_mistake_is_one_line(arguments: list[str], says: str) -> None:
     assert says in result.stderr
 
 
+@pytest.mark.parametrize("arguments", [[], ["ctl"], ["user"], ["store"]])
+def test_without_a_command_the_help_is_shown(arguments: list[str]) -> None:
+    """A newcomer types the bare name first: the commands stand one below the other, not in one line."""
+    result = CliRunner().invoke(sansip, arguments)
+    assert result.exit_code in (0, 2)  # click before 8.2 takes it for a wish for help
+    assert "\nCommands:\n  " in result.output
+
+
 def test_python_dash_m() -> None:
     """The program works where its script is not on the PATH."""
     done = subprocess.run(

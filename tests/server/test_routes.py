@@ -45,6 +45,7 @@ def test_accepted(tmp_path: Path, text: str) -> None:
         ("\n\ndef route(request:\n", "route.py:3: "),
         ("x = 1\n1 / 0\n", "route.py:2: ZeroDivisionError: division by zero"),
         ("import nothing_of_that_name\n", "route.py:1: ModuleNotFoundError"),
+        ("import nothing_of_that_name\n", f"; install it for {sys.executable}"),
         ("raise SystemExit('bye')\n", "route.py:1: SystemExit: bye"),
         ("raise ValueError('two\\nlines')\n", "ValueError: two lines"),
         ("\0", "route.py"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from errno import EACCES
 from pathlib import Path
 
 import pytest
@@ -61,6 +62,17 @@ def test_too_short(tmp_path: Path) -> None:
 
 
 def test_unusable_path(tmp_path: Path) -> None:
-    """The error has the system's words and the file's name."""
-    with pytest.raises(OperatorError, match=r"secret_file .*no such file or directory"):
+    """The error names the file and the fix; --store names this file for many who never wrote secret_file."""
+    with pytest.raises(OperatorError, match=r"secret_file .*there is no folder .*missing; make it first"):
         read_secret(tmp_path / "missing" / "secret")
+
+
+def test_no_right_to_write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tests may run as root, who may write anywhere, so the system's answer is made here."""
+
+    def refuse(*arguments: object) -> int:
+        raise PermissionError(EACCES, "Permission denied")
+
+    monkeypatch.setattr(os, "open", refuse)
+    with pytest.raises(OperatorError, match="permission denied; the user of the server has"):
+        read_secret(tmp_path / "secret")

@@ -188,7 +188,8 @@ def _module_faults(settings: Settings) -> list[ConfigFault]:
         Stack(StackConfig(listeners, domains, modules=uses(settings.modules)), bytes(32))
     except ModuleFault as error:
         named = [name for name in settings.modules if name in str(error)]
-        return [ConfigFault(named[0] if named else "", str(error))]
+        path = named[0] if named else ""
+        return [ConfigFault(path, str(error).removeprefix(f"{path}: "))]
     except Exception as error:
         # A module's own mistake: it would end a start as well.
         return [ConfigFault("", f"a module cannot be made: {type(error).__name__}: {error}")]

@@ -30,6 +30,15 @@ from sansip_sockets.tls import TlsConfig, TlsContexts, TlsError
 __all__ = ["ConfigFault", "Loaded", "expected", "load_file", "load_text", "settings_of"]
 
 
+# What tomllib says of the commonest slips -> what to do about them.
+_TOML_FIXES = {
+    "Invalid value": '; a text stands in quotes, "like this"',
+    "Cannot overwrite a value": "; this key stands in this table already",
+    "Cannot declare a table twice": "",
+    "Invalid statement": "; expected KEY = VALUE or [TABLE]",
+}
+
+
 @dataclass(slots=True)
 class ConfigFault:
     """One fault: where it is, what is wrong, and what was expected.
@@ -85,6 +94,7 @@ def load_text(text: str, folder: Path = Path()) -> Loaded:
     except tomllib.TOMLDecodeError as error:
         # The message ends in "(at line 3, column 5)" or "(at end of document)".
         problem, _, where = str(error).partition(" (at ")
+        problem = f"{problem}{_TOML_FIXES.get(problem, '')}"
         digits = where.removeprefix("line ").partition(",")[0]
         line = int(digits) if digits.isdigit() else text.count("\n") + 1
         return Loaded(None, [ConfigFault("", f"not valid TOML: {problem[:1].lower()}{problem[1:]}", line)])
@@ -181,6 +191,8 @@ def settings_of(data: dict[str, Any]) -> tuple[Settings | None, list[ConfigFault
     known = keys_of(Settings)
     ours = {name: value for name, value in data.items() if name in known or name not in modules.names()}
     values = _table(Settings, ours, "", faults)
+    for fault in faults:
+        _look_among_modules(fault, data)
     tables = {name: _module(name, value, faults) for name, value in data.items() if name not in ours}
     if faults:
         return None, faults
@@ -189,6 +201,13 @@ def settings_of(data: dict[str, Any]) -> tuple[Settings | None, list[ConfigFault
     faults += [ConfigFault(path, problem) for path, problem in cross_faults(settings)]
     faults += [ConfigFault(path, problem) for path, problem in protocol_faults(settings)]
     return settings, faults
+
+
+def _look_among_modules(fault: ConfigFault, data: dict[str, Any]) -> None:
+    """Say of a table that the server does not know that it may be meant for a module."""
+    if isinstance(data.get(fault.path), dict) and fault.problem.startswith("unknown key"):
+        fault.problem = "unknown table, and no module of this name is installed (`sansip modules` lists them)"
+        fault.suggestion = suggestion(fault.path, (*keys_of(Settings), *modules.names()))
 
 
 def _module(name: str, value: Any, faults: list[ConfigFault]) -> Any:
@@ -304,8 +323,8 @@ def literals(hint: Any) -> list[Any]:
 
 def expected(hint: Any) -> str:
     """Return in words the values that a key of this type accepts."""
-    if choices := literals(hint):
-        return " or ".join(f'"{choice}"' for choice in choices)
+    if get_origin(hint) is Literal:
+        return " or ".join(f'"{choice}"' for choice in get_args(hint))
     if get_origin(hint) in (list, tuple, frozenset):
         return {int: "a list of whole numbers", float: "a list of numbers"}.get(
             get_args(hint)[0], "a list of strings"
