@@ -30,7 +30,7 @@ class ProxyConfig:
         via_maddr: which senders get their responses at the maddr of their Via instead of at their source (RFC
             3261 18.2.2), over UDP. ``"ignore"``: none, because a stranger could name a third host there.
             ``"trusted"``: peers that are trusted by their address.
-        dialog_tokens: mark our Record-Route values (``proxy.dialog_mark``), so that by Route
+        dialog_tokens: mark our Record-Route values, so that by Route
             only requests of dialogs set up through here are relayed, and only to the
             other side.
         dialog_life: seconds that a mark is good for. A route set lasts as long as its dialog, so no call or

@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import re
 import shlex
+from dataclasses import is_dataclass
 from pathlib import Path
 
 import click
 import pytest
 
+from sansip.module.base import marked
+from sansip.routing import IncomingRequest
+from sansip.wire import Request
+from sansip_server import modules
 from sansip_server.cli import sansip
-from sansip_server.config.load import load_text
+from sansip_server.config.load import keys_of, load_text, row_of
+from sansip_server.config.schema import Settings
 from sansip_server.routes import load_route
 
 ROOT = Path(__file__).parents[2]
@@ -83,6 +89,55 @@ def test_links_lead_somewhere(page: Path) -> None:
     text = FENCE.sub("", page.read_text(encoding="utf-8"))
     targets = [target for target in re.findall(r"\]\(([^)#]+)[^)]*\)", text) if "://" not in target]
     assert [target for target in targets if not (page.parent / target).exists()] == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_the_first_words_say_what_it_is_for(page: Path) -> None:
+    """A reader who came by a search decides here whether to stay."""
+    first = page.read_text(encoding="utf-8").split("\n\n")[1]
+    assert first[0] not in "#`|-" or first.startswith("`"), first
+    assert not first.startswith("```"), first
+
+
+TABLES = {name: hint for name, hint in keys_of(Settings).items() if is_dataclass(hint)} | {
+    name: row for name, hint in keys_of(Settings).items() if (row := row_of(hint)) is not None
+}
+# Names with a point that are no keys: methods of a WebSocket, an event package, variables of a call, files.
+OTHERS = re.compile(
+    r"events\.(follow|event|leave)|presence\.winfo|lcr\.\w+|digest\.prove|ua\.(invite|act)|\w+\.py"
+)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_keys_and_commands_exist(page: Path) -> None:
+    """A key, a command or a function of a module that a page names is there: `calls.max_duration`."""
+    text, unknown = page.read_text(encoding="utf-8"), []
+    if page.name == "from-kamailio.md":
+        text = re.sub(r"(?m)^\| (?:\\\||[^|])*\|", "", text)  # the first column has Kamailio's names
+    for table, key in re.findall(r"`(?:sansip ctl )?([a-z_0-9]+)\.([a-z_]+)(?=[` (=])", text):
+        known = set(keys_of(TABLES[table])) if table in TABLES else set()
+        if table in modules.names():
+            kind = modules.load(table)
+            commands = {method.sansip_command[0] for _, method in marked(kind, "sansip_command")}
+            known |= {*keys_of(kind.Settings), *(name.partition(".")[2] for name in commands), *dir(kind)}
+        if known and key not in known and OTHERS.fullmatch(f"{table}.{key}") is None:
+            unknown.append(f"{table}.{key}")
+    assert page.name in ("sdp.md", "rfcs.md") or unknown == []  # `media` and `request` are variables there
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_what_a_route_uses_exists(page: Path) -> None:
+    """Operators copy `request.relay` and `request.message.set`; a wrong name is a 500 at night."""
+    text = page.read_text(encoding="utf-8")
+    shown = [*blocks(page, "python"), *re.findall(r"`[^`\n]+`", FENCE.sub("", text))]
+    routes = [
+        code for code in shown if "WebRequest" not in code and "XcapClient" not in code and ".py" not in code
+    ]
+    for code in routes:
+        for name in re.findall(r"\brequest\.([a-z_]+)", code):
+            assert hasattr(IncomingRequest, name), f"request.{name}"
+        for name in re.findall(r"\brequest\.message\.([a-z_]+)", code):
+            assert hasattr(Request, name), f"request.message.{name}"
 
 
 def test_every_page_is_in_the_index() -> None:
