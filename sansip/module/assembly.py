@@ -20,13 +20,14 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from sansip.errors import LocalProtocolError
 from sansip.events import ModuleFailed
-from sansip.module.base import HOOKS, STAGES, Module, ModuleFault, marked, rank_of
+from sansip.module.base import HOOKS, STAGES, Module, ModuleFault, marked, methods_of, rank_of
 from sansip.module.binding import bound
 from sansip.module.commands import Command, CommandError, plain_result
 from sansip.module.core import Core
 from sansip.module.links import kinds_of
 from sansip.module.mounts import Mount, find, mounted
 from sansip.module.order import ordered, overriding
+from sansip.module.plain import Plain
 from sansip.module.stack_hooks import StackHooks
 from sansip.proxy.hooks import Hooks
 from sansip.routing.tasks import Done, begin
@@ -41,6 +42,7 @@ __all__ = ["Modules", "Use"]
 
 ModuleType = TypeVar("ModuleType")
 Step = Callable[["IncomingRequest"], Coroutine[Any, Any, None]]
+Stages = dict[str, tuple[Step, ...]]
 # Stages whose steps must not be left out: a request that was not screened is not served.
 _CLOSED = frozenset(("screen", "identify"))
 
@@ -90,10 +92,16 @@ class Modules:
         self._methods = frozenset().union(*acting) if all(acting) else None
         # (event, now): tells the modules that want to hear of it.
         self.event = self.stack_hooks.event
-        self.stages: dict[str, tuple[Step, ...]] = {stage: tuple(self._steps(stage)) for stage in STAGES}
+        # All steps by stage, and of these the ones for requests of each method that some step names.
+        self.stages: Stages = self._stages("")
+        named = {method for _, one in self._marked("sansip_step") for method in methods_of(one)}
+        self._stages_by_method = {method: self._stages(method) for method in named}
+        self._stages_of_others = self._stages("-")
         self.leading: dict[str, tuple[tuple[Any, Callable[[Any, Any], Any]], ...] | None] = {
             stage: self._leading(stage) for stage in STAGES
         }
+        # Requests that a step of the stage ``relay`` would only relay, by their method.
+        self.plain: dict[str, Plain] = {}
         self.commands = {one.name: one for one in self._commands()}
         self._mounts = self._mounted({})
         try:
@@ -114,7 +122,17 @@ class Modules:
             self._settle()
 
     def _settle(self) -> None:
-        """Say whether plain calls need no hooks: all modules that have hooks, or hear of calls, ride."""
+        """Say whether plain calls need no hooks: all modules that have hooks, or hear of calls, ride.
+
+        And which requests are only relayed.
+        """
+        self.plain = {
+            method: plain
+            for module in self._by_type.values()
+            for method, plain in module.core.plain.items()
+            # Nobody else has a step in the same place.
+            if len(self.stages_of(method)["relay"]) == 1
+        }
         modules = self._by_type.values()
         looking = [module for module in modules if module.requires]
         looking += [one for name in _OF_REQUESTS for one, _ in overriding(modules, name, None)]
@@ -176,20 +194,29 @@ class Modules:
             for name, _ in marked(type(module), mark)
         ]
 
-    def _acting(self, stage: str) -> list[tuple[Module, Callable[..., Any]]]:
+    def stages_of(self, method: str) -> Stages:
+        """Return the steps for requests of ``method``, by stage."""
+        return self._stages_by_method.get(method, self._stages_of_others)
+
+    def _stages(self, requests: str) -> Stages:
+        """Return the steps for requests of that method; "" for all steps."""
+        return {stage: tuple(self._steps(stage, requests)) for stage in STAGES}
+
+    def _acting(self, stage: str, requests: str) -> list[tuple[Module, Callable[..., Any]]]:
         found = [
             (module, method)
             for module, method in self._marked("sansip_step")
             if method.sansip_step == stage  # type: ignore[attr-defined]  # a mark that functions carry
+            and (not requests or not methods_of(method) or requests in methods_of(method))
         ]
         found.sort(key=lambda one: rank_of(one[1]))
         return found
 
-    def _steps(self, stage: str) -> list[Step]:
-        return [self._guarded(module, method, stage) for module, method in self._acting(stage)]
+    def _steps(self, stage: str, requests: str) -> list[Step]:
+        return [self._guarded(module, method, stage) for module, method in self._acting(stage, requests)]
 
     def _leading(self, stage: str) -> tuple[tuple[Any, Callable[[Any, Any], Any]], ...] | None:
-        acting = [module for module, _ in self._acting(stage)]
+        acting = [module for module, _ in self._acting(stage, "INVITE")]
         if any(type(module).leads is Module.leads for module in acting):
             return None
         return tuple((module, module.leads) for module in acting)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from types import MappingProxyType
@@ -50,6 +50,7 @@ __all__ = [
     "command",
     "function",
     "marked",
+    "methods_of",
     "rank_of",
     "step",
 ]
@@ -199,11 +200,12 @@ def command(
     return mark
 
 
-def step(stage: Stage, rank: int = 50) -> Callable[[Function], Function]:
+def step(stage: Stage, rank: int = 50, *, methods: Collection[str] = ()) -> Callable[[Function], Function]:
     """Mark a method, ``async def step(self, request)``, as a step of ``stage`` of the default route.
 
     A step that answers or relays the request ends the route. Steps of a lower ``rank`` act first, those of
-    equal rank in the order of their modules: one that takes whatever is left has a high one.
+    equal rank in the order of their modules: one that takes whatever is left has a high one. ``methods``: of
+    the requests that it is for; empty: of any. Other requests do not wait for it.
     """
     if stage not in STAGES:
         raise ModuleFault(f"there is no stage {stage!r}; there are {', '.join(STAGES)}")
@@ -211,6 +213,7 @@ def step(stage: Stage, rank: int = 50) -> Callable[[Function], Function]:
     def mark(method: Function) -> Function:
         method.sansip_step = stage  # type: ignore[attr-defined]  # a mark that functions carry
         method.sansip_rank = rank  # type: ignore[attr-defined]  # the same
+        method.sansip_methods = frozenset(methods)  # type: ignore[attr-defined]  # the same
         return method
 
     return mark
@@ -232,6 +235,8 @@ class Module:
         by_default: a server has it without a table in its configuration.
         methods: of the requests outside of dialogs for which ``request_received``, ``response_leaving`` and
             ``request_ended`` do anything; empty: of any. The server may leave them out for others.
+        without_passwords: what is wrong where a server that strangers reach over UDP asks nobody for a
+            password; `sansip check` says it.
         requires: modules that are started before it.
         uses: modules that are started before it where they are configured; it does without them.
         protocols: the protocols that it speaks over connections that are not SIP (``sansip.module.links``),
@@ -254,6 +259,7 @@ class Module:
     over_workers: ClassVar[bool | Literal["first"]] = False
     gathers: ClassVar[frozenset[str]] = frozenset()
     methods: ClassVar[frozenset[str]] = frozenset()
+    without_passwords: ClassVar[str] = ""
 
     settings: Any
     core: Core
@@ -420,6 +426,11 @@ def _judge_method(where: str, cls: type[Module], name: str, method: Callable[...
         raise ModuleFault(f"{where}: the step {name} must be an async def")
     if "sansip_mount" in marks and len(inspect.signature(method).parameters) != 2:
         raise ModuleFault(f"{where}: the mount {name} takes (self, request)")
+
+
+def methods_of(method: Callable[..., Any]) -> frozenset[str]:
+    """Return the methods of requests that a step is for; empty: of any."""
+    return method.sansip_methods  # type: ignore[attr-defined,no-any-return]  # a mark that functions carry
 
 
 def rank_of(method: Callable[..., Any]) -> int:

@@ -21,6 +21,7 @@ from sansip.module.digest import Digest
 from sansip.module.guarding import Guarding
 from sansip.module.limiting import Rates
 from sansip.module.metrics import Counter, Histogram
+from sansip.module.plain import Plain, Unreached
 from sansip.module.rows import Rows
 from sansip.module.sharing import Count, Limited, Shared
 from sansip.module.streams import Stream, whole
@@ -73,13 +74,15 @@ class Core:
         limits, domains, listeners, location, bans, users, sender, proxy: of the stack.
     """
 
-    __slots__ = ("_figures", "_guarding", "_module", "_own", "_rates", "_serves", "_stack", "table")
+    __slots__ = ("_figures", "_guarding", "_module", "_own", "_rates", "_serves", "_stack", "plain", "table")
 
     def __init__(self, stack: StackCore, module: Named, table: ModuleTable) -> None:
         self._stack = stack
         self._module = module
         # The modules that it is one of; a reload replaces them.
         self.table = table
+        # What ``relays_plainly`` was told.
+        self.plain: dict[str, Plain] = {}
         self._own = Belongings(stack.proxy.timers, stack.location, stack.sockets, self.failed)
         self._figures: dict[str, Counter | Histogram] = {}
         self._rates: Rates | None = None
@@ -268,6 +271,15 @@ class Core:
     def watch(self, method: Watch) -> None:
         """Have ``method(aor, before, after)`` called when bindings have changed, until the module goes."""
         self._own.watch(method)
+
+    def relays_plainly(self, method: str, may: Callable[[str], bool], unreached: Unreached) -> None:
+        """Have requests of ``method`` relayed at once, without the module's step of the stage ``relay``.
+
+        Call it in ``start``. ``may(user)``: whether that step would do no more for an address-of-record.
+        ``await unreached(request, response)``: the relay has failed with that response, which goes back
+        unless the request is answered otherwise.
+        """
+        self.plain[method] = Plain(may, unreached, self.failed)
 
     def ask(self, subject: Any, within: float | None = None) -> Question:
         """Return an awaitable for the answer of the outside to ``subject``.

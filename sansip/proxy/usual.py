@@ -12,7 +12,8 @@ would decide otherwise, so ``tests/proxy/test_usual.py`` plays each case on both
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any, Final
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from sansip.proxy.branch import Branch
 from sansip.proxy.budget import Budget
@@ -38,10 +39,13 @@ if TYPE_CHECKING:
     from sansip.proxy.relayed import Record
     from sansip.transaction import ClientTransaction, ServerTransaction
     from sansip.transport import Flow
+    from sansip.wire import Response
 
 __all__ = ["Usual", "branch_of"]
 
 
+# Takes a response context, its best failure and the time.
+Failing: TypeAlias = "Callable[[ResponseContext, Response, float], None]"
 _TAG: Final = compiled(rf";tag={TOKEN}")
 # Fields that are looked at in a trust domain (``returning.take_back``).
 _OF_TRUST: Final = re.compile("(?i)\n(?:p-|remote-party-id|alert-info|privacy|www-|proxy-a|authentication-)")
@@ -64,6 +68,7 @@ class Usual:
         "_confirmed",
         "_counted",
         "_early",
+        "_failing",
         "_hashed",
         "_id",
         "_leaves",
@@ -129,6 +134,7 @@ class Usual:
         self.done = False
         self.watched = True
         self._became: ResponseContext | None = None
+        self._failing: Failing | None = None
         self._provisional = False
         self._rang = 0.0
         self._tag: str | None = None
@@ -172,6 +178,16 @@ class Usual:
         """The route will not ask any more; return the response context, where this has become one."""
         self.watched = False
         return self._became
+
+    def tell_failure(self, failing: Failing, now: float) -> None:
+        """Have ``failing(context, response, now)`` decide on a failure of this relay, as a route would."""
+        self._failing = failing
+        context = self._became
+        if context is not None and context.failure is not None:
+            # It could not leave at all.
+            failing(context, context.failure, now)
+        elif context is not None:
+            context.on_failure = partial(failing, context)
 
     def be_within(self, leaves: int, hashed: str, breadth: int) -> None:
         """Be a request of a dialog, which no route waits for, and nothing of which is recorded."""
@@ -240,6 +256,8 @@ class Usual:
             timer = None
         branch.resume(transaction, hop, self._id, self._provisional, self._rang, timer)
         context.keeps_outcome = self.watched
+        if self._failing is not None:
+            context.on_failure = partial(self._failing, context)
         self._became = context
         self._request = self._target = self._transaction = self._timer = None
         server.user = context

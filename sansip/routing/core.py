@@ -36,6 +36,15 @@ class ModuleTable(Protocol):
     @property
     def stages(self) -> Mapping[str, Sequence[Callable[[Any], Coroutine[Any, Any, None]]]]: ...
 
+    # Of these, the ones for requests of one method.
+    def stages_of(
+        self, method: str
+    ) -> Mapping[str, Sequence[Callable[[Any], Coroutine[Any, Any, None]]]]: ...
+
+    # Requests that a module leaves to the quick ways, by method (``sansip.module.plain``).
+    @property
+    def plain(self) -> Mapping[str, Any]: ...
+
     # The hooks by which modules see and change requests (``sansip.proxy.hooks``).
     @property
     def hooks(self) -> Any: ...

@@ -18,7 +18,7 @@ async def route(request: IncomingRequest) -> None:
     if not request.validate():
         return
 
-    stages = request.modules.stages
+    stages = request.modules.stages_of(request.method)
     if stages["screen"] and await request.stage("screen"):
         return
 

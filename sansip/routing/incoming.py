@@ -386,6 +386,11 @@ class Incoming:
         if server is not None and not self.flow.conn and not server.last:
             server.flow = note_source(self.message, self.flow, "always")
 
+    def follow_up(self, context: ResponseContext) -> None:
+        """Stand for a request that was relayed in ``context``, without a handle."""
+        self._context = context
+        self.decided = True
+
     def leave_context(self) -> None:
         """Let go of the response context, which is done and knows this handle."""
         context, self._context = self._context, None

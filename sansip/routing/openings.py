@@ -102,7 +102,7 @@ class Openings:
         proxy = core.proxy
         modules = core.modules
         hooks = modules.stack_hooks
-        stages = modules.stages
+        stages = modules.stages_of("INVITE")
         if (
             stages["screen"]
             or stages["identify"]

@@ -9,7 +9,8 @@ the actions are the same (``tests/proxy/test_usual.py`` plays both).
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final
 
 from sansip.client.guarded import BEGIN_NOTHING
 from sansip.errors import RemoteProtocolError
@@ -123,18 +124,19 @@ class QuickRelay:
             or request.max_forwards == 0
             or proxy.client.auth.accounts
             or proxy.shifts.steps
-            or modules.stages["screen"]
+            or modules.stages_of(request.method)["screen"]
         )
 
     def _may_begin(self, request: Request) -> bool:
         """Whether a request without To tag is for a phone of ours, and no module has a step for it."""
-        stages = self._core.modules.stages
+        method, modules = request.method, self._core.modules
+        stages = modules.stages_of(method)
         return not (
-            request.method in _NO_FIRST
+            method in _NO_FIRST
             or stages["identify"]
             or stages["translate"]
             or stages["prepare"]
-            or stages["relay"]
+            or (stages["relay"] and method not in modules.plain)
             or "route" in request._first
         )
 
@@ -240,6 +242,9 @@ class QuickRelay:
         bindings = core.location.lookup(aor, now)
         if len(bindings) != 1:
             return False
+        plain = core.modules.plain.get(request.method)
+        if plain is not None and (handle is not None or proxy.hooks.active or not plain.may(aor)):
+            return False
         source = source_of(flow.host)
         limits, pending = core.limits, proxy.pending
         if (
@@ -265,7 +270,7 @@ class QuickRelay:
         counted = (source, aor)
         target = target_of(bindings[0])
         return self._send(
-            request, key, back, flow, target, flow.listener, arrived, now, handle, counted, recording
+            request, key, back, flow, target, flow.listener, arrived, now, handle, counted, recording, plain
         )
 
     def _handle(self, request: Request, flow: Flow, now: float) -> IncomingRequest | None:
@@ -286,6 +291,7 @@ class QuickRelay:
         handle: IncomingRequest | None,
         counted: tuple[str, str] | None = None,
         recording: Recording | None = None,
+        plain: Any = None,
     ) -> bool:
         proxy = self._core.proxy
         asked = "" if counted is None else counted[1]
@@ -329,6 +335,8 @@ class QuickRelay:
                     server.terminate(None, now)
         if usual is None:
             return False
+        if plain is not None:
+            usual.tell_failure(partial(plain.begin, self._core), now)
         settle(usual, now)
         return True
 

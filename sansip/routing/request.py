@@ -63,7 +63,7 @@ class IncomingRequest(Incoming):
 
     async def stage(self, name: str) -> bool:
         """Run the steps that modules have for stage ``name``; return whether one decided on the request."""
-        for each in self.modules.stages[name]:
+        for each in self.modules.stages_of(self.method)[name]:
             await each(self)
             if self.decided:
                 return True

@@ -52,12 +52,13 @@ class SharedOpenings:
         core = self._core
         modules = core.modules
         hooks = modules.stack_hooks
+        stages = modules.stages_of("INVITE")
         if (
             hooks.message_arrived
             or hooks.request_received
-            or modules.stages["screen"]
-            or modules.stages["identify"]
-            or modules.stages["translate"]
+            or stages["screen"]
+            or stages["identify"]
+            or stages["translate"]
         ):
             return False
         opening = read_opening(data, core.limits)

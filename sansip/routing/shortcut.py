@@ -84,7 +84,7 @@ class Shortcut:
         """Whether the answer follows from the settings: no module and no other node has a say."""
         core = self._core
         modules = core.modules
-        stages = modules.stages
+        stages = modules.stages_of(method)
         return not (
             modules.acts_on(method)
             # Another node may ask whether this one lives.
@@ -97,7 +97,7 @@ class Shortcut:
     def takes_registers(self) -> bool:
         """Whether no module has a say in a REGISTER, and no other worker."""
         core = self._core
-        return not (core.siblings is not None or core.modules.stages["register"])
+        return not (core.siblings is not None or core.modules.stages_of("REGISTER")["register"])
 
     @property
     def is_registering(self) -> bool:
@@ -107,7 +107,7 @@ class Shortcut:
             core.authenticator is not None
             or core.durable
             or core.changes is not None
-            or core.modules.stages["register"]
+            or core.modules.stages_of("REGISTER")["register"]
         )
 
     @property

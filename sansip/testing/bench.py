@@ -63,6 +63,7 @@ class ModuleBench(Generic[ModuleType]):
         values: MemoryValues | None = None,
         route: Route | None = None,
         host: str = _HERE[0],
+        shares_rows: bool = True,
     ) -> None:
         self.now = 1_000.0
         self.store = MemoryRows() if store is None else store
@@ -73,6 +74,7 @@ class ModuleBench(Generic[ModuleType]):
         self.events: list[Any] = []
         self.sent: list[Request | Response] = []
         self._again = (kind, settings, unix, others, route)
+        self._shares_rows = shares_rows
         self._host = host
         self._calls = 0
         # Address -> the answers of the peer there.
@@ -91,7 +93,7 @@ class ModuleBench(Generic[ModuleType]):
             modules=uses,
             wall_offset=unix - self.now,
             shares_values=True,
-            shares_rows=True,
+            shares_rows=shares_rows,
         )
         if route is not None:
             config.route = route
@@ -127,6 +129,7 @@ class ModuleBench(Generic[ModuleType]):
             answers=self._answers,
             route=route,
             host=self._host,
+            shares_rows=self._shares_rows,
         )
 
     def perform(self, actions: Sequence[Action]) -> None:

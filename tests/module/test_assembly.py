@@ -467,3 +467,20 @@ def test_a_stray_response_may_be_a_modules() -> None:
     )
     assert rig.udp(text.encode(), ALICE) == []
     assert taken == ["z9hG4bKprobe"]
+
+
+class OfMessages(Module):
+    name = "of_messages"
+
+    @step("relay", methods=("MESSAGE",))
+    async def look(self, request: Any) -> None:
+        """Answer a message."""
+        request.reply(202)
+
+
+def test_a_step_for_some_methods() -> None:
+    """Requests of other methods do not wait for it, nor do they leave the quick ways for it."""
+    rig = Rig(modules=[Use(OfMessages)])
+    modules = rig.stack.modules
+    assert [len(modules.stages_of(one)["relay"]) for one in ("MESSAGE", "INVITE")] == [1, 0]
+    assert len(modules.stages["relay"]) == 1

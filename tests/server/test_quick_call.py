@@ -17,6 +17,9 @@ import pytest
 
 from sansip import ListenerConfig, SendDatagram, Stack, reception
 from sansip.config import StackConfig
+from sansip.module import Module, Use
+from sansip.modules.messages import Messages
+from sansip.modules.rooms import Room, Rooms, RoomsSettings
 from sansip.proxy.pair import Pair
 from sansip.routing import openings, passages
 from sansip.routing.default import route
@@ -179,6 +182,16 @@ def test_no_message_is_made_of_a_call(way: Counter[str]) -> None:
     assert way == {}
     assert all(isinstance(one, Pair) and one.done for one in stack.transactions.clients.values())
     assert len(stack.transactions.clients) == 2
+
+
+@pytest.mark.parametrize("kind", [Messages, Rooms])
+def test_beside_modules_for_messages(way: Counter[str], kind: type[Module]) -> None:
+    """Their steps are for MESSAGE: a call does not wait for them. (A room's REGISTER is looked at.)"""
+    settings = RoomsSettings([Room("sip:team@bench.test")]) if kind is Rooms else None
+    stack = begin(Settings(), modules=[Use(kind, settings)])
+    assert len([out for _, out in call(stack)]) == 7
+    assert way["message_received"] == (kind is Rooms)
+    assert all(isinstance(one, Pair) and one.done for one in stack.transactions.clients.values())
 
 
 def test_the_long_way_sends_the_same() -> None:

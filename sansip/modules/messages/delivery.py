@@ -19,6 +19,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from sansip.errors import LocalProtocolError, RemoteProtocolError
+from sansip.later import Later
 from sansip.modules.messages.keeping import PAGE
 from sansip.modules.messages.notices import MessageDoubtful
 from sansip.modules.messages.row import DOUBTFUL, Given, Kept
@@ -39,6 +40,8 @@ _DEVICES: Final = 32
 # Seconds in which each phone takes a request with the same branch for a repetition, over UDP: Timer J (RFC
 # 3261 17.2.2), less the time that the request and a wrong clock may take.
 _REPEATS: Final = 30.0
+# Reads of rows that a new message waits for, at most: a phone may register anew all the time.
+_LOOKS: Final = 8
 # Octets of a message with its kept header fields that surely leaves as a datagram (RFC 3261 18.1.1: 1,300
 # with the rest of the request).
 _DATAGRAM: Final = 600
@@ -53,15 +56,25 @@ class Delivery:
         self._keeping = keeping
         # Users whose devices are tried again later.
         self._retrying: set[str] = set()
-        # (user, device) that messages are being delivered to.
-        self._running: set[tuple[str, str]] = set()
+        # Devices that messages are being delivered to, by their user. The value is there once it is known
+        # whether a message waits for the device.
+        self._running: dict[str, dict[str, Later[bool]]] = {}
         # Those of them for which something came meanwhile.
         self._again: set[tuple[str, str]] = set()
         self._delivered = core.counter("delivered", "Messages that a device took")
 
-    def runs(self, user: str) -> bool:
-        """Whether messages are being delivered to ``user``."""
-        return any(one == user for one, _ in self._running)
+    async def runs(self, user: str) -> bool:
+        """Whether messages are being delivered to ``user``; it waits while rows are being read."""
+        if self._keeping.has_none(user):
+            return False
+        for _ in range(_LOOKS):
+            running = self._running.get(user)
+            if not running:
+                return False
+            if any(one.done for one in running.values()):
+                break
+            await next(iter(running.values()))
+        return user in self._running
 
     def retry(self, user: str, now: float) -> None:
         """The time to try ``user`` again has come."""
@@ -70,7 +83,7 @@ class Delivery:
 
     def changed(self, aor: str, before: Sequence[Binding], after: Sequence[Binding]) -> None:
         """Bindings changed: a device gets what it does not have."""
-        if not after or (aor not in self._keeping.held.rows and before):
+        if not after or (aor not in self._keeping.held.rows and (before or self._keeping.has_none(aor))):
             return
         # All nodes hear of it.
         if self._core.once(f"deliver {aor}"):
@@ -78,16 +91,21 @@ class Delivery:
 
     def deliver_to(self, aor: str, now: float) -> None:
         """Give all devices of ``aor`` what they do not have. It goes by what this node knows of them."""
+        if self._keeping.has_none(aor):
+            return
         for binding in self._core.location.lookup(aor, now):
             self._begin((aor, _device(binding)), now)
 
     def _begin(self, key: tuple[str, str], now: float) -> None:
-        if key in self._running:
+        user, device = key
+        running = self._running.setdefault(user, {})
+        if device in running:
             # It may have read the rows before that.
             self._again.add(key)
             return
-        self._running.add(key)
-        self._core.run(self._deliver(*key), now, partial(self._over, key))
+        found: Later[bool] = Later()
+        running[device] = found
+        self._core.run(self._deliver(user, device, found), now, partial(self._over, key))
 
     def later(self, user: str, now: float) -> None:
         if user not in self._retrying:
@@ -95,34 +113,39 @@ class Delivery:
             self._core.timers.start(now, self._keeping.settings.retry, self._module, ("retry", user))
 
     def _over(self, key: tuple[str, str], result: object, now: float) -> None:
-        self._running.discard(key)
+        user, device = key
+        running = self._running[user]
+        found = running.pop(device)
+        if not running:
+            del self._running[user]
         again = key in self._again
         self._again.discard(key)
         if isinstance(result, BaseException) and not isinstance(result, OSError):
             self._core.failed("deliver", result)
         elif result is True and again:
             self._begin(key, now)
+        found.set(False, now)
 
-    async def _deliver(self, aor: str, device: str) -> bool:
+    async def _deliver(self, aor: str, device: str, found: Later[bool]) -> bool:
         """Give a device what it does not have; return whether nothing is left."""
-        after: tuple[str, str] | None = None
-        while rows := await self._keeping.rows.page(aor, after=after, limit=PAGE):
-            marks: dict[str, dict[str, Given]] = {}
-            for mark in await self._keeping.marks.all(aor):
-                marks.setdefault(mark.id, {})[mark.device] = mark
-            for row in rows:
+        after = ""
+        while page := await self._keeping.read(aor, after):
+            for row, marks in page:
                 if row.until > self._core.unix(self._core.ua.now):
                     self._keeping.held.count(aor, row.id, self._keeping.sender_of(row), row.until)
-                if not await self._give(row, device, marks.get(row.id, {})):
+                if not await self._give(row, device, marks, found):
                     return False
-            if len(rows) < PAGE:
+            if len(page) < PAGE:
                 # What came meanwhile begins it again.
                 break
-            after = (aor, rows[-1].id)
+            after = page[-1][0].id
         return True
 
-    async def _give(self, row: Kept, device: str, marks: Mapping[str, Given]) -> bool:
-        """Give a device a message that it does not have; return whether the next one may follow."""
+    async def _give(self, row: Kept, device: str, marks: Mapping[str, Given], found: Later[bool]) -> bool:
+        """Give a device a message that it does not have; return whether the next one may follow.
+
+        ``found`` is told that there is one.
+        """
         core = self._core
         unix = core.unix(core.ua.now)
         if row.until <= unix or row.due > unix:
@@ -131,19 +154,20 @@ class Delivery:
         if mark.status if mark is not None else len(marks) >= _DEVICES:
             return True
         bindings = core.location.lookup(row.user, core.ua.now)
-        found = next((one for one in bindings if _device(one) == device), None)
-        if found is None:
+        binding = next((one for one in bindings if _device(one) == device), None)
+        if binding is None:
             return False
+        found.set(True, core.ua.now)
         at = 0.0 if mark is None else mark.at
         if self._keeping.settings.in_doubt == "give up":
-            if at > 0 and not _repeats(found, row, unix - at):
-                await self._keeping.marks.put(Given(row.user, row.id, device, DOUBTFUL, at))
+            if at > 0 and not _repeats(binding, row, unix - at):
+                await self._keeping.mark(Given(row.user, row.id, device, DOUBTFUL, at))
                 self._keeping.held.fetched(row.user, row.id)
                 core.notify(MessageDoubtful(row.user, row.id, device), core.ua.now)
                 return True
             if at <= 0:
                 at = unix
-                await self._keeping.marks.put(Given(row.user, row.id, device, 0, at))
+                await self._keeping.mark(Given(row.user, row.id, device, 0, at))
         # The same until there is an answer: a server that was killed sends the same request to its branch.
         token = core.secret("token").keyed_hash(f"{row.id} {device} {at!r}")
         fields = [("Date", row.date), *row.header_fields]
@@ -154,7 +178,7 @@ class Delivery:
         try:
             answer = await core.ua.request(
                 "MESSAGE",
-                target_of(found),
+                target_of(binding),
                 fields,
                 self._body(row),
                 from_=row.sender,
@@ -165,14 +189,14 @@ class Delivery:
         except (LocalProtocolError, RemoteProtocolError) as error:
             # It can never be sent, and must not stop those behind it.
             core.failed("deliver", error)
-            await self._keeping.marks.put(Given(row.user, row.id, device, 400))
+            await self._keeping.mark(Given(row.user, row.id, device, 400))
             return True
         if not 200 <= answer.status < 300 and answer.status not in _FOR_GOOD:
             # The next attempt is a transaction of its own.
-            await self._keeping.marks.put(Given(row.user, row.id, device, 0, -core.unix(core.ua.now)))
+            await self._keeping.mark(Given(row.user, row.id, device, 0, -core.unix(core.ua.now)))
             self.later(row.user, core.ua.now)
             return False
-        await self._keeping.marks.put(Given(row.user, row.id, device, answer.status))
+        await self._keeping.mark(Given(row.user, row.id, device, answer.status))
         if answer.status < 300:
             self._delivered.add()
             self._keeping.held.fetched(row.user, row.id)

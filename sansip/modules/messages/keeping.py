@@ -9,16 +9,19 @@ another 202, and the user one message.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from sansip.auth import Lookup
 from sansip.errors import RemoteProtocolError
 from sansip.modules.messages.holdings import Holdings
-from sansip.modules.messages.row import GIVEN, KEPT, Given, Kept
+from sansip.modules.messages.recent import Recent
+from sansip.modules.messages.row import GIVEN, KEPT, ORIGINS, Given, Kept, Origin
+from sansip.rows import Expected, Write
 from sansip.wire import parse_name_addr, parse_uri
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable
+    from collections.abc import Awaitable, Callable, Mapping
 
     from sansip.module import Core
     from sansip.modules.messages.settings import MessagesSettings
@@ -29,6 +32,8 @@ __all__ = ["PAGE", "Keeping"]
 
 # Rows read at a time.
 PAGE: Final = 50
+# Where the origin stands in an id, behind the time.
+_ORIGIN: Final = 19
 
 
 class Keeping:
@@ -39,17 +44,25 @@ class Keeping:
         marks: which device has which.
         held: the counts.
         complete: whether the counts are of all rows.
+        recent: what is known of them without the store.
         settings: of now.
         recounted: users whose counts were read anew in this minute.
     """
 
-    __slots__ = ("_core", "_last", "complete", "held", "marks", "recounted", "rows", "settings")
+    __slots__ = (
+        "_core", "_last", "_lost", "complete", "held", "marks", "origins", "recent", "recounted", "rows",
+        "settings",
+    )  # fmt: skip
 
-    def __init__(self, core: Core, settings: MessagesSettings) -> None:
+    def __init__(self, core: Core, settings: MessagesSettings, lost: Callable[[], None]) -> None:
         self._core = core
+        # Told that the counts may not be those of the rows any more.
+        self._lost = lost
         self.settings = settings
         self.rows = core.rows(KEPT)
         self.marks = core.rows(GIVEN)
+        self.origins = core.rows(ORIGINS)
+        self.recent = Recent()
         self.held = Holdings(self._is_strange)
         self.recounted: set[str] = set()
         self.complete = False
@@ -99,21 +112,72 @@ class Keeping:
             if mark.over:
                 self.held.fetched(user, mark.id)
 
-    async def write(self, row: Kept, sender: str, allowed: Awaitable[bool]) -> bool:
-        """Write ``row`` if that is ``allowed``; return whether it was written."""
+    def has_none(self, user: str) -> bool:
+        """Whether this node knows that no row of ``user`` is in the store, or being written."""
+        return self.complete and user not in self.held.rows and not self._core.shares_rows
+
+    async def write(self, row: Kept, sender: str, allowed: Awaitable[bool]) -> Kept | None:
+        """Write ``row`` if that is ``allowed``; return it, or None where it was not.
+
+        A row with another id is the same message, which another node has kept meanwhile.
+        """
+        if self.has_none(row.user):
+            self.recent.begin(row.user)
         # Counted before the first wait, so that messages at the same time stay within the limits.
         self.held.count(row.user, row.id, sender, row.until)
         self.held.coming.add(row.id)
         kept = False
         try:
             if await allowed:
-                await self.rows.put(row)
+                try:
+                    if not await self._put(row):
+                        return replace(row, id="")
+                except Exception:
+                    # It may be in the store all the same.
+                    self.recent.forget(row.user)
+                    self.complete = False
+                    self._lost()
+                    raise
                 kept = True
+                self.recent.put(row, self.settings.memory)
         finally:
             self.held.coming.discard(row.id)
             if not kept:
                 self.held.uncount(row.user, row.id)
-        return kept
+                if row.user not in self.held.rows:
+                    self.recent.forget(row.user)
+        return row if kept else None
+
+    async def _put(self, row: Kept) -> bool:
+        """Write ``row``; return False where another node has kept the same message."""
+        origin = row.id[_ORIGIN:]
+        if not (row.request and self._core.shares_rows):
+            await self.rows.put(row)
+            return True
+        changes = self.rows.change(row), self.origins.change(Origin(row.user, origin, row.id))
+        none = Expected(ORIGINS, (row.user, origin), None)
+        return await self._core.ask(Write(changes, (none,))) is not False
+
+    async def mark(self, mark: Given) -> None:
+        """Write ``mark``."""
+        try:
+            await self.marks.put(mark)
+        except Exception:
+            # It may be in the store all the same.
+            self.recent.forget(mark.user)
+            raise
+        self.recent.mark(mark)
+
+    async def read(self, user: str, after: str) -> list[tuple[Kept, Mapping[str, Given]]]:
+        """Return messages of ``user`` behind that of the id ``after``, ``PAGE`` at most, with their marks."""
+        if self.recent.knows(user):
+            rows = [row for row in self.recent.rows(user) if row.id > after][:PAGE]
+            return [(row, self.recent.marks(user, row.id)) for row in rows]
+        rows = await self.rows.page(user, after=(user, after) if after else None, limit=PAGE)
+        marks: dict[str, dict[str, Given]] = {}
+        for mark in await self.marks.all(user) if rows else ():
+            marks.setdefault(mark.id, {})[mark.device] = mark
+        return [(row, marks.get(row.id, {})) for row in rows]
 
     async def make_room(self, user: str, most: int) -> None:
         """Remove the oldest messages of ``user`` that a device has, where there are more than ``most``."""
@@ -125,6 +189,9 @@ class Keeping:
         marks = await self.marks.all(user, old)
         await self.marks.delete(*((one.user, one.id, one.device) for one in marks))
         await self.rows.delete((user, old))
+        if self._core.shares_rows:
+            await self.origins.delete((user, old[_ORIGIN:]))
+        self.recent.remove(user, old)
         self.held.uncount(user, old)
         return marks
 
@@ -151,12 +218,18 @@ class Keeping:
 
     async def find(self, user: str, message: Request) -> str:
         """Return the id of the kept message that ``message`` repeats, "" without one."""
-        if self.complete and not self._core.shares_rows and user not in self.held.rows:
+        if self.has_none(user):
             return ""
         origin = self.origin_of(message)
         found = self.held.find(user, origin)
-        if not found and (not self.complete or self._core.shares_rows):
-            # A server that has just begun, or another node, may have it.
+        if found:
+            return found
+        if self._core.shares_rows:
+            # Another node may have it.
+            row = await self.origins.get(user, origin)
+            return "" if row is None else row.id
+        if not self.complete:
+            # A server that has just begun may have it.
             rows = await self.rows.all(user, page=PAGE)
             found = next((row.id for row in rows if row.id.endswith(origin)), "")
         return found

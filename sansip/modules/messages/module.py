@@ -17,7 +17,7 @@ from sansip.modules.messages.delivery import Delivery
 from sansip.modules.messages.keeping import PAGE, Keeping
 from sansip.modules.messages.notices import MessageKept, MessageRefused
 from sansip.modules.messages.reminders import remind, time_of
-from sansip.modules.messages.row import GIVEN, KEPT, Kept, identity_of, kept_fields, without_tag
+from sansip.modules.messages.row import GIVEN, KEPT, ORIGINS, Kept, identity_of, kept_fields, without_tag
 from sansip.modules.messages.settings import MessagesSettings
 from sansip.modules.messages.shown import Shown, shown
 from sansip.modules.messages.telling import Telling
@@ -26,6 +26,7 @@ from sansip.registrar.date import sip_date
 if TYPE_CHECKING:
     from sansip.module import Core
     from sansip.routing import IncomingRequest
+    from sansip.wire import Response
 
 __all__ = ["Messages"]
 
@@ -44,11 +45,11 @@ class Messages(Module):
     over_workers = FIRST
     gathers = frozenset(("MESSAGE",))
     Settings = MessagesSettings
-    tables = (KEPT, GIVEN)
+    tables = (KEPT, GIVEN, ORIGINS)
     settings: MessagesSettings
 
     def start(self, core: Core, now: float) -> None:
-        self._keeping = Keeping(core, self.settings)
+        self._keeping = Keeping(core, self.settings, self._lost)
         self._kept = self._keeping.rows
         self._given = self._keeping.marks
         self._held = self._keeping.held
@@ -57,7 +58,8 @@ class Messages(Module):
         self._stored = core.counter("stored", "Messages that were kept")
         self._expired = core.counter("expired", "Messages that nobody fetched in time")
         core.watch(self._delivery.changed)
-        self._ticks = False
+        self._ticks = self._restores = False
+        core.relays_plainly("MESSAGE", self._keeping.has_none, self._unreached)
         core.run(self._restore(), now, self._restored)
 
     def configure(self, settings: MessagesSettings, now: float) -> None:
@@ -83,28 +85,39 @@ class Messages(Module):
         if isinstance(result, BaseException):
             # The store may come back.
             self.core.failed("restore", result)
-            self.core.timers.start(now, _AGAIN, self, "restore")
+            self._lost()
+
+    def _lost(self) -> None:
+        """Count the rows anew, soon."""
+        if not self._restores:
+            self._restores = True
+            self.core.timers.start(self.core.ua.now, _AGAIN, self, "restore")
 
     # --- keeping
 
-    @step("select", rank=70)
+    @step("select", rank=70, methods=("MESSAGE",))
     async def for_nobody(self, request: IncomingRequest) -> None:
         """Keep a message for a user without a device."""
-        if request.method == "MESSAGE" and not await self._repeated(request):
+        if not await self._repeated(request):
             await self._keep(request, at_once=True)
 
-    @step("relay")
+    @step("relay", methods=("MESSAGE",))
     async def for_devices(self, request: IncomingRequest) -> None:
         """Relay a message, and keep it if no device was reached."""
-        if request.method != "MESSAGE" or await self._repeated(request):
+        if await self._repeated(request):
             return
         aor = self.core.address_of(request.uri)
-        if self._delivery.runs(aor) and await self._keep(request, at_once=True):
+        if await self._delivery.runs(aor) and await self._keep(request, at_once=True):
             # Older ones are on their way: order holds.
             return
         targets = await request.locate()
         outcome = await request.relay(targets) if targets else None
-        if outcome is not None and outcome.status in _UNREACHED:
+        if outcome is not None:
+            await self._unreached(request, outcome)
+
+    async def _unreached(self, request: IncomingRequest, outcome: Response) -> None:
+        """Keep a message that was relayed, if no device was reached."""
+        if outcome.status in _UNREACHED:
             await self._keep(request, at_once=False)
 
     async def _repeated(self, request: IncomingRequest) -> bool:
@@ -158,8 +171,13 @@ class Messages(Module):
         )
         if proves_sender(self.core, request, sender):
             row.reports = sender
-        if not await self._keeping.write(row, sender, self._keeping.is_user(request.uri, request)):
+        written = await self._keeping.write(row, sender, self._keeping.is_user(request.uri, request))
+        if written is None:
             return False
+        if written is not row:
+            # Another node has kept the same message, and tells what becomes of it.
+            request.reply(202)
+            return True
         self._tick(request.now)
         self._stored.add()
         self.core.tell(MessageKept(user, sender, row.id), request.now)
@@ -209,6 +227,7 @@ class Messages(Module):
             self._delivery.deliver_to(name[1], now)
             return
         if name == "restore":
+            self._restores = False
             self.core.run(self._restore(), now, self._restored)
             return
         self._ticks = False

@@ -17,7 +17,18 @@ from sansip.rows import Table
 if TYPE_CHECKING:
     from sansip.wire import NameAddr, Request
 
-__all__ = ["DOUBTFUL", "GIVEN", "KEPT", "Given", "Kept", "identity_of", "kept_fields", "without_tag"]
+__all__ = [
+    "DOUBTFUL",
+    "GIVEN",
+    "KEPT",
+    "ORIGINS",
+    "Given",
+    "Kept",
+    "Origin",
+    "identity_of",
+    "kept_fields",
+    "without_tag",
+]
 
 # RFC 3428 4, 10: what says how the body is to be read and shown; the rest belongs to the transaction.
 _PASSED: Final = (
@@ -107,6 +118,19 @@ GIVEN = Table(
     version=2,
     migrations={1: lambda row: {**row, "at": 0.0}},
 )
+
+
+@dataclass(slots=True)
+class Origin:
+    """What a sender wrote, hashed, and the ``id`` of the message that was kept of it."""
+
+    user: str
+    origin: str
+    id: str
+
+
+# Written where nodes share the rows: a sender that repeats a message to another node is found by key.
+ORIGINS = Table("messages_origins", Origin, key=("user", "origin"))
 
 
 def kept_fields(message: Request) -> str:

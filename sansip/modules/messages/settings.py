@@ -36,6 +36,13 @@ class MessagesSettings:
     size: Annotated[
         int, Doc("Octets of a message with the header fields that are kept; a longer one is not.")
     ] = 16_384
+    memory: Annotated[
+        int,
+        Doc(
+            "Octets of kept messages that are in memory as well, so that a delivery reads no rows; where "
+            "nodes share the store, none are."
+        ),
+    ] = 8_388_608
     retry: Annotated[
         float, Doc("Seconds after which a phone that did not take a message is tried again.")
     ] = 120.0
@@ -63,5 +70,7 @@ class MessagesSettings:
         for name in ("expires", "per_user", "per_sender", "per_strangers", "most", "size"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be 1 or more, got {getattr(self, name)}")
+        if self.memory < 0:
+            raise ValueError(f"memory must be 0 or more, got {self.memory}")
         if self.retry <= 0:
             raise ValueError(f"retry must be above 0, got {self.retry:g}")

@@ -74,6 +74,10 @@ class Rooms(Module):
     Settings = RoomsSettings
     tables = (MEMBERS,)
     settings: RoomsSettings
+    without_passwords = (
+        "over UDP a stranger who forges the address of a member's phone sends to the whole room; ask for"
+        " passwords (auth)"
+    )
 
     def start(self, core: Core, now: float) -> None:
         self._rows = core.rows(MEMBERS)
@@ -125,13 +129,13 @@ class Rooms(Module):
 
     # --- requests
 
-    @step("register")
+    @step("register", methods=("REGISTER",))
     async def no_phone(self, request: IncomingRequest) -> None:
         """Refuse a phone that registers as a room: it would get what is for all."""
         if self._rooms and self.core.address_of(request.message.to.uri) in self._rooms:
             request.reply(403, "Not Your Address")
 
-    @step("translate", rank=5)
+    @step("translate", rank=5, methods=("MESSAGE",))
     async def for_a_room(self, request: IncomingRequest) -> None:
         """Send a message for a room to its members."""
         if not self._rooms:
@@ -139,10 +143,6 @@ class Rooms(Module):
         name = self.core.address_of(request.uri)
         room = self._rooms.get(name)
         if room is None:
-            return
-        if request.method != "MESSAGE":
-            # RFC 3261 21.4.6
-            request.reply(405, None, [("Allow", "MESSAGE")])
             return
         sender = self.core.address_of(request.message.from_.uri)
         refused = self._refusal(request, room, name, sender)
@@ -161,6 +161,13 @@ class Rooms(Module):
             await self._word(request, room, name, sender, word)
         else:
             self._say(request, name, sender)
+
+    @step("select", rank=5)
+    async def no_call(self, request: IncomingRequest) -> None:
+        """Refuse what is no message: no phone can register as a room, so it is looked for as a user first."""
+        if self._rooms and self.core.address_of(request.uri) in self._rooms:
+            # RFC 3261 21.4.6
+            request.reply(405, None, [("Allow", "MESSAGE")])
 
     def _refusal(
         self, request: IncomingRequest, room: Room, name: str, sender: str

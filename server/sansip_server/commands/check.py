@@ -209,7 +209,8 @@ def _module_doubts(settings: Settings) -> list[str]:
 
 def _doubts(settings: Settings) -> list[str]:
     from sansip.module.base import marked
-    from sansip_server.config.listen import check_domain
+    from sansip.transport.transports import UDP
+    from sansip_server.config.listen import check_domain, parse_listen
     from sansip_server.doubts import certificate_doubts
     from sansip_server.modules import uses
     from sansip_sockets.tls import TlsContexts
@@ -222,4 +223,9 @@ def _doubts(settings: Settings) -> list[str]:
             for kind in kinds
             for _, method in marked(kind, "sansip_mount")
         ]
+    heard = [one for one in map(parse_listen, settings.listen) if not one.loopback]
+    if settings.auth != "digest" and any(UDP in one.transports for one in heard):
+        # Only over UDP an address is forged.
+        kinds = [use.kind for use in uses(settings.modules)]
+        doubts += [f"{kind.name}: {kind.without_passwords}" for kind in kinds if kind.without_passwords]
     return doubts

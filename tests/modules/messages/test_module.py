@@ -13,8 +13,8 @@ from sansip.module import CommandError
 from sansip.module.core import Core
 from sansip.modules.messages import Messages, MessagesSettings
 from sansip.modules.messages.notices import MessageDoubtful, MessageRefused
-from sansip.modules.messages.row import GIVEN, KEPT
-from sansip.rows import Change, MemoryRows, Scan, Write
+from sansip.modules.messages.row import GIVEN, KEPT, ORIGINS
+from sansip.rows import Change, MemoryRows, Read, Scan, Write
 from sansip.testing import ModuleBench, check_module
 from sansip.wire import Request, Response
 
@@ -26,8 +26,23 @@ def users(lookup: Lookup) -> Mapping[str, str] | None:
     return {} if lookup.username in ("bob", "carol") else None
 
 
-def made(**options: Any) -> ModuleBench[Messages]:
-    return ModuleBench(Messages, MessagesSettings(**options), answers={Lookup: users})
+# Of this test: whether nodes share the rows, and ``memory``.
+_ways: dict[str, int] = {}
+
+
+@pytest.fixture(params=["memory", "store", "shared"], autouse=True)
+def way(request: pytest.FixtureRequest) -> str:
+    """Each test with rows that are in memory as well, that are read from the store, and that nodes share."""
+    _ways["shared"] = request.param == "shared"
+    _ways["memory"] = 0 if request.param == "store" else 8_388_608
+    return str(request.param)
+
+
+def made(*, shared: bool = False, **given: Any) -> ModuleBench[Messages]:
+    settings = MessagesSettings(**{"memory": _ways["memory"], **given})
+    return ModuleBench(
+        Messages, settings, answers={Lookup: users}, shares_rows=shared or bool(_ways["shared"])
+    )
 
 
 def write(bench: ModuleBench[Messages], text: str = "hello", user: str = "bob", *fields: str) -> list[str]:
@@ -80,6 +95,19 @@ def fetch(bench: ModuleBench[Messages], host: str = PHONE[0]) -> list[str]:
         bodies.append(found[0].body.decode())
         answer(bench, found[0], host=host)
     return bodies
+
+
+def watch(bench: ModuleBench[Messages]) -> list[Any]:
+    """Return the list that questions to the outside are put on from now on."""
+    asked: list[Any] = []
+    plain = bench._answer
+
+    def noting(question: Any) -> Any:
+        asked.append(question)
+        return plain(question)
+
+    bench._answer = noting  # type: ignore[method-assign]
+    return asked
 
 
 def test_contract() -> None:
@@ -473,7 +501,7 @@ def test_a_sender_with_tag_in_its_name(address: str) -> None:
 
 def test_one_that_comes_while_the_last_rows_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
     """The store has said that there are no more: it is read after that, not at the next REGISTER."""
-    bench = made()
+    bench = made(memory=0)
     write(bench, "one")
     bench.sent.clear()
     plain = bench._answer
@@ -482,17 +510,20 @@ def test_one_that_comes_while_the_last_rows_are_read(monkeypatch: pytest.MonkeyP
         result = plain(question)
         if isinstance(question, Scan) and question.table is KEPT:
             monkeypatch.undo()
-            assert write(bench, "two") == ["202 Accepted"]
+            # It waits until it is known that an older one is on its way.
+            assert write(bench, "two") == []
         return result
 
     monkeypatch.setattr(bench, "_answer", slow)
     register(bench)
+    answers = [one for one in bench.sent if isinstance(one, Response) and one.cseq.method == "MESSAGE"]
+    assert [one.status for one in answers] == [202]
     assert fetch(bench) == ["one", "two"]
 
 
 def test_a_row_that_cannot_be_sent() -> None:
     """It is told, and stops none behind it."""
-    bench = made()
+    bench = made(memory=0)
     write(bench, "one")
     write(bench, "two")
     [row, _] = bench.store.scan(Scan(KEPT, (BOB,), None, 2))
@@ -596,7 +627,7 @@ def test_limits_after_a_restart() -> None:
 
 def test_limits_count_what_another_node_did() -> None:
     """It gave messages to the phone, or removed them: they count here no more."""
-    bench = made(per_sender=1, most=2)
+    bench = made(shared=True, per_sender=1, most=2)
     write(bench, "one")
     other = bench.beside()
     register(other)
@@ -610,7 +641,7 @@ def test_limits_count_what_another_node_did() -> None:
 
 def test_a_node_without_messages_removes_them() -> None:
     """The node that the work falls to may have kept none itself."""
-    bench = made()
+    bench = made(shared=True)
     other = bench.beside()
     write(bench, "short", "bob", "Expires: 100")
     other.wait(200)
@@ -628,7 +659,7 @@ def test_a_broken_store() -> None:
 
 def test_two_nodes() -> None:
     """One store: the phone registers at the other node and has the message once."""
-    bench = made()
+    bench = made(shared=True)
     write(bench, "hello")
     other = bench.beside()
     register(other)
@@ -803,3 +834,98 @@ def test_a_wrong_reminder(user: str, at: str, said: str) -> None:
     refused = bench.command("messages.remind", user=user, text="x", at=at)
     assert isinstance(refused, CommandError)
     assert said in str(refused)
+
+
+def test_nothing_is_read_where_nothing_is_kept() -> None:
+    """A REGISTER and a message of a user without kept ones cost the store nothing, and no message waits."""
+    bench = made()
+    asked = watch(bench)
+    register(bench)
+    write(bench, "hello")
+    assert [one.body for one in come(bench)] == [b"hello"]
+    questions = [one for one in asked if isinstance(one, Read | Scan | Write)]
+    # Where nodes share the rows, another one may have kept some.
+    assert bool(questions) is bool(_ways["shared"])
+
+
+def test_one_that_comes_while_rows_are_read() -> None:
+    """Nothing is kept: the message goes to the phone, though the look at the rows was still under way."""
+    bench = made(shared=True)
+    plain = bench._answer
+    wrote: list[list[str]] = []
+
+    def slow(question: Any) -> Any:
+        result = plain(question)
+        if isinstance(question, Scan) and question.table is KEPT and not wrote:
+            wrote.append([])
+            wrote[0] += write(bench, "hello")
+        return result
+
+    bench._answer = slow  # type: ignore[method-assign]
+    register(bench)
+    assert wrote == [[]]
+    assert [one.body for one in come(bench)] == [b"hello"]
+    assert bench.command("messages.count") == 0
+
+
+def test_one_request_at_two_nodes() -> None:
+    """It came to both at once: each answers 202, and the user has one message."""
+    bench = made(shared=True)
+    other = bench.beside()
+    plain = bench._answer
+    answers: list[list[str]] = []
+
+    def slow(question: Any) -> Any:
+        if isinstance(question, Write) and not answers:
+            # The other node is quicker.
+            answers.append([])
+            answers[0] += write(other, "hello")
+        return plain(question)
+
+    bench._answer = slow  # type: ignore[method-assign]
+    assert write(bench, "hello") == ["202 Accepted"]
+    assert answers == [["202 Accepted"]]
+    assert bench.store.count(KEPT) == 1
+    assert bench.command("messages.count") == 0
+
+
+def test_a_repetition_is_found_by_key() -> None:
+    """Where nodes share the rows: not by a look at each message of the user."""
+    bench = made(shared=True)
+    other = bench.beside()
+    write(bench, "hello")
+    asked = watch(other)
+    assert write(other, "hello") == ["202 Accepted"]
+    assert [type(one) for one in asked if isinstance(one, Read | Scan | Write)] == [Read]
+    bench.command("messages.remove", user=BOB)
+    assert bench.store.count(ORIGINS) == 0
+
+
+def test_names_without_a_user_take_no_memory() -> None:
+    """A stranger tries a million names: nothing of them stays."""
+    bench = ModuleBench(Messages, answers={Lookup: lambda lookup: None}, shares_rows=False)
+    bench.stack.authenticator = object()  # type: ignore[assignment]
+    for number in range(20):
+        write(bench, "hello", f"nobody{number}")
+    assert bench.module._keeping.recent._users == {}
+    assert bench.module._held.rows == {}
+
+
+def test_a_write_that_failed_may_have_happened() -> None:
+    """The store answered too late, and has the row: it is delivered, though this node had given it up."""
+    bench = made()
+    plain = bench._answer
+
+    def late(question: Any) -> Any:
+        result = plain(question)
+        return TimeoutError("too late") if isinstance(question, Write) else result
+
+    bench._answer = late  # type: ignore[method-assign]
+    assert write(bench, "hello") != ["202 Accepted"]
+    bench._answer = plain  # type: ignore[method-assign]
+    bench.sent.clear()
+    register(bench)
+    assert fetch(bench) == ["hello"]
+    # Then the counts are right again.
+    bench.wait(10)
+    assert bench.command("messages.count") == 1

@@ -118,3 +118,23 @@ def test_what_modules_say_of_themselves(tmp_path: Path, text: str, said: str) ->
     result = check(tmp_path, text)
     assert result.exit_code == 2
     assert said in result.stderr
+
+
+ROOMS = '[rooms]\n[[rooms.rooms]]\naddress = "sip:team@example.com"\n'
+
+
+@pytest.mark.parametrize(
+    ("listen", "auth", "said"),
+    [
+        ("udp:192.0.2.1:5060", "none", True),
+        ("udp:192.0.2.1:5060", "digest", False),
+        ("tcp:192.0.2.1:5060", "none", False),
+        ("udp:127.0.0.1:5060", "none", False),
+    ],
+)
+def test_rooms_without_passwords(tmp_path: Path, listen: str, auth: str, said: bool) -> None:
+    """A datagram with the forged address of a member's phone goes to all members: the operator is told."""
+    text = f'listen = ["{listen}"]\nauth = "{auth}"\nstore = "{tmp_path}/x.db"\n{ROOMS}'
+    result = check(tmp_path, text)
+    assert result.exit_code == 0
+    assert ("rooms: over UDP a stranger who forges the address of a member's phone" in result.stderr) is said
