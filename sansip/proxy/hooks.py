@@ -96,6 +96,17 @@ class Hooks:
         self._response_leaving = response_leaving
         self._request_ended = request_ended
 
+    def of(self, who: Any) -> Hooks:
+        """Return those of the module ``who`` alone."""
+        return Hooks(
+            *(tuple(one for one in getattr(self, f"_{name}") if one[0] is who) for name in self.NAMES),
+            failed=self._failed,
+            active=True,
+            timers=self.timers,
+            begin=self.begin,
+            hook_time=self.hook_time,
+        )
+
     def leaving(
         self,
         handle: Any,

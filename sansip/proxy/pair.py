@@ -109,7 +109,7 @@ class Pair(Usual):
     def send(self, key: str, data: bytes, first: bytes, hop: Flow, via: str, now: float) -> None:
         """Send ``data``, whose Via of ours is the line ``via``, to ``hop``; ``first`` (or b"") goes back.
 
-        ``key``: that of the server transaction.
+        ``data`` is b"" where it has to wait (``proxy.steered``). ``key``: that of the server transaction.
         """
         proxy = self.proxy
         layer = proxy.transactions
@@ -132,7 +132,8 @@ class Pair(Usual):
         owners[number] = owners[number + 1] = self
         if first:
             sender.send(self.flow, first, now, number)
-        sender.send(hop, data, now, number + 1)
+        if data:
+            sender.send(hop, data, now, number + 1)
         # RFC 3261 17.1.1.2, 17.1.2.2: Timer A or E, which finds out what has come by then.
         self._timer = proxy.timers.start(now, self._values.t1, self, "look")
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from sansip.entropy import Entropy
     from sansip.limits import Limits
     from sansip.notices import LimitNotices
+    from sansip.proxy.bodies import Bodies
     from sansip.proxy.config import ProxyConfig
     from sansip.proxy.dialog_mark import Marks
     from sansip.proxy.relayed import Records
@@ -40,6 +41,7 @@ class Proxy:
     """Forwards requests, and responses to what it forwarded."""
 
     __slots__ = (
+        "bodies",
         "client",
         "config",
         "entropy",
@@ -103,6 +105,8 @@ class Proxy:
         self.pending = Pending()
         # Calls on their way through here; the stack may put in another table (``proxy.relayed``).
         self.records: Records = RelayedCalls(limits)
+        # What replaces bodies in calls that pass as octets; a module may put it in.
+        self.bodies: Bodies | None = None
         # The functions that look at requests on their way; the stack puts them in.
         self.hooks = Hooks()
         # The value that the hashes of our branches start with (``loop_hash``).

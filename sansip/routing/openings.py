@@ -21,6 +21,7 @@ from sansip.proxy.loop import Arrived, text_hash
 from sansip.proxy.pair import Pair
 from sansip.proxy.record_route import record_route_lines
 from sansip.proxy.recording import Recording
+from sansip.proxy.steered import Steered
 from sansip.proxy.usual import Usual
 from sansip.proxy.watched import GROWTH, Watched
 from sansip.routing.brief_proof import challenge_lines, prove_caller
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
 
     from sansip.actions import Address
     from sansip.location import Binding
+    from sansip.proxy.bodies import Plan
     from sansip.proxy.proxy import Proxy
     from sansip.proxy.relayed import Record
     from sansip.proxy.target import Target
@@ -53,6 +55,7 @@ if TYPE_CHECKING:
     from sansip.routing.gate import Gate
     from sansip.routing.leading import Lead
     from sansip.routing.shortcut import Shortcut
+    from sansip.transaction import ServerTransaction
     from sansip.wire.opening import Opening
 
 __all__ = ["OPENING", "Openings"]
@@ -245,7 +248,7 @@ class Openings:
         if tcp_above:
             # RFC 3261 18.1.1: nearly as large as that, the copy may have to go by TCP.
             growth = longest - len(opening.uri) + len(leaves.via) + _GROWTH
-            if looks:
+            if looks or proxy.bodies is not None:
                 growth = GROWTH + 100 + longest
             elif records:
                 growth += len(leaves.record_route) + _MARKED
@@ -254,6 +257,16 @@ class Openings:
             if asks:
                 growth -= len(opening.credentials or "") + 2
             if len(data) + growth > tcp_above:
+                return False
+        plan: Plan | None = None
+        if proxy.bodies is not None and not looks:
+            judged = proxy.bodies.judges(opening, data, flow, place)
+            if not isinstance(judged, bool):
+                if place is None:
+                    # Two modules have a say in each step of it.
+                    return False
+                plan = judged
+            elif not judged:
                 return False
         proof = prove_caller(core, opening, flow, now) if asks else None
         if asks and proof is None:
@@ -313,6 +326,13 @@ class Openings:
         pending.add(host, aor)
         if handle is None:
             later = partial(_read, data, flow, force_rport, opening.proven)
+            if plan is not None:
+                make = partial(_handle, core, opening.proven)
+                steered = Steered(proxy, later, repeated, flow, goal, branch, plan, make, aor)
+                steered.be_first(recording, records, listener, hashed, breadth, counted)
+                steered.call = proxy.records.opens(steered, opening, data, contact, flow, now)
+                steered.hold(key, sent, opening.trying(noted), out, via, now)
+                return True
             pair = Pair(proxy, "INVITE", later, repeated, flow, goal, branch)
             pair.be_first(recording, records, listener, hashed, breadth, counted)
             begins = None
@@ -422,6 +442,15 @@ def _recorded(proxy: Proxy, opening: Opening, host: str, now: float) -> Record |
     return proxy.records.begins(
         opening.call_id, opening.from_tag, opening.from_, opening.to, opening.uri, host, now
     )
+
+
+def _handle(
+    core: Core, proven: bool, message: Request, flow: Flow, server: ServerTransaction, now: float
+) -> IncomingRequest:
+    """Return the handle of an INVITE that left as octets; ``proven``: its caller is a user of ours."""
+    handle = IncomingRequest(core, message, flow, server, now)
+    handle.authenticated = proven
+    return handle
 
 
 def _read(data: bytes, flow: Flow, force_rport: str, proven: bool = False) -> Request:

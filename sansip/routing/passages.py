@@ -163,6 +163,8 @@ class Passages:
             # RFC 3261 16.3 step 4: it may be a loop.
             or listeners.is_own_sent_by(sent_by)
             or (trust.exists and passing.has(_OF_TRUST))
+            # An ACK with an answer (RFC 3261 13.2.1), which a module may have to replace.
+            or (proxy.bodies is not None and passing.method == "ACK" and passing.body)
         ):
             return False
         far, mark = recorded
@@ -232,6 +234,8 @@ class Passages:
         via = f"{leaves.via};branch={branch}"
         sent = passing.forwarded(via, noted, breadth, kept)
         call = proxy.records.of(passing.call_id, passing.from_tag, to_tag, passing.uri)
+        if proxy.bodies is not None and handle is None:
+            call = proxy.bodies.ending(passing.call_id, passing.from_tag, to_tag, passing.uri, call)
         if handle is None or server is None:
             later = partial(_read, data, flow, force_rport, kept)
             pair = Pair(proxy, method, later, lines, flow, _AS_ASKED, branch)

@@ -117,6 +117,11 @@ class Echo:
         """The octets of the body."""
         return self._came[self._body :]
 
+    @property
+    def came(self) -> bytes:
+        """The response as it came."""
+        return self._came
+
     def repeats(self, from_: str, to: str, call_id: str, cseq: str) -> str | None:
         """Return what follows in To behind ``to``, None where one of these lines is not repeated."""
         line = self.to

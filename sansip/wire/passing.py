@@ -142,6 +142,11 @@ class Passing:
         self.sent_host: str = sent_host.lower()
         self.sent_port = None if sent_port is None else int(sent_port)
 
+    @property
+    def body(self) -> bytes:
+        """The octets of the body."""
+        return self._came[self._body :]
+
     def has(self, pattern: re.Pattern[str]) -> bool:
         """Whether ``pattern`` is found in the head."""
         return pattern.search(self._came[: self._body].decode()) is not None

@@ -6,6 +6,7 @@ no relay can be had the call is refused, hung up, or goes on as it is, as the se
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from sansip.errors import RemoteProtocolError
@@ -29,15 +30,16 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Sequence
 
     from sansip.module.base import Waits
+    from sansip.modules.calls import Talk
     from sansip.modules.media.relay import Relay
     from sansip.proxy.branch import Branch
     from sansip.routing import IncomingRequest
     from sansip.wire import Message
 
-__all__ = ["Answering"]
+__all__ = ["RETRY", "Answering"]
 
-# Seconds of Retry-After where no relay can be had.
-_RETRY: Final = 10
+# With a 503 where no relay can be had.
+RETRY: Final = (("Retry-After", "10"),)
 
 
 class Answering(Operated):
@@ -53,11 +55,16 @@ class Answering(Operated):
 
     def _no_relay(self, request: IncomingRequest, call_id: str, why: str) -> None:
         """Refuse the call, or let it go on, as the settings say."""
-        done = "refused" if self.settings.without == "refuse" else "goes on without"
+        if self._has_none(call_id, why, request.now):
+            self._refuse(request, 503, None, RETRY)
+
+    def _has_none(self, call_id: str, why: str, now: float) -> bool:
+        """Tell that a call gets no relay; return whether it is refused."""
+        refused = self.settings.without == "refuse"
+        done = "refused" if refused else "goes on without"
         self._without.add(done)
-        self.core.notify(CallUnrelayed(call_id, why, done), request.now)
-        if self.settings.without == "refuse":
-            self._refuse(request, 503, None, [("Retry-After", str(_RETRY))])
+        self.core.notify(CallUnrelayed(call_id, why, done), now)
+        return refused
 
     def _refuse(
         self,
@@ -98,7 +105,7 @@ class Answering(Operated):
                 put(message, found, made)
             except (RelayFailed, NoRelay, ValueError) as error:
                 request.now = now
-                self._unanswered(session, str(error), now, request, branch, message)
+                self._unanswered(session, str(error), now, self._dialog(request, branch, message))
                 return
             self._took.observe(now - began)
             self._answered(session, names, found.sdp, made, source, leg)
@@ -123,24 +130,30 @@ class Answering(Operated):
             session.labels[names.answerer] = leg.label
         keep(session)
 
+    def _dialog(
+        self, request: IncomingRequest, branch: Branch | None, message: Message
+    ) -> Callable[[], Talk | None] | None:
+        """Return what makes the dialog that the 2xx ``message`` begins; None for any other message."""
+        if branch is None or not isinstance(message, Response) or message.status < 200:
+            return None
+        transaction = branch.transaction
+        flows = request.flow, None if transaction is None else transaction.flow
+        trusted = not request.is_stranger
+        return partial(dialog_begun, self.core, request.message, message, flows, request.now, trusted=trusted)
+
     def _unanswered(
-        self,
-        session: Session,
-        why: str,
-        now: float,
-        request: IncomingRequest,
-        branch: Branch | None,
-        message: Message,
+        self, session: Session, why: str, now: float, dialog: Callable[[], Talk | None] | None
     ) -> None:
-        """An answer got no relay: both sides wait for media from there, so the call has none."""
+        """An answer got no relay: both sides wait for media from there, so the call has none.
+
+        ``dialog`` makes the dialog that the answer begins; None where it begins none.
+        """
         refuses = self.settings.without == "refuse"
         talk = None
         if refuses and session.call is None:
             # Its answer begins the dialog; later ones are the business of the module ``calls``.
-            refuses = branch is not None and isinstance(message, Response) and message.status >= 200
-            if branch is not None and isinstance(message, Response) and refuses:
-                talk = dialog_begun(self.core, request, branch, message)
-                refuses = talk is not None
+            talk = None if dialog is None else dialog()
+            refuses = talk is not None
         done = "hung up" if refuses else "goes on without"
         self._without.add(done)
         self.core.notify(CallUnrelayed(session.call_id, why, done), now)

@@ -21,7 +21,18 @@ from sansip.wire.unread import octets_of, rewrite
 if TYPE_CHECKING:
     from sansip.wire import Message, Request, Response
 
-__all__ = ["Found", "asked_of", "dialog_of", "find", "has_body", "put", "target_of"]
+__all__ = [
+    "Found",
+    "asked_of",
+    "dialog_of",
+    "find",
+    "find_in",
+    "has_body",
+    "put",
+    "put_in",
+    "target_in",
+    "target_of",
+]
 
 # Short names of the fields that tell what a body is.
 _COMPACT: Final = re.compile(rb"\r\n[cel][ \t:]")
@@ -55,7 +66,7 @@ def find(message: Message) -> Found | None:
     """Return the description in ``message``, or None. A body that cannot be read has none."""
     data = octets_of(message)
     if data is not None:
-        found = _find_unread(data)
+        found = find_in(data)
         if found is not None:
             return found
     if not message.body:
@@ -93,11 +104,15 @@ def put(message: Message, found: Found, sdp: bytes) -> None:
         raise ValueError("the description contains the boundary of the multipart")
     data = octets_of(message)
     if data is not None and found.length is not None:
-        begin, end = found.length
-        head = data[end : data.find(b"\r\n\r\n") + 4]
-        rewrite(message, b"%b%d%b%b" % (data[:begin], len(sdp), head, sdp))
+        rewrite(message, put_in(data, found.length, sdp))
         return
     message.set_body(found.before + sdp + found.after)
+
+
+def put_in(data: bytes, length: tuple[int, int], sdp: bytes) -> bytes:
+    """Return ``data`` with the body ``sdp``; ``length``: as in ``Found``."""
+    begin, end = length
+    return b"%b%d%b%b" % (data[:begin], len(sdp), data[end : data.find(b"\r\n\r\n") + 4], sdp)
 
 
 def dialog_of(message: Message) -> tuple[str, str, str]:
@@ -114,20 +129,28 @@ def target_of(message: Request | Response) -> str:
     """Return ``address_of`` the Contact of ``message``, "" where it has none that can be read."""
     data = octets_of(message)
     if data is not None:
-        end = data.find(b"\r\n\r\n") + 2
-        # As most write it; the pattern costs more.
-        begin = data.find(b"\r\nContact:", 0, end) + 10
-        if begin < 10:
-            found = _CONTACT.search(data, 0, end)
-            if found is None:
-                return ""
-            begin = found.end()
-        stop = data.find(b"\r\n", begin)
-        value = data[begin:stop]
-        if data[stop + 2 : stop + 3] not in _FOLDED and b'"' not in value and b"," not in value:
-            uri = uri_of(value.decode("utf-8", "surrogateescape"))
-            return address_of(uri) if uri else ""
+        found = target_in(data)
+        if found is not None:
+            return found
     uri = contact_of(message)
+    return address_of(uri) if uri else ""
+
+
+def target_in(data: bytes) -> str | None:
+    """Return what ``target_of`` returns for the message ``data``, None where it has to be read to know."""
+    end = data.find(b"\r\n\r\n") + 2
+    # As most write it; the pattern costs more.
+    begin = data.find(b"\r\nContact:", 0, end) + 10
+    if begin < 10:
+        found = _CONTACT.search(data, 0, end)
+        if found is None:
+            return ""
+        begin = found.end()
+    stop = data.find(b"\r\n", begin)
+    value = data[begin:stop]
+    if data[stop + 2 : stop + 3] in _FOLDED or b'"' in value or b"," in value:
+        return None
+    uri = uri_of(value.decode("utf-8", "surrogateescape"))
     return address_of(uri) if uri else ""
 
 
@@ -139,8 +162,8 @@ def asked_of(message: Request) -> str:
     return address_of(data[: data.find(b"\r\n")].split(b" ", 2)[1].decode("utf-8", "surrogateescape"))
 
 
-def _find_unread(data: bytes) -> Found | None:
-    """Return the description in ``data``, None where it has to be read to know."""
+def find_in(data: bytes) -> Found | None:
+    """Return the description in the message ``data``, None where that has to be read to know."""
     end = data.find(b"\r\n\r\n")
     head = data[: end + 2].lower()
     kind = head.find(b"\r\ncontent-type: application/sdp\r\n")

@@ -15,23 +15,30 @@ from sansip.modules.calls.talks import Talks
 if TYPE_CHECKING:
     from sansip.module import Core
     from sansip.modules.calls import Talk
-    from sansip.proxy.branch import Branch
-    from sansip.routing import IncomingRequest
-    from sansip.wire import Response
+    from sansip.transport import Flow
+    from sansip.wire import Request, Response
 
 __all__ = ["Hanging", "dialog_begun"]
 
 _REASON: Final = 'SIP;cause=200;text="no media relay"'
 
 
-def dialog_begun(core: Core, request: IncomingRequest, branch: Branch, response: Response) -> Talk | None:
-    """Return the dialog that a 2xx begins, None where it does not go through here."""
-    message = request.message
-    call = Call("", message.call_id, message.from_tag or "", "", "", "", request.flow.host, request.now)
-    call.target = message.uri_text
-    transaction = branch.transaction
-    flows = request.flow, None if transaction is None else transaction.flow
-    return Talks().begin(call, core.listeners, message, response, flows, not request.is_stranger)
+def dialog_begun(
+    core: Core,
+    request: Request,
+    response: Response,
+    flows: tuple[Flow, Flow | None],
+    now: float,
+    *,
+    trusted: bool,
+) -> Talk | None:
+    """Return the dialog that ``response``, a 2xx, begins, None where it does not go through here.
+
+    ``flows``: of the caller and of the callee; ``trusted``: whether the caller is no stranger.
+    """
+    call = Call("", request.call_id, request.from_tag or "", "", "", "", flows[0].host, now)
+    call.target = request.uri_text
+    return Talks().begin(call, core.listeners, request, response, flows, trusted)
 
 
 class Hanging:

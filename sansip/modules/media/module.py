@@ -12,7 +12,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from sansip.errors import RemoteProtocolError
-from sansip.module import Slot
 from sansip.modules.calls import CallTakenBack
 from sansip.modules.calls.spiral import earlier
 from sansip.modules.media import steering
@@ -20,9 +19,10 @@ from sansip.modules.media.asking import NoRelay
 from sansip.modules.media.body import Found, dialog_of, find, has_body, put, target_of
 from sansip.modules.media.names import Names, Options
 from sansip.modules.media.profiles import NO_WISH, Side, Wish, needed, side_at, side_of
+from sansip.modules.media.riding import LOOK, Riding
 from sansip.modules.media.session import Leg, Session
-from sansip.modules.media.sessions import forget
-from sansip.modules.media.within import Within, is_within
+from sansip.modules.media.within import is_within
+from sansip.proxy.relayed import GONE
 from sansip.transport.nat import has_private_media
 from sansip.wire import Request, Response
 from sansip.wire.unread import is_unread
@@ -39,20 +39,13 @@ __all__ = ["Media"]
 
 # RFC 3261 13.2.1, RFC 3262 5, RFC 3311 5: requests whose bodies are offers and answers.
 _CARRIERS: Final = ("INVITE", "UPDATE", "PRACK")
-# Seconds between two looks for calls that nobody ended.
-_LOOK: Final = 60.0
-# RFC 5057 5.1, RFC 3261 15.1.1: after these to a BYE neither side has the dialog.
-_GONE: Final = (404, 408, 410, 481)
 
 
-class Media(Within):
+class Media(Riding):
     """Steers media relays: rtpengine and rtpproxy."""
 
     name = "media"
     methods = frozenset(("ACK", "INVITE"))
-
-    # Of an INVITE that makes a dialog.
-    _session: Slot[Session] = Slot()
 
     # --- requests
 
@@ -99,18 +92,11 @@ class Media(Within):
 
     def _begin(self, request: IncomingRequest, message: Request, wish: Wish) -> Session | None:
         """Return the session of a new call; None where there are too many."""
-        sessions = self._sessions
-        if len(sessions) >= self.settings.most:
-            return None
         call = None if self._calls is None else self._calls.of(request)
         call_id, tag, _ = dialog_of(message)
-        session = sessions.make(self._prefix, call_id, tag, wish, self.settings.set, call, request.now)
+        session = self._make(call_id, tag, target_of(message), wish, call, request.now)
         if session is not None:
             self._session.set(request, session)
-            session.note_target(tag, target_of(message), 1)
-            if call is None and not self._looking:
-                self._looking = True
-                self.core.timers.start(request.now, _LOOK, self, None)
         return session
 
     def _came_back(self, request: IncomingRequest) -> bool:
@@ -201,12 +187,7 @@ class Media(Within):
             request.now = now
             self._no_relay(request, session.call_id, str(error))
             return
-        self._took.observe(took)
-        self._relayed.add(relay.uri)
-        leg.relay, leg.asked, leg.offered = relay, found.sdp, made
-        session.said[session.caller_tag] = found.sdp
-        if session.over:
-            forget(session, now)
+        self._note_offer(session, leg, found.sdp, made, relay, took, now)
 
     # --- responses
 
@@ -257,7 +238,7 @@ class Media(Within):
                 self._sessions.drop(one)
             self._looking = len(self._sessions) > 0
             if self._looking:
-                self.core.timers.start(now, _LOOK, self, None)
+                self.core.timers.start(now, LOOK, self, None)
             return
         session = self._sessions.get(name)
         if session is not None and session.call is not None and self._calls is not None:
@@ -319,7 +300,7 @@ class Media(Within):
         session = self._session.get(request)
         if session is None:
             if method == "BYE":
-                if 200 <= status < 300 or status in _GONE:
+                if 200 <= status < 300 or status in GONE:
                     self._dialog_over(request)
             elif status == 481 and method in ("INVITE", "UPDATE") and is_within(request):
                 self._dialog_over(request)

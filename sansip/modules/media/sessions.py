@@ -71,10 +71,18 @@ class Sessions:
         """
         call_id, sender, other = dialog_of(request)
         for caller in (sender, other):
+            if (call_id, caller) in self._by_dialog:
+                session = self.between(call_id, sender, other, asked_of(request))
+                return None if session is None else (session, sender, other)
+        return None
+
+    def between(self, call_id: str, sender: str, other: str, target: str) -> Session | None:
+        """Return the session of a dialog, one of whose requests goes from ``sender`` to ``target``."""
+        for caller in (sender, other):
             # Another proxy may have forked one INVITE to several users of ours.
             for session in self._by_dialog.get((call_id, caller), ()):
-                if session.has(sender, other, asked_of(request)):
-                    return session, sender, other
+                if session.has(sender, other, target):
+                    return session
         return None
 
     def answered(self, session: Session, tag: str) -> None:

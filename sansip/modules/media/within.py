@@ -118,7 +118,7 @@ class Within(Answering):
             if isinstance(message, Request):
                 self._no_relay(request, session.call_id, str(error))
             else:
-                self._unanswered(session, str(error), request.now, request, None, message)
+                self._unanswered(session, str(error), request.now, None)
             return
         self._took.observe(now - began)
         self._relayed.add(relay.uri)
@@ -155,13 +155,16 @@ class Within(Answering):
         dialog = self._sessions.of_dialog(request.message) if self._proven(request) else None
         if dialog is None:
             return
-        session, sender, other = dialog
+        self._dialog_ended(*dialog, request.now)
+
+    def _dialog_ended(self, session: Session, sender: str, other: str, now: float) -> None:
+        """The dialog of these tags has ended, by a request of ``sender``."""
         tag = other if sender == session.caller_tag else sender
         if tag not in session.answered or session.ambiguous:
             return
         session.answered.discard(tag)
         if not session.answered:
-            self._end(session, request.now)
+            self._end(session, now)
 
 
 def is_within(request: IncomingRequest) -> bool:

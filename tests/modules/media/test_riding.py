@@ -1,0 +1,346 @@
+"""Calls that pass as octets through a relay, beside the same calls as messages: nobody sees a difference."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from sansip.actions import SendDatagram
+from sansip.proxy.steered import Steered
+from tests.modules.media.rig import FIRST, SDP, SECOND, TYPE, MediaRig, answer_sdp, two
+from tests.relays import Engine
+from tests.rig import ALICE, BOB, Out, only, reply, request
+
+pytestmark = pytest.mark.usefixtures("both")
+
+EVE = ("192.0.2.66", 5060)
+
+
+class Slow(MediaRig):
+    """While ``late`` is set the relay's answers wait for ``release``."""
+
+    late = False
+
+    def __init__(self, **options: Any) -> None:
+        self.kept: list[SendDatagram] = []
+        super().__init__(**options)
+
+    def _to_relay(self, action: SendDatagram) -> list[Out]:
+        if self.late:
+            self.kept.append(action)
+            return []
+        return super()._to_relay(action)
+
+    def release(self) -> None:
+        self.late = False
+        kept, self.kept = self.kept, []
+        for action in kept:
+            super()._to_relay(action)
+
+
+def cancel(rig: MediaRig, source: Any = ALICE) -> None:
+    """CANCEL call 0."""
+    rig.udp(request("CANCEL", branch="z9hG4bKc0", from_tag="t0", call_id="call0"), source)
+
+
+def a_call(rig: Slow) -> None:
+    rig.answered()
+    bye = only(rig.within("BYE", cseq=2), "BYE")
+    rig.udp(reply(bye, 200), BOB)
+
+
+def rings(rig: Slow) -> None:
+    """Ringing without a description, then early media."""
+    invite = only(rig.invite(), "INVITE")
+    rig.udp(reply(invite, 180), BOB)
+    rig.udp(reply(invite, 183, headers=TYPE, body=answer_sdp()), BOB)
+    rig.udp(reply(invite, 200, headers=TYPE, body=answer_sdp()), BOB)
+
+
+def refused(rig: Slow) -> None:
+    rig.udp(reply(only(rig.invite(), "INVITE"), 486), BOB)
+
+
+def invite_again(rig: Slow) -> None:
+    """The caller repeats its INVITE while the relay is asked, and once it rings."""
+    rig.late = True
+    rig.invite()
+    rig.invite()
+    rig.release()
+    invite = only([one for one in rig.log if one.to == BOB], "INVITE")
+    rig.udp(reply(invite, 180), BOB)
+    rig.invite()
+
+
+def phone_silent(rig: Slow) -> None:
+    """RFC 3261 17.1.1.2: the INVITE goes again, as it left; then the phone answers."""
+    invite = only(rig.invite(), "INVITE")
+    rig.wait(1.2)
+    rig.udp(reply(invite, 200, headers=TYPE, body=answer_sdp()), BOB)
+
+
+def relay_slow(rig: Slow) -> None:
+    """Nothing leaves for 0.6 s: RFC 3261 17.1.1.2 counts from the time that the INVITE left."""
+    rig.late = True
+    rig.invite()
+    rig.wait(0.6)
+    rig.release()
+    rig.wait(0.6)
+
+
+def cancelled_early(rig: Slow) -> None:
+    """RFC 3261 9.2: a CANCEL while the relay is asked; nothing leaves afterwards."""
+    rig.late = True
+    rig.invite()
+    cancel(rig)
+    rig.release()
+
+
+def cancel_of_another(rig: Slow) -> None:
+    """A CANCEL from elsewhere, while the relay is asked, ends nothing."""
+    rig.late = True
+    rig.invite()
+    cancel(rig, EVE)
+    rig.release()
+    invite = only([one for one in rig.log if one.to == BOB], "INVITE")
+    rig.udp(reply(invite, 200, headers=TYPE, body=answer_sdp()), BOB)
+
+
+def cancelled(rig: Slow) -> None:
+    invite = only(rig.invite(), "INVITE")
+    rig.udp(reply(invite, 180), BOB)
+    cancel(rig)
+    rig.udp(reply(only([one for one in rig.log if one.to == BOB], "CANCEL"), 200), BOB)
+    rig.udp(reply(invite, 487), BOB)
+
+
+def overtaken(rig: Slow) -> None:
+    """A 200 comes while early media is at the relay: it waits behind it."""
+    invite = only(rig.invite(), "INVITE")
+    rig.late = True
+    rig.udp(reply(invite, 183, headers=TYPE, body=answer_sdp()), BOB)
+    rig.udp(reply(invite, 200, headers=TYPE, body=answer_sdp()), BOB)
+    rig.release()
+
+
+def answer_again(rig: Slow) -> None:
+    """RFC 3261 13.3.1.4: a 2xx that comes again leaves as the first did, whatever the relay would say now."""
+    invite = only(rig.invite(), "INVITE")
+    ok = reply(invite, 200, headers=TYPE, body=answer_sdp())
+    rig.udp(ok, BOB)
+    rig.engine.mood = "silent"
+    rig.udp(ok, BOB)
+    rig.udp(ok, BOB)
+
+
+def fork_below(rig: Slow) -> None:
+    """RFC 3261 13.2.2.4: another phone answers as well."""
+    invite = only(rig.invite(), "INVITE")
+    for tag, port in (("bob", 5000), ("other", 6000)):
+        rig.udp(reply(invite, 200, tag=tag, headers=TYPE, body=answer_sdp(port)), BOB)
+
+
+def without_tag(rig: Slow) -> None:
+    """A 2xx of RFC 2543."""
+    invite = only(rig.invite(), "INVITE")
+    rig.udp(reply(invite, 200, tag=None, headers=TYPE, body=answer_sdp()), BOB)
+
+
+def no_relay(rig: Slow) -> None:
+    rig.engine.mood = "gone"
+    rig.invite()
+
+
+def full(rig: Slow) -> None:
+    rig.engine.mood = "full"
+    rig.invite()
+
+
+def no_answer(rig: Slow) -> None:
+    """The relay dies between offer and answer: both sides hear a BYE."""
+    invite = only(rig.invite(), "INVITE")
+    rig.engine.mood = "silent"
+    rig.udp(reply(invite, 200, headers=TYPE, body=answer_sdp()), BOB)
+    rig.wait(1.5)
+
+
+def odd_answer(rig: Slow) -> None:
+    invite = only(rig.invite(), "INVITE")
+    rig.engine.mood = "wrong"
+    rig.udp(reply(invite, 200, headers=TYPE, body=answer_sdp()), BOB)
+    rig.wait(0.1)
+
+
+def no_description(rig: Slow) -> None:
+    """A 2xx without one: the INVITE's offer has no answer, and the caller judges that."""
+    rig.udp(reply(only(rig.invite(), "INVITE"), 200), BOB)
+
+
+def nobody_there(rig: Slow) -> None:
+    """RFC 3261 16.9: the phone's port is closed."""
+    rig.failed(only(rig.invite(), "INVITE"))
+
+
+def moved_on(rig: Slow) -> None:
+    """An INVITE, then a re-INVITE and a BYE of the callee."""
+    rig.answered()
+    again = only(rig.within("INVITE", cseq=2, body=SDP.replace(b"4000", b"4002")), "INVITE")
+    rig.udp(reply(again, 200, headers=TYPE, body=answer_sdp(5002)), BOB)
+
+
+SCENARIOS = [
+    a_call,
+    rings,
+    refused,
+    invite_again,
+    phone_silent,
+    relay_slow,
+    cancelled_early,
+    cancel_of_another,
+    cancelled,
+    overtaken,
+    answer_again,
+    fork_below,
+    without_tag,
+    no_relay,
+    full,
+    no_answer,
+    odd_answer,
+    no_description,
+    nobody_there,
+    moved_on,
+]
+
+
+def played(
+    scenario: Callable[[Slow], None], rides: bool, **options: Any
+) -> tuple[list[Any], list[str], Slow]:
+    """Play a scenario to its end; return what left, and the relay's commands."""
+    rig = Slow(**options)
+    if not rides:
+        reception = rig.stack.reception
+        reception.openings = reception.passages = None
+    scenario(rig)
+    rig.wait(100.0)
+    left = [(one.what, one.to, one.message.body) for one in rig.log if one.message is not None]
+    return left, rig.engine.commands, rig
+
+
+@pytest.mark.parametrize("without", ["refuse", "go on"])
+@pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda one: one.__name__)
+def test_as_messages(scenario: Callable[[Slow], None], without: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever happens, all sides and the relay get what they get where each message is read.
+
+    The long way is the reference: it has the tests of the rest of this folder.
+    """
+    held = 0
+    hold = Steered.hold
+
+    def counted(self: Steered, *given: Any) -> None:
+        nonlocal held
+        held += 1
+        hold(self, *given)
+
+    monkeypatch.setattr(Steered, "hold", counted)
+    options = {"media": {"without": without}}
+    short, commands, rig = played(scenario, True, **options)
+    # Or the comparison proves nothing.
+    assert held == 1
+    long, expected, other = played(scenario, False, **options)
+    assert held == 1
+    assert short == long
+    assert commands == expected
+    assert rig.command("media.calls") == other.command("media.calls") or len(
+        rig.command("media.calls")
+    ) == len(other.command("media.calls"))
+    assert len(rig.stack.transactions.servers) == len(other.stack.transactions.servers)
+    assert rig.stack.proxy.pending.sources == other.stack.proxy.pending.sources
+
+
+def test_cancel_crosses() -> None:
+    """RFC 3261 9.1: the CANCEL comes while the relay has the answer; the 2xx counts, as the relay has it."""
+    rig = Slow()
+    invite = only(rig.invite(), "INVITE")
+    rig.udp(reply(invite, 180), BOB)
+    rig.late = True
+    rig.udp(reply(invite, 200, headers=TYPE, body=answer_sdp()), BOB)
+    cancel(rig)
+    before = len(rig.log)
+    rig.release()
+    rig.udp(reply(invite, 200, headers=TYPE, body=answer_sdp()), BOB)
+    back = [one for one in rig.log[before:] if one.to == ALICE]
+    assert {one.what for one in back} == {"200"}
+    assert all(b"203.0.113.5" in one.message.body for one in back)
+    assert "487" not in [one.what for one in rig.log]
+
+
+def test_a_second_relay() -> None:
+    """The relay that is asked first does not answer: the next one gets the call, as it rings elsewhere."""
+    rig = two("silent", "good")
+    rig.invite()
+    outs = rig.wait(1.2)
+    (first, second) = (rig.relays[at].commands for at in (FIRST, SECOND))
+    assert first == ["offer"] or second == ["offer"]
+    invites = [one for one in (*rig.log, *outs) if one.what == "INVITE" and one.to == BOB]
+    assert invites
+    assert b"203.0.113." in invites[0].message.body
+
+
+def test_nearly_too_long_for_udp() -> None:
+    """RFC 3261 18.1.1: an INVITE that the relay may make too long for UDP is read first."""
+    rig = MediaRig()
+    held: list[Steered] = []
+    hold = Steered.hold
+
+    def noted(self: Steered, *given: Any) -> None:
+        held.append(self)
+        hold(self, *given)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Steered, "hold", noted)
+        rig.invite(headers=[("Subject", "x" * 500)])
+        assert not held
+        rig.invite(1)
+        assert held
+
+
+def test_waits_no_longer_than_hooks() -> None:
+    """``limits.hook_time``: an INVITE whose relay is never done with it gets an answer all the same."""
+    rig = Slow(media={"deadline": 500.0})
+    rig.late = True
+    rig.invite()
+    outs = rig.wait(rig.stack.limits.hook_time + 1.0)
+    assert {one.what for one in outs} == {"500"}
+    assert rig.command("media.calls") == []
+
+
+def test_a_fault_of_the_module(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An exception in the module: the INVITE fails closed, and the stack lives (docs/modules.md)."""
+    rig = MediaRig()
+    monkeypatch.setattr(type(rig.media), "_make", lambda *given: 1 / 0)
+    assert [one.what for one in rig.invite()] == ["100", "500"]
+    monkeypatch.undo()
+    assert only(rig.invite(1), "INVITE")
+
+
+def test_responses_behind_one_are_bounded() -> None:
+    """A phone sends one response after the other while the relay is slow: eight wait, the rest is dropped."""
+    rig = Slow()
+    invite = only(rig.invite(), "INVITE")
+    rig.late = True
+    rig.udp(reply(invite, 183, headers=TYPE, body=answer_sdp()), BOB)
+    for _ in range(50):
+        rig.udp(reply(invite, 180), BOB)
+    before = len(rig.log)
+    rig.release()
+    assert [one.what for one in rig.log[before:]].count("180") == 8
+
+
+def test_engine_is_used() -> None:
+    """One relay, three commands: nothing is asked twice."""
+    rig = Slow()
+    a_call(rig)
+    assert isinstance(rig.engine, Engine)
+    assert rig.engine.commands == ["offer", "answer", "delete"]
