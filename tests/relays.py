@@ -14,6 +14,7 @@ import re
 import socket
 import threading
 from collections.abc import Callable
+from ipaddress import ip_address
 from typing import Any, Self
 
 from sansip.modules.media import bencode
@@ -121,25 +122,44 @@ class Engine(_Fake):
         return re.sub(rb"m=(\w+) [1-9]\d* ", lambda one: b"m=%b %d " % (one[1], self.next_port()), sdp)
 
 
+# kamailio.md 10.4: ``Uc0,8,101 call-id 10.0.0.1 20000 fromtag;1``; ``L`` has both tags; ``D callid from to``.
+_TAG = r"[^ ;]+;[1-9][0-9]*"
+_PLACE = r"(?P<six>6?)(?:c[0-9]{1,3}(?:,[0-9]{1,3})*)? [^ ]+ (?P<host>[^ ]+) [1-9][0-9]{0,4}"
+_LINE = re.compile(
+    rf"(?:(?:U(?=[^ ]* [^ ]+ [^ ]+ [^ ]+ {_TAG}(?: {_TAG})?$)|L(?=[^ ]* [^ ]+ [^ ]+ [^ ]+ {_TAG} {_TAG}$))"
+    rf"{_PLACE} .*|D [^ ]+ [^ ;]+(?: [^ ;]+)?|V|VF [0-9]{{8}})"
+)
+# Its protocol, and the last extension that it knows.
+_VERSION, _LATEST = "20040107", "20081224"
+
+
 class Proxy(_Fake):
-    """rtpproxy. ``calls``: those that it has ports for."""
+    """rtpproxy. ``calls``: those that it has ports for. A line with any other grammar gets an error."""
 
     def __init__(self, host: str = "203.0.113.6", port: int = 35_000) -> None:
         super().__init__(host, port)
         self.calls: set[str] = set()
+        self.latest = _LATEST
 
     @property
     def commands(self) -> list[str]:
         """The lines, version probes and retransmissions left out."""
-        return list({cookie: line for cookie, line in self.asked if line != "V"}.values())
+        return list({cookie: line for cookie, line in self.asked if line[0] != "V"}.values())
 
     def read(self, command: bytes) -> Any:
         return command.decode()
 
     def reply(self, command: Any) -> bytes:
         kind, *words = command.split(" ")
+        match = _LINE.fullmatch(command)
+        if match is None:
+            return b"E1"
         if kind == "V":
-            return b"20040107"
+            return _VERSION.encode()
+        if kind == "VF":
+            return b"1" if words[0] <= self.latest else b"0"
+        if match["host"] and (ip_address(match["host"]).version == 6) != bool(match["six"]):
+            return b"E1"
         if self.mood in ("nonsense", "empty", "wrong"):
             return b"perhaps 203.0.113.6"
         if self.mood in ("error", "full"):

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import itertools
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Self
 
@@ -166,7 +167,7 @@ class Phone:
         lines = [f"ACK {uri} SIP/2.0", via, "Max-Forwards: 70", f"CSeq: {number} ACK", *who]
         self.send("\r\n".join([*lines, "Content-Length: 0", "", ""]))
 
-    def within(self, method: str, body: str = "") -> None:
+    def within(self, method: str, body: str = "", headers: Sequence[str] = ()) -> None:
         """Send a request in the dialog (RFC 3261 12.2.1.1)."""
         if method != "ACK":
             self._cseq += 1
@@ -175,7 +176,7 @@ class Phone:
             # RFC 3261 12.2.1.1: it refreshes the target.
             who.append(f"Contact: {self.contact}")
         routes = [f"Route: {route}" for route in self._routes]
-        self._request(method, self._target, [*who, *routes], body=body)
+        self._request(method, self._target, [*who, *routes, *headers], body=body)
 
     def answer(self, request: Message, status: str, body: str = "") -> None:
         """Answer a request; a 2xx to an INVITE begins the dialog (RFC 3261 12.1.1)."""

@@ -1,4 +1,4 @@
-"""Calls over IPv6 alone, with a real rtpengine: hold by either side, a fork; and a phone of each family."""
+"""Calls over IPv6, with a real rtpengine: hold by either side, a transfer, a fork; a phone of each family."""
 
 from __future__ import annotations
 
@@ -71,6 +71,42 @@ def test_hold(host: str, tmp_path: Path) -> None:
         bob.within("BYE")
         alice.answer(alice.expect("BYE"), "200 OK")
         bob.expect("200")
+        relay.wait_until_empty()
+        assert ctl(tmp_path, "media.calls") == []
+
+
+def test_transferred(tmp_path: Path) -> None:
+    """RFC 5589 6: Bob sends Alice on to Carol by REFER, and hangs up: over IPv6 those two hear each other."""
+    with ExitStack() as stack:
+        relay, port = served(stack, tmp_path)
+        alice, bob, carol = (
+            stack.enter_context(MediaPhone(name, DOMAIN, (SIX, port), host=SIX))
+            for name in ("alice", "bob", "carol")
+        )
+        for phone in (alice, bob, carol):
+            phone.register()
+        talk(alice, bob)
+        hear_each_other(alice, bob)
+        bob.within("REFER", headers=[f"Refer-To: <{carol.aor}>", f"Contact: {bob.contact}"])
+        refer = alice.expect("REFER")
+        assert carol.aor in refer.get("refer-to")
+        alice.answer(refer, "202 Accepted")
+        bob.expect("202")
+        bob.within("BYE")
+        alice.answer(alice.expect("BYE"), "200 OK")
+        bob.expect("200")
+        relay.wait_until_empty()
+        talk(alice, carol)
+        hear_each_other(alice, carol)
+        assert carol.audio.remote is not None
+        assert (carol.audio.remote[0], relay.has(carol.audio.remote[1])) == (SIX, True)
+        # Nobody hears who has gone.
+        heard = bob.audio.heard.total()
+        time.sleep(0.3)
+        assert bob.audio.heard.total() == heard
+        carol.within("BYE")
+        alice.answer(alice.expect("BYE"), "200 OK")
+        carol.expect("200")
         relay.wait_until_empty()
         assert ctl(tmp_path, "media.calls") == []
 

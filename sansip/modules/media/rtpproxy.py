@@ -24,18 +24,27 @@ if TYPE_CHECKING:
 __all__ = ["RtpProxy"]
 
 _SHOWN: Final = 80
+# The protocol of this date has payload types in ``U`` and ``L``.
+_CODECS: Final = "20081102"
 
 
 class RtpProxy:
-    """Commands of rtpproxy."""
+    """Commands of one rtpproxy."""
 
-    __slots__ = ()
+    __slots__ = ("_takes_codecs",)
+
+    def __init__(self) -> None:
+        # Whether it takes the payload types of a medium; None before it was asked.
+        self._takes_codecs: bool | None = None
 
     async def ping(self, relay: Asked, now: float) -> float:
         """Return when it told its version. Raises ``RelayFailed``."""
         reply, now = await self._line(relay, "V", now, is_ping=True)
         if not reply.isdigit():
             raise relay.broke(f"its version is {reply[:_SHOWN]!r}", now)
+        if self._takes_codecs is None:
+            reply, now = await self._line(relay, f"VF {_CODECS}", now, is_ping=True)
+            self._takes_codecs = reply == "1"
         return now
 
     async def offer(
@@ -70,7 +79,8 @@ class RtpProxy:
                 continue
             six = "6" if ":" in host else ""
             tags = " ".join(f"{_word(tag)};{number}" for tag in (names.offerer, names.answerer) if tag)
-            line = f"{command}{six} {_call(names)} {_word(host)} {medium.port} {tags}"
+            codecs = _codecs(medium) if self._takes_codecs else ""
+            line = f"{command}{six}{codecs} {_call(names)} {_word(host)} {medium.port} {tags}"
             reply, now = await self._line(relay, line, now)
             port, address = _place(reply, relay.settings.host)
             if not port:
@@ -105,6 +115,12 @@ def _place_of(medium: Media, relay: Asked, now: float) -> str:
     except RemoteProtocolError as error:
         # No relay can do anything with it, and this one is well.
         raise RelayFailed(f"{relay.uri}: {error.reason}", now) from None
+
+
+def _codecs(medium: Media) -> str:
+    """Return the payload types of ``medium``, as ``U`` and ``L`` take them."""
+    found = [one for one in medium.formats if one.isascii() and one.isdigit() and len(one) <= 3]
+    return f"c{','.join(found)}" if found and len(found) == len(medium.formats) else ""
 
 
 def _call(names: Names) -> str:

@@ -24,19 +24,53 @@ def test_rtpproxy() -> None:
     assert b"a=rtcp:35001" in made
     assert made.count(b"c=IN IP4 203.0.113.6") == 2
     (call,) = proxy.calls
-    assert proxy.commands[0] == f"U {call} 192.0.2.1 4000 t0;1"
-    assert proxy.commands[1] == f"U {call} 192.0.2.1 4002 t0;2"
+    assert proxy.commands[0] == f"Uc0,8 {call} 192.0.2.1 4000 t0;1"
+    assert proxy.commands[1] == f"Uc31 {call} 192.0.2.1 4002 t0;2"
     ok = only(rig.udp(reply(invite, 200, headers=TYPE, body=answer_sdp()), BOB), "200")
-    assert proxy.commands[2] == f"L {call} 192.0.2.2 5000 t0;1 bob;1"
+    assert proxy.commands[2] == f"Lc0,8 {call} 192.0.2.2 5000 t0;1 bob;1"
     assert b"203.0.113.6" in ok.message.body
     rig.within("ACK")
     again = only(rig.within("INVITE", body=SDP, cseq=2), "INVITE")
-    assert proxy.commands[3] == f"U {call} 192.0.2.1 4000 t0;1 bob;1"
+    assert proxy.commands[3] == f"Uc0,8 {call} 192.0.2.1 4000 t0;1 bob;1"
     rig.udp(reply(again, 200, headers=TYPE, body=answer_sdp()), BOB)
     rig.within("ACK", cseq=2)
     rig.udp(reply(only(rig.within("BYE", cseq=3), "BYE"), 200), BOB)
     assert proxy.commands[-1].startswith(f"D {call} ")
     assert proxy.calls == set()
+
+
+def test_the_fake_keeps_to_the_protocol() -> None:
+    """kamailio.md 10.4, word by word: Debian 12 has no rtpproxy, so the fake is all that speaks it."""
+    proxy = Proxy("203.0.113.5")
+    told = [
+        ("Uc0,8,101 call-id 10.0.0.1 20000 fromtag;1", "35000 203.0.113.5"),
+        ("L call-id 10.0.0.2 20002 fromtag;1 totag;1", "35002 203.0.113.5"),
+        ("V", "20040107"),
+        ("VF 20071218", "1"),
+        ("VF 20990101", "0"),
+        ("D call-id fromtag totag", "0"),
+        # A session that it does not have, an address that is none of the command's family, and other faults.
+        ("L call-id 10.0.0.2 20002 fromtag;1 totag;1", "E8"),
+        ("U call-id ::1 20000 fromtag;1", "E1"),
+        ("U6 call-id ::1 20000 fromtag;1", "35004 203.0.113.5"),
+        ("U call-id 10.0.0.1 0 fromtag;1", "E1"),
+        ("L call-id 10.0.0.2 20002 fromtag;1", "E1"),
+        ("U call-id 10.0.0.1 20000 fromtag", "E1"),
+        ("D call-id", "E1"),
+        ("X call-id", "E1"),
+    ]
+    for number, (line, reply_) in enumerate(told):
+        assert proxy.answer(f"{number} {line}".encode()) == [f"{number} {reply_}".encode()], line
+
+
+def test_an_old_rtpproxy() -> None:
+    """One that does not know payload types gets none (``VF 20081102``)."""
+    proxy = Proxy()
+    proxy.latest = "20071218"
+    rig = MediaRig({FIRST: proxy})
+    only(rig.invite(), "INVITE")
+    (call,) = proxy.calls
+    assert proxy.commands == [f"U {call} 192.0.2.1 4000 t0;1"]
 
 
 @pytest.mark.parametrize("mood", ["nonsense", "error", "gone", "garbage"])
