@@ -92,7 +92,7 @@ def relay_usual(
     usual._hashed = hashed
     usual._breadth = breadth
     usual._counted = counted
-    usual.call = record_of(proxy.records, request, caller, proven, now)
+    usual.call = record_of(proxy.records, request, caller, proven, now, seen=handle is not None)
     if budget is not None:
         budget.left -= 1
         usual._budget = budget

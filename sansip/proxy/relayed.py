@@ -77,6 +77,8 @@ class Records(Protocol):
 
     # Whether it wants to hear of the ACK of each 2xx.
     hears_acks: bool
+    # Whether its module sees the BYEs that modules are shown, and needs no word of them.
+    sees_messages: bool
 
     def opens(
         self,
@@ -214,7 +216,7 @@ class RelayedCalls:
     ``forgotten`` counts those that went for newer ones. ``tell`` gets an event of each end.
     """
 
-    __slots__ = ("_calls", "_limits", "_number", "_step", "forgotten", "hears_acks", "tell")
+    __slots__ = ("_calls", "_limits", "_number", "_step", "forgotten", "hears_acks", "sees_messages", "tell")
 
     def __init__(self, limits: Limits, tell: Callable[[RelayedCallEnded], None] | None = None) -> None:
         self._calls: dict[str, RelayedCall] = {}
@@ -223,6 +225,7 @@ class RelayedCalls:
         self._step = 1
         self.forgotten = 0
         self.hears_acks = False
+        self.sees_messages = False
         self.tell = tell
 
     def number_by(self, first: int, step: int) -> None:
@@ -330,10 +333,13 @@ def tag_of(tags: tuple[str, ...], data: bytes) -> str:
         return tag
 
 
-def record_of(records: Records, request: Request, flow: Flow, proven: bool, now: float) -> Record | None:
+def record_of(
+    records: Records, request: Request, flow: Flow, proven: bool, now: float, *, seen: bool = False
+) -> Record | None:
     """Return the record of a request that leaves: a new one, or that of its dialog for a BYE.
 
-    ``proven``: our Record-Route value says that it is of its dialog, or this node has none.
+    ``proven``: our Record-Route value says that it is of its dialog, or this node has none. ``seen``: whether
+    modules see it.
     """
     method = request.method
     if method == "INVITE":
@@ -343,6 +349,6 @@ def record_of(records: Records, request: Request, flow: Flow, proven: bool, now:
         caller, callee = line("from") or "", line("to") or ""
         tag = request.from_tag or ""
         return records.begins(request.call_id, tag, caller, callee, request.uri_text, flow.address[0], now)
-    if method == "BYE" and proven:
+    if method == "BYE" and proven and not (seen and records.sees_messages):
         return records.of(request.call_id, request.from_tag, request.to_tag, request.uri_text)
     return None

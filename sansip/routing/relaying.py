@@ -224,7 +224,12 @@ def _open_context(
     if proxy.hooks.active:
         forwarding.handle = request
     forwarding.call = record_of(
-        proxy.records, request.message, request.flow, _is_proven(request), request.now
+        proxy.records,
+        request.message,
+        request.flow,
+        _is_proven(request),
+        request.now,
+        seen=proxy.hooks.active,
     )
     server.user = context
     return context

@@ -130,7 +130,9 @@ class Calls(Riding):
                     self._tried.add()
                     self.core.tell(CallTried(call), request.now)
         elif request.in_dialog:
-            call, talk, side = self._talks.leaving(message)
+            target = request.flows.target if request.flows is not None else None
+            over = "" if target is None or target.flow is None else target.flow.host
+            call, talk, side = self._talks.leaving(message, over)
             if call is not None and talk is not None and side is not None:
                 other = talk.callee if side is talk.caller else talk.caller
                 if request.from_dialog or message.uri_text == other.target:

@@ -174,11 +174,11 @@ class Ending:
 class Rides:
     """The calls of a module as the proxy's records (``sansip.proxy.relayed``)."""
 
-    __slots__ = ("_calls", "hears_acks")
+    __slots__ = ("_calls", "hears_acks", "sees_messages")
 
     def __init__(self, calls: Riding) -> None:
         self._calls = calls
-        self.hears_acks = True
+        self.hears_acks = self.sees_messages = True
 
     def opens(
         self,

@@ -126,8 +126,12 @@ class Talks:
             return call, talk, talk.callee
         return None, None, None
 
-    def leaving(self, message: Request) -> tuple[Call | None, Talk | None, Side | None]:
-        """Do what ``side_of`` does for one that leaves: the target tells calls with equal tags apart."""
+    def leaving(self, message: Request, over: str = "") -> tuple[Call | None, Talk | None, Side | None]:
+        """Do what ``side_of`` does for one that leaves: the target tells calls with equal tags apart.
+
+        ``over``: the address of the flow that it goes over, where it does (RFC 5626 5.3.1): there the other
+        side may show any target.
+        """
         call, talk, side = self.side_of(message)
         if call is None or talk is None:
             return call, talk, side
@@ -141,7 +145,10 @@ class Talks:
             calls = () if first is None else (first, *self._copies.get(key, ()))
             for one in islice(calls, _COPIES):
                 talk, side = self.side_in(one, message)
-                if talk is not None and message.uri_text == _other(talk, side).target:
+                if talk is None:
+                    continue
+                far = _other(talk, side)
+                if message.uri_text == far.target and (not over or far.flow is None or far.flow.host == over):
                     return one, talk, side
         return None, None, None
 

@@ -96,6 +96,7 @@ class Media(Riding):
         call_id, tag, _ = dialog_of(message)
         session = self._make(call_id, tag, target_of(message), wish, call, request.now)
         if session is not None:
+            session.hosts[tag] = request.flow.host
             self._session.set(request, session)
         return session
 
@@ -202,7 +203,7 @@ class Media(Riding):
             self._refreshed(request, response)
         if session is not None and status > 100:
             tag = dialog_of(response)[2]
-            session.note_target(tag, target_of(response), self._most_tags)
+            session.note_target(tag, target_of(response), self._most_tags, _host_of(branch))
             if (
                 status >= 200
                 and tag not in session.answered
@@ -263,7 +264,7 @@ class Media(Riding):
         session = self._session.get(request) or self._begin(request, request.message, wish)
         if session is None:
             return None
-        session.note_target(response.to_tag or "", target_of(response), self._most_tags)
+        session.note_target(response.to_tag or "", target_of(response), self._most_tags, _host_of(branch))
         if response.status >= 200:
             self._sessions.answered(session, response.to_tag or "")
         session.sides[session.caller_tag] = target
@@ -279,9 +280,7 @@ class Media(Riding):
         if request.method != "ACK" or not self._sessions or not has_body(request.message):
             return False
         found = find(request.message)
-        dialog = (
-            self._sessions.of_dialog(request.message) if found is not None and self._proven(request) else None
-        )
+        dialog = None if found is None else self._dialog_of(request)
         if found is None or dialog is None:
             return False
         session, sender, other = dialog
@@ -336,3 +335,9 @@ class Media(Riding):
             self._sessions.drop(session)
         else:
             self._end(session, now)
+
+
+def _host_of(branch: Branch) -> str:
+    """Return the address that a response of ``branch`` came from, "" where it is not known."""
+    transaction = branch.transaction
+    return "" if transaction is None else transaction.flow.host

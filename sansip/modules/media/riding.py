@@ -264,6 +264,7 @@ class Ride:
             self._go_without(sent, "too many calls have one (media.most)", now)
             return
         self._session = session
+        session.hosts[self._tag] = self._flow.host
         leg = self._leg = session.leg(self, self._source, self._target)
         session.sides[session.caller_tag] = leg.source
         names = Names(session.id, leg.label, session.caller_tag)
@@ -377,7 +378,8 @@ class Ride:
         if session is None or leg is None:
             return data
         target = target_in(data)
-        session.note_target(tag, _target_of(data) if target is None else target, media._most_tags)
+        host = self._held.hop.host
+        session.note_target(tag, _target_of(data) if target is None else target, media._most_tags, host)
         limits = media.core.limits
         if status >= 200 and tag not in session.answered and len(session.answered) < limits.early_dialogs:
             media._sessions.answered(session, tag)

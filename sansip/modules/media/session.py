@@ -69,6 +69,7 @@ class Session:
         moved: whether it was ever moved, so that ``o=`` is counted here; mover: whether it is being moved;
             inviting: whether a re-INVITE of ours waits for its answer.
         targets: by tag, where its side is by its Contact (``address_of``), the newest last.
+        hosts: by tag, the address that its side sends from.
         pending: an offer within the dialog, and what was made of it: both count once it is answered.
     """
 
@@ -99,6 +100,7 @@ class Session:
     sent: dict[str, bytes] = field(default_factory=dict)
     pending: dict[str, tuple[bytes, bytes]] = field(default_factory=dict)
     targets: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    hosts: dict[str, str] = field(default_factory=dict)
     number: int = 0
 
     @property
@@ -106,11 +108,21 @@ class Session:
         """What operators know it by: the id of the call's record, where there is one."""
         return self.id if self.call is None else self.call.id
 
-    def note_target(self, tag: str, target: str, most: int) -> None:
-        """Note that the side ``tag`` is at ``target`` from now on; ``most``: tags that there may be."""
+    def note_target(self, tag: str, target: str, most: int, host: str = "") -> None:
+        """Note that the side ``tag`` is at ``target`` from now on; ``most``: tags that there may be.
+
+        ``host``: what it sends from, where that is known.
+        """
         known = self.targets.get(tag)
+        if known is not None and known[-1] == target:
+            # It says so in each message.
+            if host:
+                self.hosts[tag] = host
+            return
         if target and (known is not None or len(self.targets) < most):
             self.targets[tag] = (*(one for one in known or () if one != target), target)[-_TARGETS:]
+            if host:
+                self.hosts[tag] = host
 
     def has(self, sender: str, other: str, target: str) -> bool:
         """Whether a request of the side ``sender`` that goes to ``target`` is for the side ``other``."""

@@ -41,20 +41,33 @@ class Within(Answering):
         """Whether it comes from a side of its dialog: the other's Call-ID and tags are no secret."""
         return request.from_dialog or not self.core.proxy.config.dialog_tokens
 
+    def _dialog_of(self, request: IncomingRequest) -> tuple[Session, str, str] | None:
+        """Return the session that a request belongs to, the sender's tag and the other's.
+
+        RFC 5626 5.3.1: over a flow it does not go where its Request-URI says, and a phone shows any Contact.
+        So the flow has to be that of the other side.
+        """
+        dialog = self._sessions.of_dialog(request.message) if self._proven(request) else None
+        if dialog is None or not request.over_flow:
+            return dialog
+        assert request.flows is not None
+        target = request.flows.target
+        host = dialog[0].hosts.get(dialog[2])
+        elsewhere = host and target is not None and target.flow is not None and target.flow.host != host
+        return None if elsewhere else dialog
+
     def _refreshed(self, request: IncomingRequest, response: Response) -> None:
         """Note where both sides are from now on (RFC 3261 12.2.1.2, 12.2.2, RFC 3311 5)."""
-        dialog = self._sessions.of_dialog(request.message) if self._proven(request) else None
+        dialog = self._dialog_of(request)
         if dialog is not None and request.method != "PRACK":
             session, sender, other = dialog
-            session.note_target(sender, target_of(request.message), self._most_tags)
+            session.note_target(sender, target_of(request.message), self._most_tags, request.flow.host)
             session.note_target(other, target_of(response), self._most_tags)
 
     def _within(self, request: IncomingRequest, message: Request, now: float) -> Waits:
         """Take an offer or an answer in a request of a dialog."""
         found = find(message)
-        dialog = (
-            None if found is None or not self._proven(request) else self._sessions.of_dialog(request.message)
-        )
+        dialog = None if found is None else self._dialog_of(request)
         if found is None or dialog is None:
             return None
         session, sender, other = dialog
@@ -80,7 +93,7 @@ class Within(Answering):
 
     def _late(self, request: IncomingRequest, response: Response, found: Found) -> Waits:
         """Take the offer in the 2xx to a re-INVITE without one."""
-        dialog = self._sessions.of_dialog(request.message) if self._proven(request) else None
+        dialog = self._dialog_of(request)
         if dialog is None or find(request.message) is not None:
             return None
         session, offered_to, offerer = dialog
@@ -145,14 +158,14 @@ class Within(Answering):
         """Refuse an offer of a side while one of ours, in its name or to it, waits for its answer."""
         if not (message.method == "INVITE" or (message.method == "UPDATE" and message.body)):
             return
-        dialog = self._sessions.of_dialog(request.message)
+        dialog = self._dialog_of(request)
         if dialog is not None and dialog[0].inviting:
             # RFC 3261 14.2, RFC 3311 5.2
             self._refuse(request, 491, None)
 
     def _dialog_over(self, request: IncomingRequest) -> None:
         """A dialog has ended; so does its media, if no other phone answered the call."""
-        dialog = self._sessions.of_dialog(request.message) if self._proven(request) else None
+        dialog = self._dialog_of(request)
         if dialog is None:
             return
         self._dialog_ended(*dialog, request.now)

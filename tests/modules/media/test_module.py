@@ -263,6 +263,50 @@ def test_a_call_with_the_tags_of_another(method: str, tags: tuple[str, str]) -> 
     assert len([one for one in rig.command("media.calls") if one["relay"]]) == 1
 
 
+@pytest.mark.parametrize("from_tag", ["t0", "bob"])
+@pytest.mark.parametrize("method", ["INVITE", "UPDATE", "BYE"])
+def test_a_friend_with_the_contact_of_another(method: str, from_tag: str) -> None:
+    """RFC 5626 5.3.1: Eve's friend has a flow, so the Contact that it shows leads nobody anywhere.
+
+    It shows Bob's: Eve's requests seem to be for him, and go to the friend. They change nothing of his call.
+    """
+    rig = MediaRig()
+    rig.answered()
+    before = list(rig.engine.commands)
+    conn = rig.accept(("192.0.2.4", 40_001))
+    outbound = '<sip:friend@192.0.2.4:40001;transport=tcp;ob>;reg-id=1;+sip.instance="<urn:uuid:0-1>"'
+    headers = [("Contact", outbound), ("Supported", "path, outbound")]
+    register = request(
+        "REGISTER", "sip:biloxi.test", transport="TCP", source=("192.0.2.4", 40_001), branch="z9hG4bKr",
+        sender="<sip:friend@biloxi.test>", to="<sip:friend@biloxi.test>", call_id="r", headers=headers,
+    )  # fmt: skip
+    only(rig.tcp(conn, register), "200")
+    tags = from_tag, "bob" if from_tag == "t0" else "t0"
+    shown = "sip:bob@192.0.2.2" if from_tag == "t0" else "sip:alice@192.0.2.1"
+    contact = [("Contact", "<sip:eve@192.0.2.3;ob>")]
+    invite = request(
+        uri="sip:friend@biloxi.test", to="<sip:friend@biloxi.test>", source=CAROL, branch="z9hG4bKeve",
+        from_tag=tags[0], call_id="call0", headers=contact,
+    )  # fmt: skip
+    out = only(rig.udp(invite, CAROL), "INVITE")
+    assert out.to == conn
+    rig.tcp(conn, reply(out, 200, tag=tags[1], headers=[("Contact", f"<{shown}>")]))
+    route = rig.route()
+    assert "sip:f-" in route
+    data = request(
+        method, shown, source=CAROL, branch="z9hG4bKeve2", from_tag=tags[0], to_tag=tags[1],
+        to="<sip:friend@biloxi.test>", call_id="call0", cseq=9, body=b"" if method == "BYE" else SDP,
+        headers=[("Route", route), *contact, *([] if method == "BYE" else TYPE)],
+    )  # fmt: skip
+    out = only(rig.udp(data, CAROL), method)
+    assert out.to == conn
+    rig.tcp(
+        conn, reply(out, 200, headers=[] if method == "BYE" else TYPE, body=b"" if method == "BYE" else SDP)
+    )
+    assert rig.engine.commands == before
+    assert len([one for one in rig.command("media.calls") if one["relay"]]) == 1
+
+
 def test_both_sides_move() -> None:
     """RFC 3261 12.2.1.2, 12.2.2: a re-INVITE, with or without a description, may tell new places of both."""
     rig = MediaRig()
