@@ -8,6 +8,7 @@ wire tap counts on the loopback interface, so a packet counts that a program cou
 from __future__ import annotations
 
 import socket
+import sys
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -18,7 +19,7 @@ import pytest
 from tests.interop.baresip import Baresip
 from tests.interop.media_phone import MediaPhone, Medium
 from tests.interop.rtpengine import Rtpengine, Wiretap, rtp
-from tests.interop.siege import LOCAL, Siege
+from tests.interop.siege import LOCAL, WORST, Siege
 from tests.interop.test_module_calls import ctl
 from tests.interop.test_sipp import OWN
 from tools.peers import Sipp, free_port
@@ -297,15 +298,23 @@ def flows(relay: Rtpengine, sides: int, packets: int = 25) -> None:
 
 @pytest.mark.needs("sipp")
 def test_killed_under_load(tmp_path: Path) -> None:
-    """50 media calls/s over two relays, one is killed: each call goes on, and nobody else waits."""
+    """50 media calls/s over two relays, one is killed: each call goes on, and nobody else waits.
+
+    The callers of those describe themselves by IPv6, so their calls need a relay. The calls of two phones
+    beside them need none, and are not late while the relay dies.
+    """
     with ExitStack() as stack:
-        relays = [stack.enter_context(Rtpengine(tmp_path)) for _ in range(2)]
-        siege = stack.enter_context(Siege(tmp_path, domain=DOMAIN, config=config(relays)))
+        relays = [stack.enter_context(Rtpengine(tmp_path, addresses=(LOCAL, "::1"))) for _ in range(2)]
+        settings = config(relays, '"ipv4-ipv6"')
+        siege = stack.enter_context(Siege(tmp_path, domain=DOMAIN, config=settings))
         place = siege.address("udp")
         uas = free_port()
         with MediaPhone("farm", DOMAIN, place) as desk:
             desk.contact = f"<sip:farm@{LOCAL}:{uas}>"
             desk.register()
+        alice, bob = (stack.enter_context(MediaPhone(name, DOMAIN, place)) for name in ("alice", "bob"))
+        for phone in (alice, bob):
+            phone.register()
         callee = stack.enter_context(
             Sipp(
                 OWN / "s03_call_uas.xml", place, tmp_path, local=(LOCAL, uas), calls=400,
@@ -313,21 +322,51 @@ def test_killed_under_load(tmp_path: Path) -> None:
             )
         )  # fmt: skip
         callee.wait_until_bound()
+        six = tmp_path / "uac.xml"
+        six.write_text((OWN / "s03_call_uac.xml").read_text().replace("IN IP4 [local_ip]", "IN IP6 ::1"))
         with siege.watched() as watch:
             caller = stack.enter_context(
                 Sipp(
-                    OWN / "s03_call_uac.xml", place, tmp_path, local=(LOCAL, free_port()), calls=400,
+                    six, place, tmp_path, local=(LOCAL, free_port()), calls=400,
                     service="farm", domain=DOMAIN, options=["-r", "50"],
                 )
             )  # fmt: skip
             time.sleep(3)
             relays[0].process.kill()
+            # Until well after the deadline of the commands that waited when it died.
+            took = plain_calls(alice, bob, 2.5)
             caller.succeed(60)
         callee.succeed(10)
         rows = {row["uri"]: row for row in ctl(tmp_path, "media.list")}
         assert [rows[one.uri]["state"] for one in relays] == ["down", "up"]
+        # The pings are ten at the most.
+        assert all(rows[one.uri]["commands"] > 20 for one in relays), rows
         assert watch.lost == 0
         assert f"media relay {relays[0].uri} is down" in siege.log
+        # A call that waits for a relay waits for 1 s (``media.deadline``) here.
+        late = sorted(took)[round(0.99 * (len(took) - 1))]
+        sys.stdout.write(f"{len(took)} plain calls, p99 of the 200: {late * 1000:.0f} ms\n")
+        assert late < WORST
+
+
+def plain_calls(alice: MediaPhone, bob: MediaPhone, seconds: float) -> list[float]:
+    """Have ``alice`` call ``bob`` again and again, without a relay; return how long each 200 took."""
+    took = []
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        begun = time.monotonic()
+        alice.invite(bob.aor, alice.sdp())
+        invite = bob.expect("INVITE")
+        assert f"m=audio {alice.audio.port} " in invite.body
+        bob.answer(invite, "200 OK", bob.sdp())
+        ok = alice.expect("200")
+        took.append(time.monotonic() - begun)
+        alice.established(ok)
+        bob.expect("ACK")
+        alice.within("BYE")
+        bob.answer(bob.expect("BYE"), "200 OK")
+        alice.expect("200")
+    return took
 
 
 def test_recorded_and_digits(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ packets came; the phone counts its own; the wire tap shows that they passed the 
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -17,7 +18,8 @@ from tests.interop.rtpengine import Rtpengine, Wiretap
 from tests.interop.siege import Siege
 from tests.interop.test_browser import Page, chromium
 from tests.interop.test_browser import script as script
-from tests.interop.test_media import config
+from tests.interop.test_media import config, flows
+from tests.interop.test_module_calls import ctl
 
 DOMAIN = "media.test"
 
@@ -68,3 +70,44 @@ def test_heard_on_both_sides(caller: str, script: bytes, tmp_path: Path) -> None
         desk.expect("200", 30)
         page.expect("ended")
         relay.wait_until_empty()
+
+
+def test_a_browser_moves(script: bytes, tmp_path: Path) -> None:
+    """``media.move``: by our re-INVITE the browser takes the other relay's certificate and candidates."""
+    with ExitStack() as stack:
+        relays = [stack.enter_context(Rtpengine(tmp_path)) for _ in range(2)]
+        settings = config(relays, '"webrtc"', calls=True)
+        siege = stack.enter_context(Siege(tmp_path, domain=DOMAIN, config=settings))
+        url = "ws://{}:{}/".format(*siege.address("ws"))
+        desk = stack.enter_context(MediaPhone("desk", DOMAIN, siege.address("udp")))
+        desk.register()
+        page = stack.enter_context(Page(script))
+        asked = {"library": "sound", "server": url, "aor": f"sip:web@{DOMAIN}"}
+        stack.enter_context(chromium(page.url(**asked), tmp_path))
+        page.expect("registered")
+        desk.invite(f"sip:web@{DOMAIN}", desk.sdp())
+        desk.expect("180", 30)
+        ok = desk.expect("200", 30)
+        desk.listen_to(ok.body)
+        desk.established(ok)
+        page.expect("confirmed")
+        assert int(page.expect("heard")) >= 50
+        (row,) = ctl(tmp_path, "media.calls")
+        old, new = sorted(relays, key=lambda one: one.uri != row["relay"])
+        with ThreadPoolExecutor(1) as threads:
+            moving = threads.submit(ctl, tmp_path, "media.move", f"id={row['id']}")
+            invite = desk.expect("INVITE", 30)
+            assert "a=fingerprint" not in invite.body
+            desk.listen_to(invite.body)
+            assert desk.audio.remote is not None
+            assert new.has(desk.audio.remote[1])
+            desk.answer(invite, "200 OK", desk.sdp())
+            desk.expect("ACK", 30)
+            assert moving.result(30)["relay"] == new.uri
+        # Both get packets of the new relay, and it gets theirs.
+        flows(new, 2)
+        old.wait_until_empty()
+        desk.within("BYE")
+        desk.expect("200", 30)
+        page.expect("ended")
+        new.wait_until_empty()

@@ -11,6 +11,7 @@ tries a relay that is down.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final, Literal, Protocol, TypeAlias
 
@@ -40,12 +41,10 @@ _SUSPECT: Final = 1.2
 # for so many seconds.
 _ODD: Final = 3
 _AVOIDED: Final = 10.0
+# Deletions under way at one time: as many calls end at once as there are. → the others wait in line
+_DELETIONS: Final = 64
 # The path and the sub-protocol of ng over WebSocket.
 _PATH, _PROTOCOL = "/", "ng.rtpengine.com"
-
-
-def _ignore(_answer: Any, _now: float) -> None:
-    """Nobody waits for it."""
 
 
 class _Peer(Protocol):
@@ -61,6 +60,8 @@ class Relay:
         "_begun",
         "_cookie",
         "_core",
+        "_deleting",
+        "_deletions",
         "_media",
         "_number",
         "_odd",
@@ -115,6 +116,9 @@ class Relay:
         # A relay answers a cookie that it knows with the old answer: a restarted server needs others.
         self._cookie = core.entropy.token()[:8].encode()
         self._number = 0
+        # Deletions under way, and those that wait for one of them to end.
+        self._deleting = 0
+        self._deletions: deque[bytes] = deque()
         # Commands that wait, the oldest first.
         self._begun: dict[int, Command] = {}
         self._watching = self._pinging = False
@@ -194,8 +198,26 @@ class Relay:
         return Command(self, number, key, b"%b %b" % (key, command), is_ping)
 
     def tell(self, command: bytes, now: float) -> None:
-        """Send ``command``, and wait for nothing."""
-        self.ask(command).put(_ignore, now)
+        """Send ``command``, a deletion, and have nobody wait for it."""
+        self._deletions.append(command)
+        self._delete(now)
+
+    def _delete(self, now: float) -> None:
+        """Send what waits, as far as there is room."""
+        waiting = self._deletions
+        while waiting and self._deleting < _DELETIONS:
+            # One that cannot be sent is over at once, and this goes on with the next.
+            self._deleting += 1
+            self.ask(waiting.popleft()).put(self._deleted, now)
+
+    def _deleted(self, result: Any, now: float) -> None:
+        """A deletion is over: the next one goes, unless the relay is down, where time ends its calls."""
+        self._deleting -= 1
+        if isinstance(result, Exception):
+            if self.breaker.state != "closed":
+                self._deletions.clear()
+        elif self._deletions:
+            self._delete(now)
 
     def begun(self, command: Command, now: float) -> Exchange:
         """Return how ``command`` goes out."""

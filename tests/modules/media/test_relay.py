@@ -159,3 +159,40 @@ def test_too_many_questions() -> None:
     rig.invite(1)
     assert "503" in what(rig.invite(2))
     assert not [event for event in rig.events if isinstance(event, RelayChanged)]
+
+
+def test_many_calls_end_at_once() -> None:
+    """A thousand calls end in one moment: the relay gets 64 deletions at a time, and in the end all."""
+    relay = Stalled()
+    rig = StalledRig({FIRST: relay})
+    rig.invite()
+    (one,) = rig.media._relays
+    before = len(relay.commands)
+    relay.queue = []
+    for number in range(1_000):
+        one.tell(b"d7:call-id4:%04d7:command6:delete8:from-tag1:ae" % number, rig.now)
+    rig.take(rig.stack.time_passed(rig.now))
+    while queue := relay.queue:
+        assert len(queue) <= 64
+        relay.queue = []
+        # Each answer makes room for one more.
+        for data in queue:
+            for found in Engine.answer(relay, data):
+                rig.take(rig.stack.datagram_received(rig.socket, found, FIRST, rig.now))
+    assert relay.commands[before:] == ["delete"] * 1_000
+
+
+def test_deletions_of_a_dead_relay() -> None:
+    """What it is to forget is forgotten with it: a relay ends calls without packets by itself."""
+    relay = Stalled()
+    rig = StalledRig({FIRST: relay})
+    rig.invite()
+    rig.wait(0.1)
+    (one,) = rig.media._relays
+    relay.queue = []
+    for number in range(1_000):
+        one.tell(b"d7:call-id4:%04d7:command6:delete8:from-tag1:ae" % number, rig.now)
+    rig.wait(1.5)
+    assert rig.command("media.list")[0]["state"] == "down"
+    assert (len(one._deletions), one._deleting) == (0, 0)
+    assert len({data.partition(b" ")[0] for data in relay.queue if b"delete" in data}) == 64
