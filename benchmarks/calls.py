@@ -67,11 +67,14 @@ class Result:
 
 
 def processes(group: int) -> Iterator[tuple[Path, list[str]]]:
-    """Yield directory and status fields, from the state on, of each process of process group ``group``."""
+    """Yield directory and status fields, from the state on, of each process of process group ``group``.
+
+    So of those of its session: workers have a group of their own.
+    """
     for entry in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):
             fields = (entry / "stat").read_text().rpartition(")")[2].split()
-            if int(fields[2]) == group:
+            if group in (int(fields[2]), int(fields[3])):
                 yield entry, fields
 
 
@@ -170,12 +173,15 @@ class Load:
     def _start(self, scenario: str, number: int, *, calls: int, options: list[str]) -> Sipp:
         statistics_file = self.directory / f"{Path(scenario).stem}{number}.csv"
         self.files.append(statistics_file)
+        transport = "u1" if self.arguments.transport == "udp" else "t1"
+        if self.arguments.port_each and scenario != "uas.xml":
+            transport, options = "un", [*options, "-max_socket", "4000"]
         return Sipp(
             SCENARIOS / scenario,
             self.server,
             self.directory,
             local=(HOST, self.ports[number] if scenario == "uas.xml" and self.ports else free_port()),
-            transport="u1" if self.arguments.transport == "udp" else "t1",
+            transport=transport,
             calls=calls,
             service=f"{self.number}{number}",
             domain=DOMAIN,
@@ -304,7 +310,8 @@ def parser_of(description: str) -> argparse.ArgumentParser:
     parser.add_argument("--idle", type=float, default=2.0, help="seconds of idling before the load")
     parser.add_argument("--settle", type=float, default=3.0, help="seconds counted after the load")
     parser.add_argument("--json", action="store_true", help="print one JSON document instead of tables")
-    parser.set_defaults(runtime=[], serve_option=[])
+    # Whether each call is from a port of its own.
+    parser.set_defaults(runtime=[], serve_option=[], port_each=False)
     return parser
 
 

@@ -74,8 +74,9 @@ class Keeper:
         # By worker, how many of its processes have died: the next one counts its questions anew.
         self._lives: dict[int, int] = {}
         self._changes = 0
-        # Changes that not all workers have yet, with the function to call once they have.
-        self._waiting: deque[tuple[int, Callable[[], None]]] = deque()
+        # Changes that not all workers have yet, the worker that asked for each, and the function to call once
+        # all others have it.
+        self._waiting: deque[tuple[int, int, Callable[[], None]]] = deque()
         self.boards = Boards(limits)
         # Changes of an address-of-record behind the one under way.
         self._busy: dict[str, deque[_Write]] = {}
@@ -208,15 +209,18 @@ class Keeper:
     def tell_all(self, number: int, fact: tuple[Any, ...], done: Callable[[], None]) -> None:
         """Tell ``fact`` to all workers but ``number``; ``done`` is called when all of them have it."""
         self._tell(fact, but=number)
-        self._waiting.append((self._changes, done))
+        self._waiting.append((self._changes, number, done))
         self._release()
 
     def _tell(self, fact: tuple[Any, ...], but: int = -1) -> None:
-        """Tell all workers of a change, and ask them to say that they have it."""
+        """Tell all workers of a change, and ask them to say that they have it.
+
+        The answer tells the worker ``but``, which asked for it: it comes behind all changes before.
+        """
         self._changes += 1
         for other in list(self._has):
-            # The answer tells the worker that asked; here it only says that it has all changes before.
-            self._send(other, ("facts", self._changes, [] if other == but else [fact]))
+            if other != but:
+                self._send(other, ("facts", self._changes, [fact]))
 
     # --- changes of bindings
 
@@ -262,13 +266,14 @@ class Keeper:
             self._next(aor)
             return
         self._put(aor, version, last, bindings)
-        self._tell(("record", aor, version, bindings), but=number if self._lives_still(number, life) else -1)
+        asker = number if self._lives_still(number, life) else -1
+        self._tell(("record", aor, version, bindings), but=asker)
 
         def had() -> None:
             self._answer(number, life, ("written", question))
             self._next(aor)
 
-        self._waiting.append((self._changes, had))
+        self._waiting.append((self._changes, asker, had))
         self._release()
 
     def _shared(self, write: _Write, found: Any) -> None:
@@ -298,10 +303,13 @@ class Keeper:
             self._expiry.move(aor, old, None)
 
     def _release(self) -> None:
-        """Answer the changes that all workers have."""
-        least = min(self._has.values(), default=self._changes)
-        while self._waiting and self._waiting[0][0] <= least:
-            self._waiting.popleft()[1]()
+        """Answer the changes that all workers have, in order."""
+        while self._waiting:
+            change, asker, answer = self._waiting[0]
+            if any(has < change for number, has in self._has.items() if number != asker):
+                break
+            self._waiting.popleft()
+            answer()
 
     def _next(self, aor: str) -> None:
         behind = self._busy.pop(aor)

@@ -120,6 +120,8 @@ class Worker:
         self._untold: list[Any] = []
         # What the parent sent between the things that it tells a new worker.
         self._early: list[Any] = []
+        # The last change that the parent has told.
+        self._had = 0
         self._server: Any = None
         self._management: Management | None = None
         self._reload: Reload | None = None
@@ -300,11 +302,15 @@ class Worker:
 
     def _received(self, messages: list[Any]) -> None:
         hub: Hub = self._server.hub
+        had = self._had
         for kind, *values in messages:
             try:
                 getattr(self, f"_on_{kind}")(*values)
             except Exception as error:
                 hub.report(f"{kind} of the parent", error)
+        if self._had != had:
+            # One word for all changes that came at once.
+            self._send(("has", self._had))
 
     def _read(self, fact: tuple[Any, ...]) -> tuple[Any, ...]:
         if fact[0] != "record":
@@ -323,7 +329,7 @@ class Worker:
             actions = self._server.stack.told([self._read(fact) for fact in facts], now)
             hub.perform(hub.driver.outgoing(actions, now), now)
         if change:
-            self._send(("has", change))
+            self._had = change
 
     def _on_written(self, question: int) -> None:
         self._answer(question, None)
