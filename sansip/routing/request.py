@@ -40,6 +40,10 @@ __all__ = ["IncomingRequest"]
 
 # RFC 3261 17.2.1: seconds within which an INVITE has some answer.
 _TRYING_WITHIN = 0.2
+# What the log says of a route that returned without a word, for the author of that route.
+_UNDECIDED = (
+    "the route decided nothing; it has to call reply, relay, redirect, register, answer_as_server or drop"
+)
 
 
 class IncomingRequest(Incoming):
@@ -285,7 +289,7 @@ class IncomingRequest(Incoming):
             context.keeps_outcome, context.outcome = False, None
             context.release_failure(now)
         if not self.decided and not self.taken and self.method != "ACK":
-            self.core.route_failed(self.message, LocalProtocolError("the route decided nothing"))
+            self.core.route_failed(self.message, LocalProtocolError(_UNDECIDED))
             self.reply(500, "Nothing Decided")
 
     def route_failed(self, error: BaseException, now: float) -> None:

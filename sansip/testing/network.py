@@ -16,6 +16,7 @@ from typing import Any
 from sansip.actions import Address, Ask, SendDatagram
 from sansip.config import StackConfig
 from sansip.entropy import Entropy
+from sansip.errors import LocalProtocolError
 from sansip.limits import Limits
 from sansip.module import Use
 from sansip.module.sharing import Count, Get, MemoryValues, Swap
@@ -91,6 +92,8 @@ class Network:
     ) -> Endpoint:
         """Put a phone on the network that sends to ``server`` (the first one by default)."""
         if server is None:
+            if not self.servers:
+                raise LocalProtocolError("a phone needs a server: call network.server(config) first")
             server = self.servers[0]
         if domain is None:
             domain = server.config.domains[0] if server.config.domains else server.config.listeners[0].host

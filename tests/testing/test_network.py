@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from sansip import ListenerConfig, StackConfig
+from sansip.errors import LocalProtocolError
 from sansip.testing import Endpoint, Network, TrafficError
 from sansip.wire import Request
 
@@ -240,3 +241,9 @@ def test_connections_and_requests_of_modules() -> None:
     answers: list[bytes] = []
     server.web(WebRequest("GET", "/tries/it"), lambda answer, now: answers.append(answer.body))
     assert answers == [b"/tries/it"]
+
+
+def test_a_phone_before_its_server() -> None:
+    """The first slip of a test's author is told by its fix."""
+    with pytest.raises(LocalProtocolError, match=r"call network\.server\(config\) first"):
+        Network().endpoint("alice", "192.0.2.11")

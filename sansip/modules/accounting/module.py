@@ -87,7 +87,7 @@ class Unspool:
 
 
 class Accounting(Module):
-    """Records calls: the caller, the times of ringing, answer and end, who ended it, and its purpose."""
+    """Records calls: the caller, the times of ringing, answer and end, and who ended it and why."""
 
     name = "accounting"
     # The parent of the workers writes for all; each has the records of its own calls.

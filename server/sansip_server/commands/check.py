@@ -150,7 +150,38 @@ def _late_faults(settings: Settings) -> list[ConfigFault]:
             faults += [ConfigFault(path, line) for line in error.lines]
         except ValueError as error:
             faults.append(ConfigFault(path, str(error)))
-    return faults + _worker_faults(settings) + _module_faults(settings)
+    return faults + _lacking(settings) + _worker_faults(settings) + _module_faults(settings)
+
+
+def _lacking(settings: Settings) -> list[ConfigFault]:
+    """Return the libraries and the file of keys that a start would not find."""
+    from importlib.util import find_spec
+
+    from sansip_server.config.load import ConfigFault
+    from sansip_server.targets import is_url
+
+    mysql = (settings.store or "").startswith(("mysql", "mariadb"))
+    wanted: dict[str, tuple[str | None, tuple[str, ...], str]] = {
+        "location": (settings.location, ("redis",), "redis"),
+        "rows": (settings.rows, ("redis",), "redis"),
+        "http.keys": (settings.http.keys, ("jwt",), "http"),
+        "bearer.keys": (settings.bearer.keys, ("jwt",), "http"),
+    }
+    if settings.store is not None and is_url(settings.store):
+        libraries = ("sqlalchemy", "pymysql" if mysql else "psycopg")
+        wanted["store"] = (settings.store, libraries, "mysql" if mysql else "postgresql")
+    faults = [
+        ConfigFault(path, f"{library} is not installed; pip install 'sansip[{extra}]'")
+        for path, (value, libraries, extra) in wanted.items()
+        for library in libraries
+        if value is not None and find_spec(library) is None
+    ]
+    for path in ("http.keys", "bearer.keys"):
+        file = wanted[path][0]
+        if file is not None and not Path(file).is_file():
+            problem = f"there is no file {file}; `sansip token NAME --keys {file}` makes one"
+            faults.append(ConfigFault(path, problem))
+    return faults
 
 
 def _worker_faults(settings: Settings) -> list[ConfigFault]:
@@ -187,7 +218,9 @@ def _module_faults(settings: Settings) -> list[ConfigFault]:
     try:
         Stack(StackConfig(listeners, domains, modules=uses(settings.modules)), bytes(32))
     except ModuleFault as error:
-        named = [name for name in settings.modules if name in str(error)]
+        # The module that speaks stands first; a text may name others, or an extra of pip of the same name.
+        text = str(error)
+        named = sorted((name for name in settings.modules if name in text), key=text.index)
         path = named[0] if named else ""
         return [ConfigFault(path, str(error).removeprefix(f"{path}: "))]
     except Exception as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 from pathlib import Path
 
@@ -138,3 +139,44 @@ def test_rooms_without_passwords(tmp_path: Path, listen: str, auth: str, said: b
     result = check(tmp_path, text)
     assert result.exit_code == 0
     assert ("rooms: over UDP a stranger who forges the address of a member's phone" in result.stderr) is said
+
+
+@pytest.mark.parametrize(
+    ("text", "library", "said"),
+    [
+        (
+            'location = "redis://127.0.0.1/0"\nsecret_file = "key"\n',
+            "redis",
+            "1: location: redis is not installed",
+        ),
+        ('rows = "redis://127.0.0.1/0"\n', "redis", "pip install 'sansip[redis]'"),
+        (
+            'store = "postgresql+psycopg://sip@db/sip"\n',
+            "psycopg",
+            "1: store: psycopg is not installed; pip install",
+        ),
+        ('store = "mysql+pymysql://sip@db/sip"\n', "pymysql", "pip install 'sansip[mysql]'"),
+        (
+            '[http]\nkeys = "keys.json"\n',
+            "jwt",
+            "2: http.keys: jwt is not installed; pip install 'sansip[http]'",
+        ),
+        ('[http]\nkeys = "keys.json"\n', "", "keys.json` makes one"),
+    ],
+)
+def test_what_a_start_would_not_find(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, library: str, said: str
+) -> None:
+    """`sansip check` called such files good, and the server did not start by them."""
+    there = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == library else there(name))
+    done = check(tmp_path, text)
+    assert done.exit_code == 2
+    assert said in done.stderr
+
+
+def test_the_module_that_speaks_has_the_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`lists` lacks its library, and the name of the extra of pip is that of another module."""
+    monkeypatch.setattr("sansip.modules.lists.module.has_lxml", lambda: False)
+    done = check(tmp_path, "[documents]\n[events]\n[publications]\n[presence]\n[lists]\n")
+    assert "sansip.toml:5: lists: it reads XML with lxml" in done.stderr
