@@ -46,7 +46,7 @@ from sansip.transport.flow_token import MARK
 from sansip.transport.transports import UDP
 from sansip.ua.tags import MARK as TAG_MARK
 from sansip.wire import Request, Response, parse_message, read_again
-from sansip.wire.echo import read_echo
+from sansip.wire.echo import Echo, read_echo
 from sansip.wire.unread import LAZY, UnreadRequest, UnreadResponse, unread_response
 
 __all__ = ["Reception"]
@@ -163,9 +163,16 @@ class Reception:
         if transaction is None:
             return False
         if isinstance(transaction, Pair):
-            return (
-                not looks and bool(transaction.hop.address[0] == source[0]) and transaction.takes(echo, now)
-            )
+            if transaction.hop.address[0] != source[0]:
+                return False
+            if not looks:
+                return bool(transaction.takes(echo, now))
+            message, flow = self._shown(data, echo, transaction.hop, listener, source)
+            if self.admits(message, flow, now) and not (
+                type(message) is UnreadResponse and transaction.takes(echo, now)
+            ):
+                self._response_received(message, flow, now)
+            return True
         user, hop = transaction.user, transaction.flow
         if not isinstance(user, Usual | BriefRequest) or hop.conn or hop.address[0] != source[0]:
             return False
@@ -173,9 +180,7 @@ class Reception:
             return user.returns(transaction, echo, now)
         if not isinstance(user, Usual) or not user.knows(transaction.method == "INVITE", echo):
             return False
-        message = unread_response(echo.status, (read_again, data))
-        known = hop.address == source and hop.listener == listener and not hop.name
-        flow = hop if known else Flow(UDP, listener, source)
+        message, flow = self._shown(data, echo, hop, listener, source)
         if self.admits(message, flow, now) and not (
             type(message) is UnreadResponse
             and transaction.user is user
@@ -184,6 +189,14 @@ class Reception:
         ):
             self._response_received(message, flow, now)
         return True
+
+    def _shown(
+        self, data: bytes, echo: Echo, hop: Flow, listener: int, source: Address
+    ) -> tuple[Response, Flow]:
+        """Return a response of the host of ``hop`` that nobody has read, for modules; and its flow."""
+        message = unread_response(echo.status, (read_again, data))
+        known = hop.address == source and hop.listener == listener and not hop.name
+        return message, hop if known else Flow(UDP, listener, source)
 
     def message_received(
         self, data: bytes, flow: Flow, now: float, *, datagram: bool = True, passed_on: bool = False

@@ -55,8 +55,8 @@ class Use:
     settings: Any = field(default=None)
 
 
-# Hooks that a plain call would be shown to.
-_OF_REQUESTS = ("message_arrived", "request_received", *Hooks.NAMES)
+# Hooks that a plain call would be shown to; ``message_arrived`` sees those that ride as well.
+_OF_REQUESTS = ("request_received", *Hooks.NAMES)
 # Hooks that see a request that is answered here.
 _ANSWERING = ("request_received", "response_leaving", "request_ended")
 
@@ -134,9 +134,10 @@ class Modules:
             if len(self.stages_of(method)["relay"]) == 1
         }
         modules = self._by_type.values()
-        looking = [module for module in modules if module.requires]
-        looking += [one for name in _OF_REQUESTS for one, _ in overriding(modules, name, None)]
-        self.rides = bool(looking) and all(module.rides() for module in looking)
+        looking = {type(one): one for name in _OF_REQUESTS for one, _ in overriding(modules, name, None)}
+        of_calls = {kind for kind in looking if not kind.methods or "INVITE" in kind.methods}
+        hearing = [module for module in modules if not of_calls.isdisjoint(module.requires)]
+        self.rides = bool(looking) and all(module.rides() for module in (*looking.values(), *hearing))
 
     def acts_on(self, method: str) -> bool:
         """Whether a hook has to see requests of ``method``, outside of dialogs, and their answers."""

@@ -55,7 +55,7 @@ class SharedOpenings:
         stages = modules.stages_of("INVITE")
         if (
             hooks.message_arrived
-            or hooks.request_received
+            or (hooks.request_received and not modules.rides)
             or stages["screen"]
             or stages["identify"]
             or stages["translate"]

@@ -231,6 +231,10 @@ class Events(Module):
 
     # --- SUBSCRIBE
 
+    def rides(self) -> bool:
+        """Whether calls pass as octets: nothing of a call is looked at here."""
+        return True
+
     def request_received(self, request: IncomingRequest) -> bool | Coroutine[Any, Any, bool]:
         """Take a SUBSCRIBE to a package that is served here, and what belongs to its dialog."""
         message = request.message

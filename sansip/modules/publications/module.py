@@ -119,6 +119,10 @@ class Publications(Module):
 
     # --- PUBLISH
 
+    def rides(self) -> bool:
+        """Whether calls pass as octets: nothing of a call is looked at here."""
+        return True
+
     def request_received(self, request: IncomingRequest) -> bool | Coroutine[Any, Any, bool]:
         """Take a PUBLISH for a user of ours."""
         if request.method != "PUBLISH" or request.in_dialog or not self._kinds:

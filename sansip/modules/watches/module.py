@@ -112,6 +112,10 @@ class Watches(Module):
 
     # --- NOTIFY
 
+    def rides(self) -> bool:
+        """Whether calls pass as octets: nothing of a call is looked at here."""
+        return True
+
     def request_received(self, request: IncomingRequest) -> bool | Coroutine[Any, Any, bool]:
         """Take a NOTIFY of a subscription of ours; refuse a SUBSCRIBE of ours that came back."""
         message = request.message

@@ -6,10 +6,16 @@ from typing import Any
 
 import pytest
 
-from sansip.module import Module, Use
+from sansip.module import PASS, Module, Use
 from sansip.modules.calls import CallAnswered, CallFinished, CallRang, Calls, CallTried
 from sansip.modules.calls.riding import Ride
+from sansip.modules.events import Events
+from sansip.modules.publications import Publications
+from sansip.modules.watches import Watches
+from sansip.proxy.pair import Pair
+from sansip.routing import openings, passages
 from sansip.testing import check_module
+from sansip.wire import Request
 from tests.modules.calls.test_module import invite, within
 from tests.rig import BOB, BOB_URI, Out, Rig, only, reply, request
 
@@ -202,3 +208,61 @@ def test_the_answer_may_have_a_timer() -> None:
 def test_contract() -> None:
     """The contract of every module holds for calls of this kind."""
     check_module(Calls)
+
+
+@pytest.mark.parametrize("lazy", [True, False])
+@pytest.mark.parametrize(
+    "kinds", [(Events,), (Events, Publications), (Watches,), (Calls, Events, Publications)]
+)
+def test_modules_of_other_methods_leave_calls_alone(
+    kinds: tuple[type[Module], ...], lazy: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A server with presence relays its calls by one object, in the compiled build (not ``lazy``) as well."""
+    for place in (openings, passages):
+        monkeypatch.setattr(place, "LAZY", lazy)
+    rig = Rig(modules=[Use(kind) for kind in kinds])
+    rig.register(BOB_URI)
+    arrived = invite(rig)
+    rig.udp(reply(arrived, 180), BOB)
+    rig.udp(reply(arrived, 200), BOB)
+    rig.udp(within(rig, "ACK", cseq=1))
+    bye = only(rig.udp(within(rig, "BYE")), "BYE")
+    rig.udp(reply(bye, 200), BOB)
+    kinds_of = [type(one) for one in rig.stack.transactions.servers.values() if one.method != "REGISTER"]
+    assert kinds_of == [Pair, Pair]
+
+
+class Guards(Module):
+    """A module that looks at all that arrives."""
+
+    name = "guards"
+
+    def start(self, core: Any, now: float) -> None:
+        self.seen: list[str] = []
+
+    def message_arrived(self, message: Any, flow: Any, now: float) -> Any:
+        if isinstance(message, Request):
+            self.seen.append(message.method)
+        return PASS
+
+
+def test_who_sees_what_arrives_sees_calls_that_ride() -> None:
+    """A ban or a bound of floods holds for calls that are octets, and takes none off their way."""
+    rig, _ = bench(Guards)
+    talk(rig)
+    end(rig, "caller")
+    seen = rig.stack.modules.get(Guards).seen
+    assert [one for one in seen if one in ("INVITE", "ACK", "BYE")] == ["INVITE", "ACK", "BYE"]
+    assert Pair in [type(one) for one in rig.stack.transactions.servers.values()]
+
+
+@pytest.mark.parametrize("play", PLAYS, ids=lambda one: one.__name__)
+def test_it_is_the_same_before_who_sees_what_arrives(play: Any) -> None:
+    """Responses are shown, and go back as they would have."""
+    found = []
+    for more in ((), (Guards,)):
+        rig, calls = bench(*more)
+        play(rig)
+        left = [(one.what, one.to, one.time) for one in rig.log]
+        found.append((rig.stack.modules.get(Heard).said, left, len(calls), len(calls._talks)))
+    assert found[0] == found[1]
