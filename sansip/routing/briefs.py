@@ -12,6 +12,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
+from sansip.location import Source
 from sansip.registrar.contact import kept_agent
 from sansip.registrar.ordinary import grant, ok_lines
 from sansip.routing.brief_proof import challenge_lines, credentials_in, prove
@@ -19,6 +20,7 @@ from sansip.routing.shortcut import OK
 from sansip.routing.stored_briefs import StoredRegister
 from sansip.transaction.refusals import refusal_tag
 from sansip.transport import Flow
+from sansip.transport.nat import is_hidden_at
 from sansip.transport.transports import DEFAULT_PORT, UDP
 from sansip.wire.brief import Brief, read_brief
 from sansip.wire.fields import encode
@@ -89,11 +91,19 @@ class Briefs:
         flow = Flow(UDP, listener, source)
         if brief.method == "OPTIONS":
             return brief.user is None and self._answers_options(brief, lines, via, key, flow, now)
-        # RFC 3261 18.2.1: where a NAT may be in between, more is to be looked at (``transport.nat``).
         contact = brief.contact_line
-        if contact is None or sent_host != host or sent_port != port or host not in contact:
+        if contact is None or "reg-id" in contact:
             return False
-        return self._registers(brief, lines, via, key, flow, now, data, force_rport)
+        received = None
+        if sent_host != host or sent_port != port or host not in contact:
+            # RFC 3261 18.2.1: a NAT may be in between.
+            place = _place(brief)
+            if place is None:
+                return False
+            sent = sent_host, None if brief.sent_port is None else sent_port
+            if is_hidden_at(sent, via is not None, place, flow):
+                received = Source(UDP, host, port)
+        return self._registers(brief, lines, via, key, flow, now, data, force_rport, received)
 
     def _answers_options(
         self, brief: Brief, lines: tuple[str, ...], via: str | None, key: str, flow: Flow, now: float
@@ -150,7 +160,9 @@ class Briefs:
         now: float,
         data: bytes,
         force_rport: str,
+        received: Source | None,
     ) -> bool:
+        """``received``: the source, where a NAT is in between."""
         core = self._core
         shortcut = self._shortcut
         transactions = core.proxy.transactions
@@ -184,7 +196,7 @@ class Briefs:
             (contact, brief.contact_user, brief.contact_host, brief.contact_port, brief.contact_params),
             brief.expires if brief.contact_expires is None else brief.contact_expires,
             brief.call_id,
-            None,
+            received,
             core.listeners.names_us,
             flow.address[0].startswith("127."),
         )
@@ -203,7 +215,7 @@ class Briefs:
         renewal = None
         if not (core.durable or core.changes is not None):
             renewal = core.location.renewal(
-                aor, contact, sent[0], sent[1], now + granted, now, flow.listener, None, agent
+                aor, contact, sent[0], sent[1], now + granted, now, flow.listener, received, agent
             )
             if renewal is None:
                 return False
@@ -219,7 +231,7 @@ class Briefs:
         if renewal is None:
             # A store has to take the binding; the 200 follows.
             ok = partial(_ok, core, brief, lines, via, end)
-            asked = contact, granted
+            asked = contact, granted, received
             stored = StoredRegister(
                 core, data, server, aor, sent, asked, ok, force_rport, proof is not None, info
             )
@@ -227,9 +239,17 @@ class Briefs:
             return True
         core.location.renew(renewal)
         core.registered(aor, 1)
-        rest = ok_lines(registrar, contact, granted, None, now, core.wall.offset)
+        rest = ok_lines(registrar, contact, granted, received, now, core.wall.offset)
         server.feed("send 2xx", _ok(core, brief, lines, via, end, rest), now)
         return True
+
+
+def _place(brief: Brief) -> tuple[str, int] | None:
+    """Return host and port of the Contact, which goes by UDP; None where a parameter may say otherwise."""
+    params, port = (brief.contact_params or "").lower(), brief.contact_port
+    if "transport" in params and params != ";transport=udp":
+        return None
+    return str(brief.contact_host).lower(), DEFAULT_PORT if port is None else int(port)
 
 
 def _uri(brief: Brief) -> str:

@@ -20,7 +20,7 @@ from sansip.transport.via import read_noted
 from sansip.wire import response_to
 
 if TYPE_CHECKING:
-    from sansip.location import Binding
+    from sansip.location import Binding, Source
     from sansip.routing.core import Core
     from sansip.transaction import ServerTransaction
 
@@ -34,7 +34,8 @@ class StoredRegister:
         data: its octets.
         server: its transaction, in which no answer has been sent.
         aor: whose binding it makes.
-        sent, asked: as ``plan_ordinary`` takes them.
+        sent: as ``plan_ordinary`` takes it.
+        asked: the contact, the seconds granted, and the source where a NAT is in between.
         ok: makes the octets of the 200 of the lines behind the copied ones.
         force_rport: as for ``note_source``.
         authenticated: whether the sender has proved to be the user, and ``info``: what makes
@@ -64,7 +65,7 @@ class StoredRegister:
         server: ServerTransaction,
         aor: str,
         sent: tuple[str, int, str | None],
-        asked: tuple[str, int],
+        asked: tuple[str, int, Source | None],
         ok: Callable[[str], bytes],
         force_rport: str,
         authenticated: bool = False,
@@ -97,12 +98,12 @@ class StoredRegister:
             planned = plan_ordinary(
                 core.registrar,
                 self._sent,
-                self._asked,
+                self._asked[:2],
                 self._aor,
                 stands,
                 now,
                 self._server.flow.listener,
-                None,
+                self._asked[2],
                 core.wall.offset,
             )
             if planned is not None:

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from sansip.transport.flow import Flow
     from sansip.wire import Request
 
-__all__ = ["has_private_media", "is_hidden", "is_private", "nat_signs", "reply_to_source"]
+__all__ = ["has_private_media", "is_hidden", "is_hidden_at", "is_private", "nat_signs", "reply_to_source"]
 
 # Addresses that lead nowhere from the outside: RFC 1918, RFC 6598, RFC 7335 (192.0.0.0/24),
 # link-local (RFC 3927, RFC 4291 2.5.6), unique local (RFC 4193), loopback, unspecified.
@@ -97,6 +97,24 @@ def has_private_media(body: bytes, flow: Flow) -> bool:
     host = media[1].decode("ascii").lower()
     # RFC 3264 8.4: 0.0.0.0 puts a call on hold.
     return is_private(host) and not _same(host, flow) and host != "0.0.0.0"
+
+
+def is_hidden_at(
+    sent_by: tuple[str, int | None], wants_rport: bool, contact: tuple[str, int], flow: Flow
+) -> bool:
+    """Do as ``is_hidden`` for a request with one Via and no body, of which these values were read.
+
+    ``contact``: host and port of its only Contact, a sip URI.
+    """
+    host, port = sent_by
+    signs = is_address(host) and not _same(host, flow)
+    if wants_rport and not flow.reliable and (port or DEFAULT_PORT) != flow.port:
+        signs = True
+    if _is_source(*contact, flow):
+        return False
+    if is_private(contact[0]):
+        return signs or not is_private(flow.host)
+    return signs and same_host(contact[0], host)
 
 
 def _contact_address(request: Request, flow: Flow) -> tuple[str, int] | None:
