@@ -16,10 +16,10 @@ if TYPE_CHECKING:
     from sansip.proxy.proxy import Proxy
     from sansip.proxy.target import Target
     from sansip.transport import Connections, Listener
-    from sansip.transport.flow_token import FlowTokens
+    from sansip.transport.flow_token import FlowTokens, Named
     from sansip.wire import OtherUri, Request, TelUri
 
-__all__ = ["came_token", "goes_token"]
+__all__ = ["came_token", "goes_token", "hidden_token"]
 
 
 def needs_token(
@@ -123,6 +123,21 @@ def goes_token(
         named=(binding.aor, key_of(binding)) if isinstance(binding, Binding) else None,
         place=b"" if only else _place(proxy.tokens, on, flow),
     )
+
+
+def hidden_token(
+    tokens: FlowTokens,
+    flow: Flow,
+    dialog: tuple[str, str],
+    named: Named | None,
+    contact: SipUri | TelUri | OtherUri,
+) -> str:
+    """Return the token of ``flow``, of a phone behind a NAT that does not ask for its flow.
+
+    ``dialog``: Call-ID and From tag. ``named``: its binding. ``contact``: where it says that it is.
+    """
+    place = _place(tokens, contact, flow)
+    return tokens.for_dialog(flow, *dialog, only=False, named=named, place=place)
 
 
 def _place(tokens: FlowTokens, uri: SipUri | TelUri | OtherUri | None, flow: Flow) -> bytes:

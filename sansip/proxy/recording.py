@@ -117,8 +117,9 @@ class Recording:
     ) -> tuple[bool, str | None]:
         """Do as ``answered`` for a response that is not read, with less than status 300.
 
-        ``line`` and ``contact`` are those of Record-Route and Contact. Returns whether this was all that had
-        to be looked at, and the line that takes the place of ``line``, None where it stays.
+        ``line`` and ``contact`` are those of Record-Route, one below the other, and Contact. Returns whether
+        this was all that had to be looked at, and the text that takes the place of ``line``, None where it
+        stays.
         """
         if self._marks is None:
             return True, None
@@ -133,6 +134,9 @@ class Recording:
                 break
         else:
             return True, None
+        if mark not in line.partition("\r\n")[0]:
+            # What stands before ours decides.
+            return False, None
         target = "@"
         if contact is not None:
             if contact == self._contact[0]:

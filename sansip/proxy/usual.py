@@ -207,12 +207,16 @@ class Usual:
         hashed: str,
         breadth: int,
         counted: tuple[str, str],
+        came: str = "",
     ) -> None:
-        """Be a request that begins a dialog with a phone of ours, which no route waits for."""
+        """Be a request that begins a dialog with a phone of ours, which no route waits for.
+
+        ``came``: the flow token of the caller, "" where it needs none.
+        """
         self.watched = False
         self.recording = recording
         self._records = records
-        self._came = ""
+        self._came = came
         self._counted = counted
         self._leaves = leaves
         self._hashed = hashed
@@ -335,8 +339,9 @@ class Usual:
         if recording is not None:
             contact = echo.contact
             if not (hop.reliable or contact is None or hop.host in contact or is_private(hop.host)):
-                # It may be behind a NAT (``callee``).
-                return False
+                # It may be behind a NAT (``callee``), and our value does not name its flow yet.
+                if "@" not in (echo.recorded or "").partition("\r\n")[0].partition(",")[0]:
+                    return False
             places = self.proxy.client.guarded
             guarded = places.active and places.bars(hop.host, hop.port) is not None
             plain, shown = recording.echoed(echo.recorded, echo.tag, contact, guarded=guarded)

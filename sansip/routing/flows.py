@@ -44,9 +44,9 @@ if TYPE_CHECKING:
     from sansip.routing.core import Core
     from sansip.routing.incoming import Incoming
     from sansip.transport.flow_token import FlowToken, Named
-    from sansip.wire import Request
+    from sansip.wire import OtherUri, Request, TelUri
 
-__all__ = ["binding_over", "flow_of", "is_flow_of", "looking", "settle", "take_token"]
+__all__ = ["binding_at", "binding_over", "flow_of", "is_flow_of", "looking", "settle", "take_token"]
 
 
 # Seconds for which a registration's token is good after its end: for requests that were on the way then.
@@ -142,7 +142,19 @@ def binding_over(core: Core, request: Request, flow: Flow) -> Named | None:
             aor = aors[0]
         else:
             return None
-    for binding in location.standing(aor):
+    return _named_over(core, aor, flow)
+
+
+def binding_at(core: Core, uri: SipUri | TelUri | OtherUri, flow: Flow) -> Named | None:
+    """Return the same for a request of the user at ``uri``, which came over ``flow``, of datagrams."""
+    if not (isinstance(uri, SipUri) and core.listeners.serves(uri.host, uri.port)):
+        return None
+    return _named_over(core, core.addresses.of(uri), flow)
+
+
+def _named_over(core: Core, aor: str, flow: Flow) -> Named | None:
+    """Return the name of the binding of ``aor`` whose flow is ``flow``, if there is one."""
+    for binding in core.location.standing(aor):
         present = over(core, binding)
         if present is not None and _is_same(present, flow):
             return binding.aor, key_of(binding)

@@ -28,6 +28,7 @@ from sansip.routing.brief_proof import challenge_lines, prove_caller
 from sansip.routing.gate import settle
 from sansip.routing.leading import LedCall, PlainCall, lead_of
 from sansip.routing.lookup import target_of
+from sansip.routing.opening_flows import callers_token, hidden_contact, phones_token, token_size
 from sansip.routing.plain_params import asks_alike, leads_alike
 from sansip.routing.request import IncomingRequest
 from sansip.transaction.refusals import refusal_tag
@@ -195,10 +196,8 @@ class Openings:
             if opening.credentials is None:
                 return not looks and self._challenges(opening, noted, key, flow, now)
         if (
-            # Where a NAT may be in between, or the phone wants its flow kept, more is to be looked at.
-            not direct
-            or host not in contact
-            or '"' in contact
+            # Where the phone wants its flow kept, more is to be looked at.
+            '"' in contact
             or ";ob" in contact.lower()
             or not listeners.serves(to_host, opening.port)
             # Another name of the server.
@@ -227,6 +226,11 @@ class Openings:
         if not isinstance(led, bool) and looks:
             # Modules look at each message of it: the long way shows them.
             return False
+        # RFC 5626 5.2: where a NAT is in between, a flow leads back and no Contact.
+        home = hidden_contact(opening, flow)
+        behind = binding is not None and binding.received is not None
+        if (behind or home is not None) and (looks or isinstance(led, tuple)):
+            return False
         place = None if binding is None else self._place_of(binding)
         limits, pending = core.limits, proxy.pending
         breadth = limits.max_breadth
@@ -252,7 +256,9 @@ class Openings:
                 growth = GROWTH + 100 + longest
             elif records:
                 growth += len(leaves.record_route) + _MARKED
-                if leaves.id != listener:
+                if behind or home is not None:
+                    growth += token_size(aor) + token_size(opening.from_)
+                if leaves.id != listener or behind or home is not None:
                     growth += len(listeners[listener].record_route) + _MARKED
             if asks:
                 growth -= len(opening.credentials or "") + 2
@@ -311,10 +317,14 @@ class Openings:
             if hooks.request_received and not self._gate.is_left(handle, partial(_arrived, opening), now):
                 return True
         recording = self._recording(opening, flow, now)
-        ours = ""
+        ours = came = goes = ""
         if records:
+            if home is not None:
+                came = callers_token(core, opening, flow, home)
+            if behind:
+                goes = phones_token(core, opening, binding, leaves.id)  # type: ignore[arg-type]  # there is one
             mark = recording.mark(place[0])
-            lines = record_route_lines(listeners, listener, leaves, mark, "", "")
+            lines = record_route_lines(listeners, listener, leaves, mark, came, goes)
             lines.reverse()
             ours = "\r\n".join(lines) + "\r\n"
         branch = new_branch(proxy.client.entropy, hashed)
@@ -334,7 +344,7 @@ class Openings:
                 steered.hold(key, sent, opening.trying(noted), out, via, now)
                 return True
             pair = Pair(proxy, "INVITE", later, repeated, flow, goal, branch)
-            pair.be_first(recording, records, listener, hashed, breadth, counted)
+            pair.be_first(recording, records, listener, hashed, breadth, counted, came)
             begins = None
             if isinstance(led, tuple):
                 leaving = None if opening.route is None else listeners[listener]
@@ -394,9 +404,10 @@ class Openings:
         return True
 
     def _place_of(self, binding: Binding) -> tuple[str, int] | None:
-        """Return where ``binding`` leads, None where more than its contact decides."""
+        """Return where ``binding`` leads, None where more decides than its contact, or a NAT's address."""
+        received = binding.received
         if (
-            binding.received is not None
+            (received is not None and (not received.by_datagram or ":" in received.host))
             or binding.path
             or binding.reg_id is not None
             or not (binding.flow is None or isinstance(binding.flow, int))
@@ -405,15 +416,16 @@ class Openings:
         places = self._places
         contact = binding.contact
         if contact in places:
-            return places[contact]
-        if len(places) >= _PLACES:
-            places.clear()
-        match = _PLAIN.fullmatch(contact)
-        place = None
-        if match is not None and (match[3] is None or leads_alike(match[3])):
-            place = match[1], int(match[2] or DEFAULT_PORT)
-        places[contact] = place
-        return place
+            place = places[contact]
+        else:
+            if len(places) >= _PLACES:
+                places.clear()
+            match = _PLAIN.fullmatch(contact)
+            place = None
+            if match is not None and (match[3] is None or leads_alike(match[3])):
+                place = match[1], int(match[2] or DEFAULT_PORT)
+            places[contact] = place
+        return place if received is None or place is None else received.address
 
     def _recording(self, opening: Opening, flow: Flow, now: float) -> Recording:
         core = self._core

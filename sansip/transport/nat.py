@@ -100,18 +100,24 @@ def has_private_media(body: bytes, flow: Flow) -> bool:
 
 
 def is_hidden_at(
-    sent_by: tuple[str, int | None], wants_rport: bool, contact: tuple[str, int], flow: Flow
+    sent_by: tuple[str, int | None],
+    wants_rport: bool,
+    contact: tuple[str, int],
+    flow: Flow,
+    body: bytes = b"",
 ) -> bool:
-    """Do as ``is_hidden`` for a request with one Via and no body, of which these values were read.
+    """Do as ``is_hidden`` for a request with one Via, of which these values were read.
 
-    ``contact``: host and port of its only Contact, a sip URI.
+    ``contact``: host and port of its only Contact, a sip URI. A first look at both has shown some sign.
     """
-    host, port = sent_by
-    signs = is_address(host) and not _same(host, flow)
-    if wants_rport and not flow.reliable and (port or DEFAULT_PORT) != flow.port:
-        signs = True
     if _is_source(*contact, flow):
         return False
+    host, port = sent_by
+    signs = (
+        (is_address(host) and not _same(host, flow))
+        or (wants_rport and not flow.reliable and (port or DEFAULT_PORT) != flow.port)
+        or (bool(body) and has_private_media(body, flow))
+    )
     if is_private(contact[0]):
         return signs or not is_private(flow.host)
     return signs and same_host(contact[0], host)

@@ -59,9 +59,12 @@ static int spelled(const uint8_t *p, const Index *x, unsigned taken, unsigned re
             Py_ssize_t length = (Py_ssize_t)strlen(usual[which]);
             if (length != colon - at || memcmp(p + at, usual[which], (size_t)length)) return 0;
             if (which != CONTENT_LENGTH && p[colon + 1] != ' ') return 0;
-            lines[which].begin = at;
+            /* Values of ours stand one below the other: they are one text. */
+            if (which != RECORD_ROUTE || !lines[which].count || lines[which].end + 2 != at) {
+                lines[which].begin = at;
+                lines[which].count++;
+            }
             lines[which].end = end;
-            lines[which].count++;
         }
         at = end + 2;
     }

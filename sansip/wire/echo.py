@@ -33,7 +33,8 @@ _LINES: Final = (
     r"(?(4)(?!)|(CSeq: [0-9]{1,9} ([A-Z]{1,20})))",
     r"(?(6)(?!)|Content-Length: *+([0-9]{1,7}))",
     rf"(?(7)(?!)|(Contact: {_TEXT}))",
-    rf"(?(8)(?!)|(Record-Route: {_TEXT}))",
+    # Several of these, one below the other, are one text.
+    rf"(?(8)(?!)|(Record-Route: {_TEXT}(?:\r\nRecord-Route: {_TEXT})*+))",
     rf"Via: {_TEXT}",
     rf"(?!(?i:{_NAMED})[ \t]*+:){TOKEN}:{_TEXT}",
 )
@@ -58,7 +59,7 @@ class Echo:
         branch: of the top Via, whose line, but for what the sender has noted in it, is ``top``.
         method: of CSeq.
         from_, to, call_id, cseq: the lines, None where there are none; so are ``contact`` and ``recorded``,
-            that of Record-Route.
+            those of Record-Route, with a line end between two.
         goes_back: whether there is a Via below the top one.
         data: what goes back; ``tag``: of To. Both are for who takes it on.
     """

@@ -113,10 +113,15 @@ class Side:
         if self.stack.nodes is not None:
             self.stack.join(self.now, [])
             self._answered(self.stack.time_passed(self.now))
-        answers = self.feed(wire(REGISTER), CALLEE)
-        if config.auth is not None:
-            nonce = answers[-1][1].partition(b' nonce="')[2].partition(b'"')[0].decode()
-            self.feed(wire(REGISTER.replace("Expires", f"{_proof_of_bob(nonce)}Expires")), CALLEE)
+        self._registered(REGISTER)
+
+    def _registered(self, text: str) -> list[Any]:
+        """Take a REGISTER of the callee, with its password where one is asked for."""
+        answers = self.feed(wire(text), CALLEE)
+        if b" 401 " not in answers[-1][1][:12]:
+            return answers
+        nonce = answers[-1][1].partition(b' nonce="')[2].partition(b'"')[0].decode()
+        return self.feed(wire(text.replace("Expires", f"{_proof_of_bob(nonce)}Expires", 1)), CALLEE)
 
     def feed(self, data: bytes, source: tuple[str, int]) -> list[Any]:
         return self._note(self._answered(self.stack.datagram_received(0, data, source, self.now)))
@@ -224,6 +229,15 @@ class Side:
             text = text.replace("CSeq: 1", f"CSeq: {self.bound}").replace("z9hG4bKr", f"z9hG4bKr{self.bound}")
             self.bound += 1
             return self.feed(wire(text), CALLEE)
+        if kind == "behind":
+            # Only this contact, of a phone at home: its packets come from CALLEE.
+            text = REGISTER.replace(
+                "192.0.2.2:5060;branch=z9hG4bKr", f"10.0.0.2:5060;branch=z9hG4bKr{self.bound};rport"
+            )
+            text = text.replace("CSeq: 1", f"CSeq: {self.bound}")
+            contact = f"{rest[0]}, <sip:bob@192.0.2.2:5060>;expires=0"
+            self.bound += 1
+            return self._registered(text.replace("<sip:bob@192.0.2.2:5060>\nExpires", f"{contact}\nExpires"))
         if kind == "spelled":
             method, old, new = rest
             text = WITHIN.format(method=method, more="", route=self.route)
