@@ -14,7 +14,7 @@ Call-ID (linphone's) means something to the sender.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
@@ -59,8 +59,8 @@ class Delivery:
         # Devices that messages are being delivered to, by their user. The value is there once it is known
         # whether a message waits for the device.
         self._running: dict[str, dict[str, Later[bool]]] = {}
-        # Those of them for which something came meanwhile.
-        self._again: set[tuple[str, str]] = set()
+        # Those of them for which something came meanwhile; whether that is the phone itself, anew.
+        self._again: dict[tuple[str, str], bool] = {}
         self._delivered = core.counter("delivered", "Messages that a device took")
 
     async def runs(self, user: str) -> bool:
@@ -87,21 +87,32 @@ class Delivery:
             return
         # All nodes hear of it.
         if self._core.once(f"deliver {aor}"):
-            self.deliver_to(aor, self._core.ua.now)
+            known = {(one.contact, one.refreshed_at) for one in before}
+            came = {_device(one) for one in after if (one.contact, one.refreshed_at) not in known}
+            self.deliver_to(aor, self._core.ua.now, came)
 
-    def deliver_to(self, aor: str, now: float) -> None:
-        """Give all devices of ``aor`` what they do not have. It goes by what this node knows of them."""
+    def kept(self, aor: str, now: float) -> None:
+        """A message was kept for ``aor``: a device may have registered meanwhile."""
+        if self._core.once(f"deliver {aor}"):
+            self.deliver_to(aor, now)
+
+    def deliver_to(self, aor: str, now: float, came: Collection[str] = ()) -> None:
+        """Give all devices of ``aor`` what they do not have. It goes by what this node knows of them.
+
+        ``came``: those that have just registered.
+        """
         if self._keeping.has_none(aor):
             return
         for binding in self._core.location.lookup(aor, now):
-            self._begin((aor, _device(binding)), now)
+            device = _device(binding)
+            self._begin((aor, device), now, device in came)
 
-    def _begin(self, key: tuple[str, str], now: float) -> None:
+    def _begin(self, key: tuple[str, str], now: float, came: bool = False) -> None:
         user, device = key
         running = self._running.setdefault(user, {})
         if device in running:
             # It may have read the rows before that.
-            self._again.add(key)
+            self._again[key] = came or self._again.get(key, False)
             return
         found: Later[bool] = Later()
         running[device] = found
@@ -118,11 +129,11 @@ class Delivery:
         found = running.pop(device)
         if not running:
             del self._running[user]
-        again = key in self._again
-        self._again.discard(key)
+        again = self._again.pop(key, None)
         if isinstance(result, BaseException) and not isinstance(result, OSError):
             self._core.failed("deliver", result)
-        elif result is True and again:
+        elif again or (again is not None and result is True):
+            # A phone that registers while it fails to answer elsewhere, or before, is tried at once.
             self._begin(key, now)
         found.set(False, now)
 

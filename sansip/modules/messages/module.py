@@ -188,8 +188,7 @@ class Messages(Module):
         if row.reports:
             self.core.run(self._telling.tell(row, "stored"), request.now)
         if at_once:
-            # A device may have registered meanwhile.
-            self._delivery.changed(user, (), self.core.location.lookup(user, request.now))
+            self._delivery.kept(user, request.now)
         else:
             self._delivery.later(user, request.now)
         return True

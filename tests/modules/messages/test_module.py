@@ -457,6 +457,32 @@ def test_a_message_no_phone_takes() -> None:
     assert second["devices"]
 
 
+def test_a_register_during_a_failing_delivery() -> None:
+    """The phone has a new address, and does not wait for ``retry`` until the old one has failed."""
+    bench = made(retry=600)
+    write(bench, "one")
+    bench.sent.clear()
+    register(bench, instance="urn:uuid:bob")
+    assert len(come(bench)) == 1
+    bench.wait(5)
+    bench.sent.clear()
+    register(bench, host="192.0.2.21", instance="urn:uuid:bob")
+    bench.wait(33)
+    assert "192.0.2.21" in [one.uri.host for one in come(bench)]
+
+
+def test_a_message_during_a_failing_delivery() -> None:
+    """It is no sign of the phone: a silent one is not tried more often, however much comes for it."""
+    bench = made(retry=600)
+    write(bench, "one")
+    bench.sent.clear()
+    register(bench)
+    assert len(come(bench)) == 1
+    assert write(bench, "two") == ["202 Accepted"]
+    bench.wait(100)
+    assert len({one.vias[0].branch for one in come(bench)}) <= 1
+
+
 def test_a_failure_keeps_order() -> None:
     """The next one waits until the first one is through; a REGISTER begins again."""
     bench = made()
