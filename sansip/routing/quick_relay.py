@@ -92,6 +92,8 @@ class QuickRelay:
             or handle.flows is not None
             or handle.follows is not None
             or handle.marked is not None
+            # Modules have not seen it, and it had no Route value of ours: ``relays`` has looked at all this.
+            or (handle.leaves is None and not self._core.modules.stack_hooks.request_received)
             or not self._is_open(request)
         ):
             return False

@@ -50,8 +50,8 @@ class Keeping:
     """
 
     __slots__ = (
-        "_core", "_last", "_lost", "complete", "held", "marks", "origins", "recent", "recounted", "rows",
-        "settings",
+        "_core", "_last", "_lost", "_origins", "complete", "held", "marks", "origins", "recent", "recounted",
+        "rows", "settings",
     )  # fmt: skip
 
     def __init__(self, core: Core, settings: MessagesSettings, lost: Callable[[], None]) -> None:
@@ -68,6 +68,7 @@ class Keeping:
         self.complete = False
         # Microseconds of the last id.
         self._last = 0
+        self._origins = core.secret("origin")
 
     def _is_strange(self, sender: str) -> bool:
         trust = self._core.proxy.trust
@@ -84,9 +85,12 @@ class Keeping:
         except RemoteProtocolError:
             return row.sender
 
-    async def is_user(self, uri: Uri, request: IncomingRequest | None = None) -> bool:
-        """Whether the message is for a user of ours: strangers must not fill the store with names."""
-        if self._core.location.lookup(self._core.address_of(uri), self._core.ua.now):
+    async def is_user(self, user: str, uri: Uri, request: IncomingRequest | None = None) -> bool:
+        """Whether the message is for a user of ours: strangers must not fill the store with names.
+
+        ``user``: the address-of-record of ``uri``.
+        """
+        if self._core.location.lookup(user, self._core.ua.now):
             return True
         if request is not None and not request.authenticates:
             # Anybody may register here, so everybody is a user.
@@ -214,7 +218,7 @@ class Keeping:
             # As ``date_in_text`` has written it: one of ours came back.
             body = body[len(prefix) :]
         parts = (str(message.from_.uri), message.from_tag, message.call_id, number, method, body)
-        return self._core.secret("origin").keyed_hash(repr(parts))
+        return self._origins.keyed_hash(repr(parts))
 
     async def find(self, user: str, message: Request) -> str:
         """Return the id of the kept message that ``message`` repeats, "" without one."""

@@ -98,16 +98,17 @@ class Messages(Module):
     @step("select", rank=70, methods=("MESSAGE",))
     async def for_nobody(self, request: IncomingRequest) -> None:
         """Keep a message for a user without a device."""
-        if not await self._repeated(request):
-            await self._keep(request, at_once=True)
+        user = self.core.address_of(request.uri)
+        if not await self._repeated(request, user):
+            await self._keep(request, user, at_once=True)
 
     @step("relay", methods=("MESSAGE",))
     async def for_devices(self, request: IncomingRequest) -> None:
         """Relay a message, and keep it if no device was reached."""
-        if await self._repeated(request):
-            return
         aor = self.core.address_of(request.uri)
-        if await self._delivery.runs(aor) and await self._keep(request, at_once=True):
+        if await self._repeated(request, aor):
+            return
+        if await self._delivery.runs(aor) and await self._keep(request, aor, at_once=True):
             # Older ones are on their way: order holds.
             return
         targets = await request.locate()
@@ -118,11 +119,11 @@ class Messages(Module):
     async def _unreached(self, request: IncomingRequest, outcome: Response) -> None:
         """Keep a message that was relayed, if no device was reached."""
         if outcome.status in _UNREACHED:
-            await self._keep(request, at_once=False)
+            await self._keep(request, self.core.address_of(request.uri), at_once=False)
 
-    async def _repeated(self, request: IncomingRequest) -> bool:
+    async def _repeated(self, request: IncomingRequest, user: str) -> bool:
         """Answer a message that is kept already: its sender heard nothing of a server that was killed."""
-        found = await self._keeping.find(self.core.address_of(request.uri), request.message)
+        found = await self._keeping.find(user, request.message)
         if found:
             # By two ways at once, and the first is being written (RFC 3261 8.2.2.2); or a delivery of ours,
             # which a contact leads back here (16.3 step 4): no phone has it.
@@ -132,10 +133,9 @@ class Messages(Module):
             request.reply(482 if again else 202)
         return bool(found)
 
-    async def _keep(self, request: IncomingRequest, *, at_once: bool) -> bool:
+    async def _keep(self, request: IncomingRequest, user: str, *, at_once: bool) -> bool:
         """Keep the message and answer 202; return whether it was. Where it is not, the failure goes back."""
         settings, message = self.settings, request.message
-        user = self.core.address_of(request.uri)
         sender = self.core.address_of(message.from_.uri)
         try:
             life = message.expires
@@ -171,7 +171,7 @@ class Messages(Module):
         )
         if proves_sender(self.core, request, sender):
             row.reports = sender
-        written = await self._keeping.write(row, sender, self._keeping.is_user(request.uri, request))
+        written = await self._keeping.write(row, sender, self._keeping.is_user(user, request.uri, request))
         if written is None:
             return False
         if written is not row:

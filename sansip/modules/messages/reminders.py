@@ -52,6 +52,6 @@ async def remind(core: Core, keeping: Keeping, user: str, text: str, at: float, 
         whose, f"{int(at * 1_000_000):018d}-{core.entropy.token()}", f"<{from_ or whose}>", f"<{whose}>",
         sip_date(at), unix, at + keeping.settings.expires, fields, body, at,
     )  # fmt: skip
-    if await keeping.write(row, from_ or whose, keeping.is_user(uri)) is None:
+    if await keeping.write(row, from_ or whose, keeping.is_user(whose, uri)) is None:
         raise CommandError(f"messages.remind: this server has no user {user!r:.80}")
     return row

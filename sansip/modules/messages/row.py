@@ -8,6 +8,7 @@ answer of the device (``delivery`` says what a server does that is killed before
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -37,6 +38,9 @@ _PASSED: Final = (
 )  # fmt: skip
 
 
+_written: Final = json.JSONEncoder().encode
+# A name-addr with a tag alone.
+_ORDINARY: Final = re.compile(r'((?:"[^"\\]*"[ \t]*)?<[^<>"]*>)(?:;tag=[\w.!%*+`\'~-]+)?')
 # Status of a mark: the server died before it saw the answer, and the message is not sent again.
 DOUBTFUL: Final = 1
 
@@ -135,17 +139,23 @@ ORIGINS = Table("messages_origins", Origin, key=("user", "origin"))
 
 def kept_fields(message: Request) -> str:
     """Return the header fields that go on with the message, as JSON."""
-    return json.dumps([[name, value] for name in _PASSED for value in message.get_all(name)])
+    keys = message.keys
+    return _written(
+        [[name, value] for name in _PASSED if name.lower() in keys for value in message.get_all(name)]
+    )
 
 
 def identity_of(message: Request) -> str:
     """Return what a phone knows the message by, as JSON; "" for one without a From tag (RFC 2543)."""
     tag = message.from_tag
-    return json.dumps([message.call_id, tag, message.cseq.number]) if tag else ""
+    return _written([message.call_id, tag, message.cseq.number]) if tag else ""
 
 
 def without_tag(address: NameAddr) -> str:
     """Return a From or To value without its tag, the display name included."""
+    match = _ORDINARY.fullmatch(str(address))
+    if match is not None:
+        return match[1]
     params = {name: one for name, one in address.params.items() if name != "tag"}
     try:
         return str(address.replace(params=params))
