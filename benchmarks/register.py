@@ -72,7 +72,7 @@ def measure(name: str, arguments: argparse.Namespace) -> Result:
     """Start a server, let it idle, let its users register, and return its costs."""
     with tempfile.TemporaryDirectory(prefix="sansip-bench-") as temporary, ExitStack() as stack:
         directory = Path(temporary)
-        port = free_port()
+        port, phones = free_port(), free_port()
         server = stack.enter_context(start(name, directory, port, arguments))
         lines = [f"{user};[authentication username={user} password={PASSWORD}];" for user in names()]
         users = directory / "users.csv"
@@ -87,7 +87,7 @@ def measure(name: str, arguments: argparse.Namespace) -> Result:
                 SCENARIOS / "register_digest.xml",
                 (HOST, port),
                 directory,
-                local=(HOST, free_port()),
+                local=(HOST, phones),
                 calls=calls,
                 domain=DOMAIN,
                 options=[*options, "-buff_size", "2000000", "-trace_stat", "-stf", str(statistics_file)],
@@ -100,7 +100,8 @@ def measure(name: str, arguments: argparse.Namespace) -> Result:
                 last = list(csv.DictReader(text, delimiter=";"))[-1]
             return int(last["SuccessfulCall(C)"]), int(last["Retransmissions(C)"])
 
-        # All users are registered once before: the benchmark measures a server in the middle of its life.
+        # All users are registered once before, at the same contacts: the benchmark measures refreshes, as of a
+        # server in the middle of its life.
         offer(USERS, arguments.rate)
         time.sleep(1)
         begun, spent = time.monotonic(), cpu_seconds(server.pid)

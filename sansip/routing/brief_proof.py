@@ -13,8 +13,9 @@ import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
-from sansip.auth import Lookup, Verdict
+from sansip.auth import Lookup, Verdict, designates
 from sansip.errors import RemoteProtocolError
+from sansip.wire import parse_uri
 from sansip.wire.headers.auth import Credentials, parse_credentials
 from sansip.wire.host import plain_host
 
@@ -106,8 +107,8 @@ def prove(
     offer = authenticator.select([credentials], realm, flow.host, core.wall.unix(now), now, forgeable=True)
     if offer.verdict is not Verdict.GENUINE or core.recall is None:
         return None
-    # RFC 7616 3.4.6: the address in the answer has to be the Request-URI.
-    if authenticator.matches_uri and credentials.uri != uri:
+    # RFC 7616 3.4.6: the address in the answer has to mean what the Request-URI does.
+    if authenticator.matches_uri and credentials.uri != uri and not _means(core, credentials, method, uri):
         return None
     name = authenticator.name_of(credentials, names)
     # RFC 3261 10.2, 22: it has to know the password of the user it names.
@@ -117,6 +118,14 @@ def prove(
     if stored is None or not authenticator.proves(credentials, method, body, stored):
         return None
     return BriefProof(offer, stored, realm)
+
+
+def _means(core: Core, credentials: Credentials, method: str, uri: str) -> bool:
+    """Whether ``credentials`` were made for a request of ``method`` to ``uri``, in another spelling."""
+    try:
+        return designates(credentials.uri or "", method, parse_uri(uri), core.listeners.serves)
+    except RemoteProtocolError:
+        return False
 
 
 def prove_caller(core: Core, opening: Opening, flow: Flow, now: float) -> BriefProof | None:

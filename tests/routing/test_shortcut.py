@@ -657,6 +657,31 @@ def test_digest(name: str) -> None:
     assert pair.briefs.count == 3
 
 
+@pytest.mark.parametrize("name", PROTECTED)
+@pytest.mark.parametrize(
+    ("uri", "briefly"),
+    [
+        # SIPp, and some phones, hash the address that they send to.
+        ("sip:127.0.0.1:5060", False),
+        ("sip:192.0.2.1:5060", True),
+        ("sip:192.0.2.1", True),
+        ("sip:BILOXI.test:5060;transport=udp", True),
+        # RFC 3261 10.2: a REGISTER is for no user, and some phones hash their own address.
+        ("sip:bob@biloxi.test", True),
+        ("sip:elsewhere.test", False),
+        ("sip:biloxi.test;maddr=192.0.2.99", False),
+        ("biloxi.test", False),
+    ],
+)
+def test_uri_in_another_spelling(name: str, uri: str, briefly: bool) -> None:
+    """RFC 7616 3.4.6: another spelling of the same thing is proved from the octets, and nothing else is."""
+    pair = Pair(CONFIGS[name])
+    pair.store.faults = False
+    line = proof(pair, "z9hG4bK1", uri=uri)
+    pair.feed(message(more=(CONTACT, line), number=2, branch="z9hG4bK2"))
+    assert pair.briefs.count == 1 + briefly
+
+
 ODD_PROOFS: tuple[dict[str, str], ...] = (
     {"password": "wrong"},
     {"username": "carol"},

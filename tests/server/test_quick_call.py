@@ -16,7 +16,10 @@ from xml.etree import ElementTree
 import pytest
 
 from sansip import ListenerConfig, SendDatagram, Stack, reception
+from sansip.actions import Ask
+from sansip.auth import AuthConfig, compute_response, ha1
 from sansip.config import StackConfig
+from sansip.location import LocationUpdate
 from sansip.module import Module, Use
 from sansip.modules.messages import Messages
 from sansip.modules.rooms import Room, Rooms, RoomsSettings
@@ -45,10 +48,11 @@ Content-Length: 0
 class Sipp:
     """One side of a scenario: it writes its messages as SIPp does."""
 
-    def __init__(self, scenario: str, local: tuple[str, int]) -> None:
+    def __init__(self, scenario: str, local: tuple[str, int], known: dict[str, str] | None = None) -> None:
         root = ElementTree.parse(SCENARIOS / scenario).getroot()
         self.sends = iter([step.text or "" for step in root if step.tag == "send"])
         self.local = local
+        self.known = known or {}
         self.last: list[str] = []
         self.next_url = self.route = ""
         self.branches = 0
@@ -85,6 +89,8 @@ class Sipp:
             "call_id": "1-20867@127.0.0.1",
             "next_url": self.next_url,
             "routes": f"Route: {self.route}",
+            "field1": "",
+            **self.known,
         }
         text = re.sub(r"\[last_([\w-]+):\]", self._last, text)
         text = re.sub(r"\[(\w+)\]", lambda match: known.get(match[1], match[0]), text)
@@ -208,3 +214,51 @@ def test_the_count_counts(way: Counter[str]) -> None:
     stack.reception.openings = None
     list(call(stack))
     assert way["message_received"] > 0
+
+
+def registration(stack: Stack, port: str) -> Iterator[tuple[bytes, list[bytes]]]:
+    """Play the registration of ``benchmarks/register.py``; yield each message in, and what went out."""
+    phone = Sipp("register_digest.xml", CALLEE, {"field0": "callee0"})
+    now = 1.0
+    for _ in range(2):
+        data = phone.says()
+        sent = []
+        for one in stack.datagram_received(0, data, CALLEE, now):
+            if isinstance(one, Ask):
+                # The store takes the binding.
+                assert isinstance(one.question, LocationUpdate)
+                sent += stack.answer(one.id, None, now + 0.001)
+            else:
+                sent.append(one)
+        out = [one.data for one in sent if isinstance(one, SendDatagram)]
+        yield data, out
+        phone.hear(out[0])
+        phone.known["field1"] = answer_of(out[0].decode(), f"sip:{SERVER[0]}:{port}")
+        now += 0.01
+
+
+def answer_of(challenged: str, uri: str) -> str:
+    """Return the Authorization of SIPp, which hashes the address that it sends to."""
+    found = re.search(r'nonce="([^"]+)"', challenged)
+    nonce = "" if found is None else found[1]
+    key = ha1("callee0", "bench.test", "secret", "MD5")
+    proof = compute_response(
+        key, "REGISTER", uri, nonce, algorithm="MD5", qop="auth", nc="00000001", cnonce="6b8b4567"
+    )
+    return (
+        'Authorization: Digest username="callee0",realm="bench.test",cnonce="6b8b4567",nc=00000001,qop=auth,'
+        f'uri="{uri}",nonce="{nonce}",response="{proof}",algorithm=MD5'
+    )
+
+
+def test_no_message_is_made_of_a_registration(way: Counter[str]) -> None:
+    """Challenge, proof and store: the second REGISTER took the long way, for SIPp hashes another URI."""
+    known = {"MD5": ha1("callee0", "bench.test", "secret", "MD5")}
+    stack = begin(Settings(), auth=AuthConfig(algorithms=("MD5",)), durable=True)
+    stack.recall = lambda lookup: known if lookup.username == "callee0" else None
+    out = [sent for _, sent in registration(stack, "5060")]
+    assert [[one.partition(b"\r\n")[0] for one in sent] for sent in out] == [
+        [b"SIP/2.0 401 Unauthorized"],
+        [b"SIP/2.0 200 OK"],
+    ]
+    assert way == {}
