@@ -32,6 +32,7 @@ if str(ROOT) not in sys.path:
     sys.path.insert(0, str(ROOT))
 
 from tools.peers import Program, Sipp, free_port, kamailio, sansip_serve  # noqa: E402 (needs the path above)
+from tools.redises import redis_server  # noqa: E402 (needs the path above)
 
 SCENARIOS = Path(__file__).parent / "scenarios"
 DOMAIN = "bench.test"
@@ -248,6 +249,8 @@ def measure(
             options = ["--runtime", name.partition("+")[2]]
         if name != "kamailio":
             options = [*options, *arguments.serve_option]
+        if name == "sansip+redis":
+            options += shared(arguments, directory, stack)
         prefix = pinned(arguments.server_core)
         if begin is None:
             server = stack.enter_context(start(directory, listeners, [DOMAIN], options, prefix))
@@ -295,6 +298,17 @@ def measure(
     )
 
 
+def shared(arguments: argparse.Namespace, directory: Path, stack: ExitStack) -> list[str]:
+    """Start a Redis on SIPp's core; return the options of a server whose bindings are there."""
+    port = free_port()
+    redis = stack.enter_context(redis_server(directory / "redis", port))
+    os.sched_setaffinity(redis.pid, {arguments.sipp_core})
+    key, config = directory / "key", directory / "shared.toml"
+    key.write_bytes(os.urandom(32))
+    config.write_text(f'location = "redis://{HOST}:{port}/0"\nsecret_file = "{key}"\n[node]\nname = "n1"\n')
+    return ["--config", str(config)]
+
+
 def parser_of(description: str) -> argparse.ArgumentParser:
     """Return a parser of the options that say how to measure."""
     parser = argparse.ArgumentParser(description=description)
@@ -324,6 +338,7 @@ def parse_arguments(words: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--runtime", action="append", default=[], help="measure sansip on this runtime, too; may be repeated"
     )
+    parser.add_argument("--redis", action="store_true", help="measure sansip with its bindings in Redis, too")
     parser.add_argument("--no-kamailio", action="store_true", help="sansip alone")
     parser.add_argument("--no-sansip", action="store_true", help="Kamailio alone (checks the harness)")
     parser.add_argument(
@@ -337,10 +352,12 @@ def main() -> int:
     servers = [] if arguments.no_sansip else ["sansip"]
     if arguments.uvloop:
         servers.append("sansip+uvloop")
+    if arguments.redis:
+        servers.append("sansip+redis")
     servers += [f"sansip+{runtime}" for runtime in arguments.runtime]
     if not arguments.no_kamailio:
         servers.append("kamailio")
-    needed = ["sipp", "taskset"] + ["kamailio"] * ("kamailio" in servers)
+    needed = ["sipp", "taskset"] + ["kamailio"] * ("kamailio" in servers) + ["redis-server"] * arguments.redis
     missing = [name for name in needed if shutil.which(name) is None]
     if missing:
         print(

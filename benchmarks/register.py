@@ -100,8 +100,8 @@ def measure(name: str, arguments: argparse.Namespace) -> Result:
                 last = list(csv.DictReader(text, delimiter=";"))[-1]
             return int(last["SuccessfulCall(C)"]), int(last["Retransmissions(C)"])
 
-        # All users are registered once before, at the same contacts: the benchmark measures refreshes, as of a
-        # server in the middle of its life.
+        # All users are registered once before, at the same contacts: the benchmark measures refreshes, as of
+        # a server in the middle of its life.
         offer(USERS, arguments.rate)
         time.sleep(1)
         begun, spent = time.monotonic(), cpu_seconds(server.pid)
