@@ -36,6 +36,7 @@ from sansip.routing.quick_relay import QuickRelay
 from sansip.routing.room import is_exempt
 from sansip.routing.shared_openings import SharedOpenings
 from sansip.routing.shortcut import METHODS, Shortcut
+from sansip.routing.usages import Usages
 from sansip.siblings import Siblings
 from sansip.sources import SharedRates, SourceRates, source_of
 from sansip.transaction import server_key
@@ -69,6 +70,7 @@ class Reception:
         "rates",
         "refusals",
         "shortcut",
+        "usages",
     )
 
     def __init__(self, core: Assembly, siblings: Siblings | None = None) -> None:
@@ -88,6 +90,7 @@ class Reception:
         self.shortcut: Shortcut | None = shortcut
         self.quick: QuickRelay | None = QuickRelay(core)
         self.briefs: Briefs | None = Briefs(core, shortcut, self.allows)
+        self.usages: Usages | None = Usages(core, self.allows)
         self.passages: Passages | None = Passages(core, self)
         self.openings: Openings | SharedOpenings | None = Openings(core, self, shortcut)
         if core.nodes is not None:
@@ -108,6 +111,18 @@ class Reception:
             and not core.draining
             and listener not in core.retiring.ends
             and self.briefs.answers(data, listener, source, self.force_rport, now)
+        )
+
+    def serves_briefly(self, data: bytes, listener: int, source: Address, now: float) -> bool:
+        """Have a module answer a datagram that begins as ``FIRST_OCTETS`` say, if it can do so at once."""
+        core = self._core
+        return (
+            self.usages is not None
+            and core.route is default_route
+            and not core.unstarted
+            and not core.draining
+            and listener not in core.retiring.ends
+            and self.usages.answers(data, listener, source, self.force_rport, now)
         )
 
     def sends_briefly(self, data: bytes, listener: int, source: Address, now: float) -> bool:

@@ -40,6 +40,7 @@ from sansip.routing.passages import PASSING
 from sansip.routing.removal import Removed, unbind
 from sansip.routing.room import is_exempt
 from sansip.routing.tasks import Done
+from sansip.routing.usages import FIRST_OCTETS
 from sansip.siblings import Siblings
 from sansip.sources import source_of
 from sansip.transport import PING, PONG, Flow
@@ -94,6 +95,7 @@ class Stack(Assembly):
             (data.startswith(b"SIP/2.0 ") and reception.returns_briefly(data, listener, source, now))
             or (data[0] in PASSING and reception.sends_briefly(data, listener, source, now))
             or (data[0] == OPENING[0] and reception.opens_briefly(data, listener, source, now))
+            or (data[0] in FIRST_OCTETS and reception.serves_briefly(data, listener, source, now))
             or (data[0] in BEGINNINGS and reception.answers_briefly(data, listener, source, now))
         ):
             reception.message_received(data, Flow(UDP, listener, source), now)

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, Final, Self, TypeAlias
 
-from sansip.dialog.dialog import CONFIRMED, EARLY, Dialog, Refusal
+from sansip.dialog.dialog import CONFIRMED, EARLY, ENDED, Dialog, Refusal
 from sansip.dialog.effects import Effect, End, SendNotify, Subscribed, SubscriptionEnded, Tell
 from sansip.dialog.route_set import record_routes_to_copy
 from sansip.dialog.subscription import ENDING, Headers, SubscriptionUsage
@@ -195,6 +195,29 @@ class Notifier(SubscriptionUsage):
         else:
             self._input("SUBSCRIBE" if wanted else "unsubscribe", (request, owner, wanted), now)
         return self._take()
+
+    def takes_refresh(self, number: int) -> bool:
+        """Whether ``refresh_by`` does what ``received`` would do with a SUBSCRIBE of CSeq ``number``."""
+        before = self.dialog.remote_cseq
+        return (
+            self.state == ACTIVE
+            and self.dialog.state != ENDED
+            and self.lean
+            and (before is None or number > before)
+            and self.content is not None
+        )
+
+    def refresh_by(self, number: int, expires_at: float, now: float) -> SendNotify | None:
+        """As ``received``, of a SUBSCRIBE that only refreshes, which the caller answers with 200.
+
+        Return the NOTIFY to send; None while one has no answer.
+        """
+        self.dialog.remote_cseq = number
+        self.expires_at = expires_at
+        if self._sending:
+            self._changed = True
+            return None
+        return self.tell(now)
 
     def response_received(self, request: Request, response: Response, now: float) -> list[Effect]:
         """A final response, received or made, to a NOTIFY."""

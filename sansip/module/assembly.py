@@ -116,6 +116,7 @@ class Modules:
             begin=partial(begin, stack),
             hook_time=stack.limits.hook_time,
         )
+        self.takers = self._takers(hooks)
         # Whether plain calls pass without hooks.
         self.rides = False
         if not self.fresh:
@@ -161,6 +162,24 @@ class Modules:
         hooks = self._overriding()
         self.stack_hooks.replace(hooks)
         self.hooks.replace(*(hooks[name] for name in Hooks.NAMES))
+        self.takers = self._takers(hooks)
+
+    def _takers(self, hooks: Mapping[str, tuple[Method, ...]]) -> dict[str, Callable[..., Any]]:
+        """Return what takes requests that are read in brief, by the methods on which no other module acts."""
+        acting = {module: module.methods for hook in _ANSWERING for module, _ in hooks[hook]}
+        found: dict[str, Callable[..., Any]] = {}
+        for module, hook in hooks["usage_received"]:
+            for method in module.methods:
+                if all(one is module or (named and method not in named) for one, named in acting.items()):
+                    found[method] = partial(self._taken, module, hook)
+        return found
+
+    def _taken(self, module: Module, hook: Callable[..., Any], arrived: Any, now: float) -> Any:
+        try:
+            return hook(arrived, now)
+        except Exception as error:
+            self._failed(module, "usage_received", error)
+            return None
 
     def wrapped(self, module: Module, what: str, method: Callable[..., Any]) -> Callable[..., Any]:
         """Return the function called in the place of a ``method`` that is no hook."""

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from sansip.proxy.branch import Branch
     from sansip.routing import IncomingRequest
     from sansip.routing.leading import Lead, PlainCall
+    from sansip.routing.usages import UsageArrived
     from sansip.rows import Key, Table
     from sansip.transport import Flow
     from sansip.wire import Request, Response
@@ -72,6 +73,7 @@ HOOKS: Final = (
     "message_arrived",
     "stray_received",
     "request_received",
+    "usage_received",
     "branch_leaving",
     "response_received",
     "branch_ended",
@@ -344,6 +346,17 @@ class Module:
     def request_received(self, request: IncomingRequest) -> bool | Coroutine[Any, Any, bool]:
         """Take a new request before the route sees it; return whether it was for this module. May wait."""
         return False
+
+    def usage_received(
+        self, arrived: UsageArrived, now: float
+    ) -> Callable[[UsageArrived, float], None] | None:
+        """Look at a SUBSCRIBE within a dialog, or a PUBLISH, that was read in brief (``routing.usages``).
+
+        Only a module that names its method in ``methods`` is asked, and only where no other acts on that.
+        Return what answers it, or None: then ``request_received`` gets it. Nothing may change before what is
+        returned is called.
+        """
+        return None
 
     def branch_leaving(self, request: IncomingRequest, branch: Branch, message: Request) -> Waits:
         """Change ``message``, a copy that is about to leave. Fails closed: it does not leave, a 500 does.

@@ -437,6 +437,10 @@ class Core:
         nodes = self._stack.nodes
         return frozenset() if nodes is None else frozenset(one.name for one in (nodes.me, *nodes.others))
 
+    def put(self, subject: Any, callback: Callable[[Any, float], None], now: float) -> None:
+        """As ``ask``, where no coroutine waits; ``callback`` gets the result or exception."""
+        self._stack.ask(subject, callback, now)
+
     def rows(self, table: Table[Row]) -> Rows[Row]:
         """Return the rows of one of the module's tables."""
         return Rows(table)

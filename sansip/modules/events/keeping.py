@@ -9,8 +9,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from sansip.modules.events.row import SUBSCRIPTIONS, row_of
+from sansip.rows import Write
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from sansip.module import Core
     from sansip.modules.events.row import SubscriptionRow
     from sansip.modules.events.subscription import Subscription
@@ -41,6 +44,18 @@ class Keeping:
     async def put(self, one: Subscription, seconds: int, now: float, cseq: int | None = None) -> None:
         """Write the row of ``one``, which ends in ``seconds``; it is durable on return."""
         await self.rows.put(row_of(one, self._core.node, self._core.unix(now) + seconds, remote_cseq=cseq))
+
+    def put_later(
+        self,
+        one: Subscription,
+        seconds: int,
+        now: float,
+        cseq: int,
+        done: Callable[[Any, float], None],
+    ) -> None:
+        """As ``put``, where no coroutine waits; ``done`` hears the result or exception."""
+        row = row_of(one, self._core.node, self._core.unix(now) + seconds, remote_cseq=cseq)
+        self._core.put(Write((self.rows.change(row),)), done, now)
 
     def rewrite(self, one: Subscription, now: float) -> None:
         """Write the row of ``one`` anew, where it has one."""

@@ -25,6 +25,7 @@ from sansip.modules.events.keeping import Keeping
 from sansip.modules.events.nodes import FIRST_LOOK, Owners
 from sansip.modules.events.notifying import GROUP, Notifying, rates
 from sansip.modules.events.package import Package
+from sansip.modules.events.refreshing import Refreshing
 from sansip.modules.events.restoring import Restoring
 from sansip.modules.events.row import SUBSCRIPTIONS
 from sansip.modules.events.screening import filter_of, mark_of, refuse_filter, screen_subscribe
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
 
     from sansip.module import Core
     from sansip.routing import IncomingRequest
+    from sansip.routing.usages import UsageArrived
 
 __all__ = ["Events"]
 
@@ -90,6 +92,9 @@ class Events(Module):
         if self._owners.several:
             self._notifying.check = self._owners.check
             core.timers.start(now, FIRST_LOOK, self, None)
+        self._refreshing = Refreshing(
+            core, self._book, self._keeping, self._notifying, self._tags, self._present
+        )
         self._beginning = Beginning(core, self._book, self._notifying, self._tags, self._present)
 
     def _present(self) -> EventsSettings:
@@ -278,6 +283,12 @@ class Events(Module):
             return True
         return self._subscribe(request, package, resource)
 
+    def usage_received(
+        self, arrived: UsageArrived, now: float
+    ) -> Callable[[UsageArrived, float], None] | None:
+        """Take a refresh that says what the SUBSCRIBE before it said."""
+        return self._refreshing.take(arrived)
+
     async def _subscribe(self, request: IncomingRequest, package: Package, resource: str) -> bool:
         settings, message = self.settings, request.message
         if not await admits(request, settings.open):
@@ -391,6 +402,7 @@ class Events(Module):
             wanted = duration(
                 message, default=one.package.usual, least=self.settings.least, most=self.settings.longest
             )
+            contacts = message.contacts
         except RemoteProtocolError as error:
             request.reply(error.status or 400, error.reason)
             return True
@@ -406,7 +418,6 @@ class Events(Module):
         moved = False
         if isinstance(wanted, int) and fresh:
             # Also where it says the same: a 2xx may have moved the target meanwhile.
-            contacts = message.contacts
             moved = isinstance(contacts, list) and bool(contacts) and str(contacts[0].uri) != one.reached
         counts = moved and one.unanswered is None
         if counts:

@@ -103,13 +103,14 @@ class Notifying:
         """Do what the usage of ``one`` wants done."""
         for effect in effects:
             if isinstance(effect, SendNotify):
-                self._send(one, effect, now)
+                self.send(one, effect, now)
             elif isinstance(effect, Respond):
                 effect.owner.respond(effect.response, now)
             elif isinstance(effect, Tell) and isinstance(effect.event, SubscriptionEnded):
                 self._over(one, effect.event.reason, now)
 
-    def _send(self, one: Subscription, made: SendNotify, now: float) -> None:
+    def send(self, one: Subscription, made: SendNotify, now: float) -> None:
+        """Send the NOTIFY that ``made`` says."""
         one.left(now)
         self._sent.add(one.package.event)
         client = self._core.ua.client
@@ -196,7 +197,7 @@ class Notifying:
             else:
                 made = usage.tell(now)
                 if made is not None:
-                    self._send(one, made, now)
+                    self.send(one, made, now)
         due = one.next_due()
         if due != one.due:
             self._book.look(one, due)

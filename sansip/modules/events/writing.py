@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from sansip.modules.events.subscription import Subscription
     from sansip.transport import Listener
 
-__all__ = ["Head", "send_octets"]
+__all__ = ["Head", "same_way", "send_octets"]
 
 # Packages have few media types.
 _line = lru_cache(maxsize=64)(header_line)
@@ -64,7 +64,7 @@ class Head:
             self._target = target
         came = one.flow
         if self._came is not came:
-            if self._came is None or came is None or came.conn or not _same_way(self._came, came):
+            if self._came is None or came is None or came.conn or not same_way(self._came, came):
                 return False
             self._came = came
         flow = self.flow
@@ -74,7 +74,7 @@ class Head:
         return flow.listener in listeners and listeners[flow.listener] is self.listener
 
 
-def _same_way(one: Flow, other: Flow) -> bool:
+def same_way(one: Flow, other: Flow) -> bool:
     """Whether two flows of datagrams are the same way."""
     return (
         one.address == other.address

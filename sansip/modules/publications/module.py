@@ -17,6 +17,7 @@ from sansip.module import FIRST, Module, command, function
 from sansip.modules.events import Events, admits
 from sansip.modules.publications.nodes import Others
 from sansip.modules.publications.publication import PUBLICATIONS, Publication, PublicationRow, Publishing
+from sansip.modules.publications.renewing import read_renewal
 from sansip.modules.publications.settings import PublicationsSettings
 from sansip.modules.publications.shelf import Shelf
 from sansip.routing.awaitables import ask
@@ -25,10 +26,11 @@ from sansip.wire import SipUri
 from sansip.wire.abnf import is_token
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine, Iterable
+    from collections.abc import Callable, Coroutine, Iterable
 
     from sansip.module import Core
     from sansip.routing import IncomingRequest
+    from sansip.routing.usages import UsageArrived
     from sansip.rows import Key
 
 __all__ = ["Publications"]
@@ -252,9 +254,7 @@ class Publications(Module):
         else:
             document, made, body = None, "", b""
         now = request.now
-        self._serial = max(self._serial + 1e-6, self.core.unix(now))
-        # A refresh changes nothing, so it is not newer than what others have published since.
-        serial = self._serial if before is None or message.body else before.serial
+        serial = self._serial_of(before, bool(message.body), now)
         after = Publication(kind.event, resource, etag, made, body, document, now + seconds, serial)
         gone = [] if before is None else [(before.event, before.resource, before.etag)]
         rows = [self._row(after, now)] if seconds else []
@@ -282,21 +282,117 @@ class Publications(Module):
                 self._coming[key] -= 1
                 if not self._coming[key]:
                     del self._coming[key]
+        self._replace(before, after if seconds else None, kind.event, resource, now)
+        # Step 6.
+        request.reply(200, None, [("SIP-ETag", etag), ("Expires", str(seconds))])
+        if seconds == 0 or message.body:
+            kind.published(resource, request.now)
+
+    def _serial_of(self, before: Publication | None, says: bool, now: float) -> float:
+        """Return the serial of what takes the place of ``before``; ``says``: it has a body."""
+        self._serial = max(self._serial + 1e-6, self.core.unix(now))
+        # A refresh changes nothing, so it is not newer than what others have published since.
+        return self._serial if before is None or says else before.serial
+
+    def _replace(
+        self, before: Publication | None, after: Publication | None, event: str, resource: str, now: float
+    ) -> None:
+        """``after`` is in the rows, in the place of ``before``."""
         if before is not None:
             self._shelf.remove(before)
-        if seconds:
-            twin = self._shelf.find(kind.event, resource, etag)
+        if after is not None:
+            twin = self._shelf.find(event, resource, after.etag)
             if twin is not None:
                 # The row was read (``_reread``) before the answer to the write came.
                 self._shelf.remove(twin)
             self._shelf.put(after)
         if self._others is not None:
-            self._others.changed(kind.event, resource, now)
-        self._count.add(kind.event)
-        # Step 6.
-        request.reply(200, None, [("SIP-ETag", etag), ("Expires", str(seconds))])
-        if seconds == 0 or message.body:
-            kind.published(resource, request.now)
+            self._others.changed(event, resource, now)
+        self._count.add(event)
+
+    # --- what is read in brief (``renewing``)
+
+    def usage_received(
+        self, arrived: UsageArrived, now: float
+    ) -> Callable[[UsageArrived, float], None] | None:
+        """Take a PUBLISH that refreshes, or modifies, what its entity-tag names."""
+        if self.core.node or not self.settings.open:
+            # Other nodes, or the sender, are asked first.
+            return None
+        wanted = read_renewal(arrived.usage, self.settings)
+        if wanted is None:
+            return None
+        kind, resource = self._kinds.get(wanted.event), self._resource_of(arrived)
+        if kind is None or not resource:
+            return None
+        package = self._events.package(kind.event)
+        before = self._shelf.find(kind.event, resource, wanted.etag)
+        if before is None or before.busy or (package is not None and not package.serves(resource)):
+            return None
+        body, seconds = arrived.usage.body, kind.usual if wanted.seconds is None else wanted.seconds
+        if not max(1, self.settings.least) <= seconds:
+            return None
+        if not body:
+            say = before.document, before.type, before.body
+        elif wanted.type not in kind.types:
+            return None
+        else:
+            try:
+                say = kind.check(resource, wanted.type, body), wanted.type, body
+            except ValueError:
+                return None
+        return partial(self._renew, kind, before, min(seconds, self.settings.longest), say)
+
+    def _resource_of(self, arrived: UsageArrived) -> str:
+        usage = arrived.usage
+        host = usage.host.lower()
+        domains = arrived.core.addresses.domains
+        if usage.user is None or usage.gr is not None or (domains and host not in domains):
+            return ""
+        return f"sip:{usage.user}@{host}"
+
+    def _renew(
+        self,
+        kind: Publishing,
+        before: Publication,
+        seconds: int,
+        say: tuple[Any, str, bytes],
+        arrived: UsageArrived,
+        now: float,
+    ) -> None:
+        etag = self.core.entropy.token()
+        says = bool(arrived.usage.body)
+        serial = self._serial_of(before, says, now)
+        document, made, body = say
+        after = Publication(kind.event, before.resource, etag, made, body, document, now + seconds, serial)
+        before.busy = True
+        change = self._rows.change(
+            self._row(after, now), delete=[(before.event, before.resource, before.etag)]
+        )
+        arrived.waits(now)
+        self.core.put(Write((change,)), partial(self._renewed, kind, before, after, seconds, arrived), now)
+
+    def _renewed(
+        self,
+        kind: Publishing,
+        before: Publication,
+        after: Publication,
+        seconds: int,
+        arrived: UsageArrived,
+        result: Any,
+        now: float,
+    ) -> None:
+        before.busy = False
+        if isinstance(result, BaseException):
+            # RFC 3903 6 step 5: it must not succeed.
+            self.core.failed("publish", result)
+            arrived.handle(now).reply(503, None, [("Retry-After", "30")])
+            return
+        self._replace(before, after, kind.event, after.resource, arrived.now)
+        lines = f"SIP-ETag: {after.etag}\r\nExpires: {seconds}\r\n"
+        arrived.grant(lines, now, self.core.entropy.token())
+        if arrived.usage.body:
+            kind.published(after.resource, now)
 
     async def _write(self, rows: list[PublicationRow], gone: list[Key]) -> bool:
         """Write ``rows`` in the place of ``gone``; False where another node has replaced that already."""

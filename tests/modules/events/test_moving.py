@@ -51,3 +51,14 @@ def test_a_crowd_is_not_aimed_at_a_victim() -> None:
     outs = one.take(one.stack._take(one.now)) + one.wait(30)
     aimed = {out.message.call_id for out in outs if out.to == VICTIM and out.message is not None}
     assert len(aimed) == MOST
+
+
+def test_a_contact_that_is_none() -> None:
+    """RFC 3261 8.2, 21.4.1: a refresh whose Contact cannot be read gets a 400, and raises nothing."""
+    rig = Stored(modules=[Use(Events, EventsSettings(open=True)), Use(Reports)])
+    watcher = Watcher(rig, event="weather")
+    assert watcher.subscribe() == 200
+    watcher.contact = "asip:alice@192.0.2.1>"
+    assert watcher.subscribe() == 400
+    watcher.contact = "<sip:alice@192.0.2.1>"
+    assert watcher.subscribe() == 200

@@ -1,0 +1,124 @@
+"""A refresh that says what the SUBSCRIBE before it said: answered without a message.
+
+Theory of operation: nearly every SUBSCRIBE of a dialog differs from the one before by its number alone
+(``screening.mark_of``), comes from the same place and names the target that has answered. Such a refresh
+changes the time at which the subscription ends, and nothing else. ``Events.request_received`` is the
+reference, and decides on every other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING, Final
+
+from sansip.modules.events.screening import mark_of_lines
+from sansip.modules.events.writing import same_way
+from sansip.wire.abnf import compiled
+from sansip.wire.fields import header_line
+
+if TYPE_CHECKING:
+    from sansip.module import Core
+    from sansip.modules.events.book import Book
+    from sansip.modules.events.keeping import Keeping
+    from sansip.modules.events.notifying import Notifying
+    from sansip.modules.events.settings import EventsSettings
+    from sansip.modules.events.subscription import Subscription
+    from sansip.routing.usages import UsageArrived
+    from sansip.ua.tags import Tags
+
+__all__ = ["Refreshing"]
+
+_expires: Final = compiled("Expires: ([0-9]{1,9})").fullmatch
+# RFC 6665 4.2.1.1: an hour is never too brief.
+_HOUR: Final = 3_600
+
+
+class Refreshing:
+    """Takes refreshes of the subscriptions in ``book``."""
+
+    def __init__(
+        self,
+        core: Core,
+        book: Book,
+        keeping: Keeping,
+        notifying: Notifying,
+        tags: Tags,
+        settings: Callable[[], EventsSettings],
+    ) -> None:
+        self._core = core
+        self._book = book
+        self._keeping = keeping
+        self._notifying = notifying
+        self._tags = tags
+        self._settings = settings
+
+    def take(self, arrived: UsageArrived) -> Callable[[UsageArrived, float], None] | None:
+        """Return what refreshes its subscription; None where more than that is to be done."""
+        usage = arrived.usage
+        one = None if usage.tag is None else self._book.ids.get(usage.tag)
+        if one is None or usage.body or not self._tags.is_ours(one.id, usage.call_id):
+            return None
+        settings, lines = self._settings(), usage.lines
+        head, came = one.head, one.flow
+        number = int(usage.cseq)
+        if (
+            not (settings.open or not one.proven)
+            or one.seen == 0
+            or one.seen != mark_of_lines(lines)
+            or number <= (one.usage.dialog.remote_cseq or 0)
+            # A target that has not answered is counted.
+            or head is None
+            or head.flow is None
+            or one.moved
+            or one.reached != head.target
+            or str(one.usage.dialog.remote_target) != head.target
+            or f"Contact: <{head.target}>" != lines.get("contact")
+            or came is None
+            or not same_way(came, arrived.flow)
+        ):
+            return None
+        line = lines.get("expires")
+        asked = one.package.usual
+        if line is not None:
+            found = _expires(line)
+            if found is None:
+                return None
+            asked = int(found[1])
+        # As ``sansip.dialog.duration``.
+        if asked == 0 or asked < min(settings.least, _HOUR):
+            return None
+        return partial(self._begin, one, min(asked, settings.longest), number)
+
+    def _begin(self, one: Subscription, seconds: int, number: int, arrived: UsageArrived, now: float) -> None:
+        stored = partial(self._stored, one, seconds, number, arrived)
+        arrived.waits(now)
+        self._keeping.put_later(one, seconds, now, number, stored)
+
+    def _stored(
+        self, one: Subscription, seconds: int, number: int, arrived: UsageArrived, result: object, now: float
+    ) -> None:
+        """Its row is written; ``result`` is an exception if not."""
+        notifying = self._notifying
+        if isinstance(result, BaseException):
+            # RFC 3261 21.5.4: what cannot be kept is not accepted.
+            self._core.failed("subscribe", result)
+            arrived.handle(now).reply(503, None, [("Retry-After", "30")])
+            return
+        notifying.now = now
+        one.flow = arrived.flow
+        one.full = True
+        usage = one.usage
+        if not usage.takes_refresh(number):
+            # It ended meanwhile, or a later one was faster.
+            handle = arrived.handle(now)
+            handle.decided = True
+            notifying.perform(one, usage.received(handle.message, handle, now, seconds), now)
+        else:
+            made = usage.refresh_by(number, now + seconds, now)
+            fields = "".join([f"{header_line(name, value)}\r\n" for name, value in usage.headers])
+            contact = f"Contact: <{usage.dialog.local_target}>\r\n"
+            arrived.grant(f"{contact}{fields}Expires: {seconds}\r\n", now)
+            if made is not None:
+                notifying.send(one, made, now)
+        notifying.consider(one, now)

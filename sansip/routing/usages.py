@@ -1,0 +1,180 @@
+"""A SUBSCRIBE within a dialog, or a PUBLISH, that a module answers from its octets, without a message.
+
+Theory of operation: what can be read in brief (``sansip.wire.usage``), came straight from its sender in a
+datagram, and is seen by no other module is shown to the one that claims its method. If that has a question
+open, this does nothing, and the request goes the long way (``Module.request_received``). The long way is the
+reference: the same actions follow, octet for octet (``tests/routing/test_usages.py``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final, Protocol
+
+from sansip.routing.request import IncomingRequest
+from sansip.transport import Flow
+from sansip.transport.transports import DEFAULT_PORT, UDP
+from sansip.transport.via import read_noted
+from sansip.wire import response_to
+from sansip.wire.fields import encode, header_line
+from sansip.wire.usage import read_usage
+
+if TYPE_CHECKING:
+    from sansip.actions import Address
+    from sansip.routing.core import Core
+    from sansip.transaction import ServerTransaction
+    from sansip.wire.usage import Usage
+
+__all__ = ["FIRST_OCTETS", "UsageArrived", "Usages"]
+
+# First octets of the methods that can be read in brief; ``_METHODS`` has more of them.
+FIRST_OCTETS: Final = frozenset(b"SP")
+_METHODS: Final = (b"SUBSCRIBE ", b"PUBLISH ")
+
+
+class UsageArrived:
+    """One request that a module answers.
+
+    Attributes:
+        usage: what was read of it.
+        flow: where it came from, which is where answers go.
+        now: when it came.
+    """
+
+    __slots__ = ("_core", "_data", "_force_rport", "_handle", "_server", "_via", "flow", "now", "usage")
+
+    def __init__(
+        self, core: Core, usage: Usage, data: bytes, flow: Flow, via: str, force_rport: str, now: float
+    ) -> None:
+        self._core = core
+        self._data = data
+        self._force_rport = force_rport
+        self._via = via
+        self._server: ServerTransaction | None = None
+        # The long way, once it is needed.
+        self._handle: IncomingRequest | None = None
+        self.usage = usage
+        self.flow = flow
+        self.now = now
+
+    @property
+    def core(self) -> Core:
+        """The parts of the stack."""
+        return self._core
+
+    def open(self, key: str) -> None:
+        """Begin its transaction, and have a 100 sent if the answer takes long."""
+        core = self._core
+        self._server = core.proxy.transactions.open_server(key, self.usage.method, self.flow, None)
+
+    def waits(self, now: float) -> None:
+        """The answer waits for the outside."""
+        proxy = self._core.proxy
+        proxy.timers.start(now, proxy.trying_after, self, "trying")
+
+    def timer_fired(self, _name: str, now: float) -> None:
+        """RFC 4320 4.1: a 100 at the time after which a client's Timer E is T2, where there is no answer."""
+        server = self._server
+        assert server is not None
+        if not server.last and not server.answered:
+            server.respond(response_to(self.handle(now).message, 100, to_tag=None), now)
+
+    def grant(self, lines: str, now: float, tag: str = "") -> None:
+        """Answer with a 200: ``lines``, each with its CRLF, behind those that are copied.
+
+        ``tag``: that of To, where the request has none.
+        """
+        core, usage = self._core, self.usage
+        server = self._server
+        assert server is not None
+        via = usage.via
+        to = usage.lines["to"]
+        tagged = f"{to};tag={tag}" if tag else to
+        copied = [self._via if line is via else tagged if line is to else line for line in usage.copied]
+        name = core.server_name
+        end = f"{header_line('Server', name)}\r\n" if name else ""
+        text = "\r\n".join(["SIP/2.0 200 OK", *copied, lines])
+        server.feed("send 2xx", encode(f"{text}Content-Length: 0\r\n{end}\r\n"), now)
+
+    def handle(self, now: float) -> IncomingRequest:
+        """Return the request as ``Module.request_received`` gets it, for what has to be decided there."""
+        handle = self._handle
+        if handle is None:
+            message = read_noted(self._data, self.flow, self._force_rport)
+            handle = self._handle = IncomingRequest(self._core, message, self.flow, self._server, now)
+            if self._server is not None:
+                self._server.user = handle
+        handle.now = now
+        return handle
+
+
+class _Taken(Protocol):
+    """What a module returns for a request that it answers: it begins its work."""
+
+    def __call__(self, arrived: UsageArrived, now: float) -> None: ...
+
+
+class Usages:
+    """Shows requests that are read in brief to the modules of one stack.
+
+    ``allows(flow, now)`` counts a request of a sender, and says whether it may send one more; if not, it has
+    told so.
+    """
+
+    __slots__ = ("_allows", "_core")
+
+    def __init__(self, core: Core, allows: Callable[[Flow, float], bool]) -> None:
+        self._core = core
+        self._allows = allows
+
+    def answers(self, data: bytes, listener: int, source: Address, force_rport: str, now: float) -> bool:
+        """Have a module answer the request in ``data``, a datagram, and return True; or do nothing."""
+        if not data.startswith(_METHODS):
+            return False
+        core = self._core
+        modules = core.modules
+        taker = modules.takers.get("SUBSCRIBE" if data[0] == 83 else "PUBLISH")
+        if taker is None or modules.stack_hooks.message_arrived or core.siblings is not None:
+            return False
+        usage = read_usage(data, core.limits)
+        if usage is None:
+            return False
+        host, port = source[:2]
+        sent_host = usage.sent_host.lower()
+        sent_port = DEFAULT_PORT if usage.sent_port is None else int(usage.sent_port)
+        # RFC 3261 18.2.1: where a NAT may be in between, more is to be looked at (``transport.nat``).
+        if sent_host != host or sent_port != port or ":" in host:
+            return False
+        via = usage.via
+        if usage.rport is not None or usage.rport_behind is not None:
+            # RFC 3581 4: the answer goes back to the source, whatever sent-by says.
+            before, _, behind = via.partition(";rport")
+            via = f"{before};rport={port};received={host}{behind}"
+        elif force_rport == "always":
+            return False
+        sent_by = sent_host if usage.sent_port is None else f"{sent_host}:{sent_port}"
+        key = f"{usage.branch} {sent_by}"
+        listeners = core.listeners
+        transactions = core.proxy.transactions
+        if (
+            transactions.find_server(key, usage.method) is not None
+            or transactions.full
+            or transactions.crowded_by(1)
+            or not listeners.serves(usage.host.lower(), None if usage.port is None else int(usage.port))
+            # RFC 3261 16.3 step 4: it may be a loop.
+            or listeners.is_own_sent_by(sent_by)
+            # A password, or a trusted address, is for the long way.
+            or core.authenticator is not None
+            or core.trusted.peers
+        ):
+            return False
+        arrived = UsageArrived(core, usage, data, Flow(UDP, listener, source), via, force_rport, now)
+        taken: _Taken | None = taker(arrived, now)
+        if taken is None:
+            return False
+        if not self._allows(arrived.flow, now):
+            return True
+        core.ua.now = now
+        arrived.open(key)
+        taken(arrived, now)
+        return True

@@ -1,0 +1,174 @@
+"""A SUBSCRIBE within a dialog, or a PUBLISH, in brief: the parts of which most of them are told apart.
+
+Theory of operation: a head in which each field has its usual spelling and stands once is split into lines.
+Those by which one request of a phone differs from its next are read: Via, To, Call-ID, CSeq. The rest stays
+as it is written, for modules know it from the request before. The reader accepts all that is accepted here,
+with the same values (``tests/wire/test_usage.py``), and reads everything else.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from sansip.wire.abnf import PLAIN_HOST, PLAIN_PORT, TOKEN, TOKEN_CLASS, WORD, compiled
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from sansip.limits import Limits
+
+__all__ = ["Usage", "read_usage"]
+
+
+class Usage(NamedTuple):
+    """The parts of a request, as written; None for what is not there.
+
+    Attributes:
+        method: ``"SUBSCRIBE"`` or ``"PUBLISH"``.
+        user, host, port, gr: of the Request-URI, a sip URI with no parameter but ``gr``.
+        via: the line of the only Via, with ``sent_host``, ``sent_port`` and ``branch``; ``rport`` is the flag
+            before the branch, ``rport_behind`` that behind it.
+        tag: of To, None without one.
+        call_id: the value of Call-ID.
+        cseq: the number.
+        lines: each line by its field, in lower case and in full.
+        copied: the lines that an answer copies, in order.
+        body: the octets behind the head.
+    """
+
+    method: str
+    user: str | None
+    host: str
+    port: str | None
+    gr: str | None
+    via: str
+    sent_host: str
+    sent_port: str | None
+    rport: str | None
+    branch: str
+    rport_behind: str | None
+    tag: str | None
+    call_id: str
+    cseq: str
+    lines: Mapping[str, str]
+    copied: tuple[str, ...]
+    body: bytes
+
+
+_PARAM: Final = r"[\w\-.!~*'()\[\]/:&+$]++"
+_USER: Final = r"[\w\-.!~*'()&=+$/]++"
+_DISPLAY: Final = rf'(?:"[^"\\]*+"[ \t]*+|[{TOKEN_CLASS} \t]*+)'
+_ONE_PARAM: Final = rf"(?:;{_PARAM}(?:={_PARAM})?+)?+"
+# Lines of one kind of character, and no other: neither folded nor empty.
+_plain_head: Final = compiled(r"(?:[\x21-\x7e][\x20-\x7e\t]*+\r\n)++").fullmatch
+_start_line: Final = compiled(
+    rf"(SUBSCRIBE|PUBLISH) sip:(?:([\w\-.+]++)@)?({PLAIN_HOST})(?::({PLAIN_PORT}))?+(;gr=[\w\-]++)?+ SIP/2\.0"
+).fullmatch
+_via: Final = compiled(
+    rf"Via: SIP/2\.0/UDP ({PLAIN_HOST})(?::({PLAIN_PORT}))?(;rport)?;branch=(z9hG4bK{TOKEN})(;rport)?"
+).fullmatch
+_party: Final = compiled(
+    rf"(?:From|To): {_DISPLAY}<sip:(?:{_USER}@)?+(?:{PLAIN_HOST})(?::(?:{PLAIN_PORT}))?+{_ONE_PARAM}>"
+    rf"(?:;tag=({TOKEN}))?+"
+).fullmatch
+_call_id: Final = compiled(rf"Call-ID: ({WORD}(?:@{WORD})?+)").fullmatch
+_cseq: Final = compiled(r"CSeq: ([0-9]{1,9}) (SUBSCRIBE|PUBLISH)").fullmatch
+_hops: Final = compiled(r"Max-Forwards: [1-9][0-9]?+").fullmatch
+# The spellings that phones use. No other field is here: it may decide something.
+_KEYS: Final = {
+    name: name.lower()
+    for name in (
+        "Via",
+        "From",
+        "To",
+        "Call-ID",
+        "CSeq",
+        "Max-Forwards",
+        "Contact",
+        "Event",
+        "Expires",
+        "Content-Length",
+        "Content-Type",
+        "SIP-If-Match",
+        "Accept",
+        "User-Agent",
+        "Supported",
+        "Allow",
+        "Allow-Events",
+    )
+}
+_COPIED: Final = ("via", "from", "to", "call-id", "cseq")
+# Request-Lines that are remembered: phones write theirs again and again.
+_start: Final = lru_cache(1_024)(
+    lambda line: None if (found := _start_line(line)) is None else found.groups()
+)
+_new_tuple: Final = tuple.__new__
+
+
+def read_usage(data: bytes, limits: Limits) -> Usage | None:
+    """Return the request in ``data``, a datagram; None where it is not plain, or near a limit."""
+    size = len(data)
+    end = data.find(b"\r\n\r\n")
+    # What is measured of a head is no more than all of it.
+    if (
+        end < 0
+        or end >= limits.header_parts
+        or end >= limits.header_size
+        or end > limits.head_size - 4
+        or end >= limits.uri_size
+        or size > limits.message_size
+    ):
+        return None
+    try:
+        head = data[: end + 2].decode("ascii")
+    except UnicodeDecodeError:
+        return None
+    if _plain_head(head) is None:
+        return None
+    written = head[:-2].split("\r\n")
+    if len(written) + head.count(",") > min(
+        limits.header_count, limits.via_count, limits.route_count, limits.contact_count
+    ):
+        return None
+    start = _start(written[0])
+    if start is None:
+        return None
+    lines: dict[str, str] = {}
+    copied: list[str] = []
+    for line in written[1:]:
+        key = _KEYS.get(line[: line.find(":")])
+        if key is None or key in lines:
+            return None
+        lines[key] = line
+        if key in _COPIED:
+            copied.append(line)
+    if len(copied) != 5 or lines.get("content-length") != f"Content-Length: {size - end - 4}":
+        return None
+    via, to = _via(lines["via"]), _party(lines["to"])
+    call_id, cseq = _call_id(lines["call-id"]), _cseq(lines["cseq"])
+    if (
+        via is None
+        or to is None
+        or _party(lines["from"]) is None
+        or call_id is None
+        or cseq is None
+        # RFC 3261 7.3.1: a parameter of Via that stands twice.
+        or (via[3] is not None and via[5] is not None)
+        or cseq[2] != start[0]
+        # RFC 3261 8.1.1.6
+        or _hops(lines.get("max-forwards", "")) is None
+    ):
+        return None
+    parts = (
+        *start,
+        via.string,
+        *via.groups(),
+        to[1],
+        call_id[1],
+        cseq[1],
+        lines,
+        tuple(copied),
+        data[end + 4 :],
+    )
+    return _new_tuple(Usage, parts)
