@@ -6,6 +6,7 @@ of a configuration in order, starts them, and gives the core each hook as one tu
 ``Core`` is all that a module sees of the stack. docs/modules.md shows how to write one.
 """
 
+from sansip.module.again import Again
 from sansip.module.assembly import Modules, Use
 from sansip.module.base import (
     DROP,
@@ -39,6 +40,7 @@ __all__ = [
     "DROP",
     "FIRST",
     "PASS",
+    "Again",
     "Command",
     "CommandError",
     "Core",

@@ -252,6 +252,10 @@ class Core:
         """Return the key for ``purpose`` that restarts, and nodes with the same secret, share."""
         return self._stack.secret(f"module {self._module.name} {purpose}")
 
+    def find(self, kind: type[ModuleType]) -> ModuleType | None:
+        """Return the module of ``kind``, None where it is not configured."""
+        return self.table.find(kind)
+
     def module(self, kind: type[ModuleType]) -> ModuleType:
         """Return another module. Raises ``LookupError`` where it is not configured."""
         return self.table.get(kind)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Final
 
 from sansip.errors import RemoteProtocolError
-from sansip.module import FIRST, CommandError, Doc, Module, command
+from sansip.module import FIRST, Again, CommandError, Doc, Module, command
 from sansip.modules.events import Content, Events, Package, Subscription, Verdict
 from sansip.modules.publications import Publications, Publishing
 from sansip.rows import Table
@@ -31,8 +31,6 @@ _STATUS: Final = re.compile(r"Messages-Waiting[ \t]*:[ \t]*(?:yes|no)", re.IGNOR
 # Field names are tokens; counts and optional header fields of messages are text.
 _LINE: Final = re.compile(r"[!-9;-~]{1,64}[ \t]*:[ \t]*[^\x00-\x08\x0a-\x1f]{0,512}")
 _MOST_LINES: Final = 64
-# Seconds until rows that could not be read are asked for once more.
-_AGAIN: Final = 5.0
 
 
 @dataclass(slots=True)
@@ -115,22 +113,12 @@ class Mailboxes(Module):
         self._package.interval, self._package.burst = self.settings.interval, 3
         self._publications.add(self._package, now)
         self._engine.add(self._package, now)
-        core.run(self._restore(), now, self._restored)
+        Again(core, self._restore).begin(now)
 
     async def _restore(self) -> None:
         for row in await self._rows.all():
             self._set.setdefault(row.user, row)
             self._changed(row.user, self.core.ua.now)
-
-    def _restored(self, result: object, now: float) -> None:
-        if isinstance(result, BaseException):
-            # The store may come back.
-            self.core.failed("restore", result)
-            self.core.timers.start(now, _AGAIN, self, "restore")
-
-    def timer_fired(self, name: object, now: float) -> None:
-        """Read the rows once more."""
-        self.core.run(self._restore(), now, self._restored)
 
     def configure(self, settings: MailboxesSettings, now: float) -> None:
         """Take another interval."""

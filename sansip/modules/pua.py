@@ -14,8 +14,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 from sansip.errors import LocalProtocolError, RemoteProtocolError
-from sansip.module import FIRST, CommandError, Doc, Module, command, function
+from sansip.module import FIRST, Again, CommandError, Doc, Module, ModuleFault, command, function
 from sansip.module.xml import attribute, text
+from sansip.modules.calls import Calls
 from sansip.modules.calls.elsewhere import CallElsewhere
 from sansip.modules.calls.events import CallAnswered, CallFinished, CallTakenBack
 from sansip.modules.calls.users import Busy
@@ -115,6 +116,7 @@ class Pua(Module):
     over_workers = FIRST
     Settings = PuaSettings
     tables = (PUBLISHED,)
+    uses = (Calls,)
     events = (CallAnswered, CallElsewhere, CallFinished, CallTakenBack)
     settings: PuaSettings
 
@@ -125,11 +127,16 @@ class Pua(Module):
 
     # --- its life
 
+    def check(self, settings: PuaSettings) -> None:
+        """Without the module calls nobody is on the phone."""
+        if settings.calls and self.core.find(Calls) is None:
+            raise ModuleFault("pua: calls = true needs the module calls; add [calls] to the configuration")
+
     def start(self, core: Core, now: float) -> None:
         self._rows = core.rows(PUBLISHED)
         self._count = core.counter("sent", "PUBLISH requests that were answered, by status", ("status",))
         core.watch(self._registered)
-        core.run(self._restore(), now, self._restored)
+        Again(core, self._restore, _AGAIN[0]).begin(now)
 
     def figures(self) -> dict[str, Any]:
         """Return how many publications there are, and how many do not stand."""
@@ -152,12 +159,6 @@ class Pua(Module):
         if self.settings.registrations:
             for aor in tuple(self.core.location.names()):
                 self._registered(aor, (), self.core.location.lookup(aor, self.core.ua.now))
-
-    def _restored(self, result: Any, now: float) -> None:
-        if isinstance(result, BaseException):
-            # The store may come back.
-            self.core.failed("restore", result)
-            self.core.timers.start(now, _AGAIN[0], self, "restore")
 
     # --- what shall stand there
 
@@ -288,10 +289,7 @@ class Pua(Module):
             self.core.run(self._rows.delete((one.user, one.event)), now)
 
     def timer_fired(self, name: Any, now: float) -> None:
-        """A publication is to be refreshed, or tried once more; or the rows are to be read once more."""
-        if name == "restore":
-            self.core.run(self._restore(), now, self._restored)
-            return
+        """A publication is to be refreshed, or tried once more."""
         one = self._all.get(name)
         if one is not None:
             one.timer = None

@@ -6,14 +6,14 @@ from typing import Any
 
 import pytest
 
-from sansip.module import Use
+from sansip.module import ModuleFault, Use
 from sansip.modules.calls import Call, CallFinished, Calls, CallTakenBack
 from sansip.modules.pua import Pua, PuaSettings
 from sansip.rows import MemoryRows
 from sansip.testing import check_module
 from sansip.wire import Request
 from tests.modules.events.weather import Stored
-from tests.rig import BOB_URI, Out, only, reply, request
+from tests.rig import BOB_URI, Out, Rig, only, reply, request
 
 USER = "sip:bob@biloxi.test"
 SERVER = ("192.0.2.9", 5060)
@@ -258,3 +258,10 @@ def test_most() -> None:
     rig = bench(most=1)
     command(rig, "pua.publish", user=USER, body="one")
     assert "pua.most" in str(command(rig, "pua.publish", user="sip:carol@biloxi.test", body="one")[0])
+
+
+def test_calls_without_the_module() -> None:
+    """`calls = true` without [calls] would publish nobody: `sansip check` says what is missing."""
+    with pytest.raises(ModuleFault, match=r"add \[calls\]"):
+        Rig(modules=[Use(Pua, PuaSettings(calls=True))])
+    Rig(modules=[Use(Calls), Use(Pua, PuaSettings(calls=True))])

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Final
 
-from sansip.module import Module, Slot
+from sansip.module import Again, Module, Slot
 from sansip.modules.calls.call import Call, Talk
 from sansip.modules.calls.counts import Counts
 from sansip.modules.calls.elsewhere import Elsewhere
@@ -75,8 +75,9 @@ class Records(Module):
         if self._together is not None:
             core.timers.start(now, self.settings.lease / 3, self, "renew")
         self._is_read = not self.settings.keep
+        self._restoring = Again(core, self._restore, _AGAIN, "", failed=self._unread)
         if self.settings.keep:
-            core.run(self._restore(), now)
+            self._restoring.begin(now)
         self._supervision = Supervision(core, self._over, self._end, self._look_again)
         self._tried = core.counter("tried", "Calls whose INVITE was relayed")
         self._answered = core.counter("answered", "Calls that were answered")
@@ -85,14 +86,8 @@ class Records(Module):
     async def _restore(self) -> None:
         """Take the calls of the process before."""
         core = self.core
-        try:
-            # Where rows are shared other nodes have calls there, too.
-            found = await self._keeping.restore((core.place,) if core.shares_rows else (), core.mine)
-        except Exception as error:
-            self._keeping.trouble = f"the calls of the process before cannot be read: {error}"
-            core.timers.start(core.ua.now, _AGAIN, self, "restore")
-            self._read(core.ua.now)
-            return
+        # Where rows are shared other nodes have calls there, too.
+        found = await self._keeping.restore((core.place,) if core.shares_rows else (), core.mine)
         self._keeping.trouble = ""
         for call in found:
             self._take_back(call, core.ua.now)
@@ -125,6 +120,10 @@ class Records(Module):
             self._elsewhere.answered(call)
         self.core.tell(CallTakenBack(call), now)
 
+    def _unread(self, error: BaseException, now: float) -> None:
+        self._keeping.trouble = f"the calls of the process before cannot be read: {error}"
+        self._read(now)
+
     def announced(self, key: str, word: Any, now: float) -> None:
         """Hear of a call of another worker."""
         self._elsewhere.heard(key, word, now)
@@ -133,14 +132,12 @@ class Records(Module):
         """Take other settings; a call that goes on is kept from its next refresh on."""
         super().configure(settings, now)
         if settings.keep and not self._keeping.loaded:
-            self.core.run(self._restore(), now)
+            self._restoring.begin(now)
         if self._together is not None:
             self._together.lease = settings.lease
 
     def timer_fired(self, name: object, now: float) -> None:
-        if name == "restore":
-            self.core.run(self._restore(), now)
-        elif self._together is not None:
+        if self._together is not None:
             self._together.renew(now)
             self.core.timers.start(now, self.settings.lease / 3, self, "renew")
 

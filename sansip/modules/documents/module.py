@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 from sansip.errors import LocalProtocolError, RemoteProtocolError
 from sansip.later import Later
-from sansip.module import FIRST, CommandError, Doc, Module, command, function
+from sansip.module import FIRST, Again, CommandError, Doc, Module, command, function
 from sansip.modules.documents.news import NEWS, News, added, missed
 from sansip.rows import Table
 from sansip.wire import parse_uri
@@ -26,8 +26,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Document", "DocumentChanged", "Documents", "DocumentsRead", "DocumentsSettings"]
 
-# Seconds until rows that could not be read are asked for once more.
-_AGAIN: Final = 5.0
 # Seconds between two looks at what other nodes changed.
 _NEWS: Final = 1.0
 # What reads a document as a test. Raises ``ValueError``.
@@ -110,28 +108,22 @@ class Documents(Module):
         if core.shares:
             self._news = core.shared(NEWS)
             core.timers.start(now, _NEWS, self, "news")
-        core.run(self._restore(), now, self._restored)
+        Again(core, self._restore, done=self._restored, failed=self._unread).begin(now)
 
-    def _restored(self, result: Any, now: float) -> None:
-        if isinstance(result, BaseException):
-            # The store may come back.
-            self.core.failed("restore", result)
-            reading, self.reading = self.reading, Later()
-            reading.set(result, now)
-            self.core.timers.start(now, _AGAIN, self, "restore")
-            return
+    def _unread(self, error: BaseException, now: float) -> None:
+        reading, self.reading = self.reading, Later()
+        reading.set(error, now)
+
+    def _restored(self, now: float) -> None:
         # Modules first: what waits for the documents judges by them.
         self.core.tell(DocumentsRead(), now)
         self.reading.set(None, now)
 
     def timer_fired(self, name: Any, now: float) -> None:
-        """Read the rows once more, or hear what other nodes changed."""
-        if name == "news":
-            self.core.timers.start(now, _NEWS, self, "news")
-            if self.is_read:
-                self.core.run(self._listen(), now)
-            return
-        self.core.run(self._restore(), now, self._restored)
+        """Hear what other nodes changed."""
+        self.core.timers.start(now, _NEWS, self, "news")
+        if self.is_read:
+            self.core.run(self._listen(), now)
 
     @property
     def is_read(self) -> bool:

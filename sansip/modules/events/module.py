@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 from sansip.dialog import Refusal, duration, event_key
 from sansip.errors import LocalProtocolError, RemoteProtocolError
 from sansip.events import NodeChanged
-from sansip.module import FIRST, CommandError, Module, command, function
+from sansip.module import FIRST, Again, CommandError, Module, command, function
 from sansip.modules.events.admission import admits
 from sansip.modules.events.beginning import Beginning
 from sansip.modules.events.book import Book
@@ -52,8 +52,6 @@ Added: TypeAlias = Callable[[Package, float], None]
 
 # How tags of ours begin: as long as those of user agents (``sansip.ua.tags``).
 _MARK: Final = "e-"
-# Seconds until rows that could not be read are read once more.
-_AGAIN: Final = 5.0
 
 
 class Events(Module):
@@ -130,13 +128,10 @@ class Events(Module):
             self._added(package, now)
 
     def _begin_restore(self, package: Package, now: float) -> None:
-        self.core.run(self._restoring.restore(package), now, partial(self._restored, package))
+        def served() -> bool:
+            return self._packages.get(package.event) is package
 
-    def _restored(self, package: Package, result: Any, now: float) -> None:
-        if isinstance(result, BaseException):
-            # The store may come back.
-            self.core.failed("restore", result)
-            self.core.timers.start(now, _AGAIN, self, package)
+        Again(self.core, partial(self._restoring.restore, package), wanted=served).begin(now)
 
     def event_received(self, event: NodeChanged, now: float) -> None:
         """Hear of other nodes: their subscriptions are taken over."""
@@ -144,13 +139,8 @@ class Events(Module):
             self._owners.changed(event.state, now)
 
     def timer_fired(self, name: Any, now: float) -> None:
-        """Read the rows of a package once more; None: those of nodes that are gone."""
-        if name is None:
-            self._owners.look(now)
-            return
-        package = self._packages.get(name.event)
-        if package is not None and package is name:
-            self._begin_restore(package, now)
+        """Take over the subscriptions of nodes that are gone."""
+        self._owners.look(now)
 
     @function
     def serve_lists(self, list_for: ListFor, hears: Hears, added: Added, now: float) -> None:

@@ -145,10 +145,7 @@ class Lists(Module):
 
     def _watches(self) -> Watches | None:
         """Return the module that subscribes elsewhere, None where it is not configured."""
-        try:
-            return self.core.module(Watches)
-        except LookupError:
-            return None
+        return self.core.find(Watches)
 
     def _look(self, subscription: Subscription, now: float) -> None:
         if subscription.counted:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from sansip.errors import LocalProtocolError, RemoteProtocolError
 from sansip.events import NodeChanged
-from sansip.module import FIRST, Module, command, function
+from sansip.module import FIRST, Again, Module, command, function
 from sansip.modules.events import Events, admits
 from sansip.modules.publications.nodes import Others
 from sansip.modules.publications.publication import PUBLICATIONS, Publication, PublicationRow, Publishing
@@ -38,8 +38,6 @@ __all__ = ["Publications"]
 # Publications whose end one input tells of, and rows of a page.
 _GROUP: Final = 64
 _PAGE: Final = 200
-# Seconds until rows that could not be read are asked for once more.
-_AGAIN: Final = 5.0
 
 
 class Publications(Module):
@@ -95,19 +93,10 @@ class Publications(Module):
         self._begin_restore(kind, now)
 
     def _begin_restore(self, kind: Publishing, now: float) -> None:
-        self.core.run(self._restore(kind), now, partial(self._restored, kind))
+        def taken() -> bool:
+            return self._kinds.get(kind.event) is kind
 
-    def _restored(self, kind: Publishing, result: Any, now: float) -> None:
-        if isinstance(result, BaseException):
-            # The store may come back.
-            self.core.failed("restore", result)
-            self.core.timers.start(now, _AGAIN, self, kind)
-
-    def timer_fired(self, name: Any, now: float) -> None:
-        """Read the rows of a kind once more."""
-        kind = self._kinds.get(name.event)
-        if kind is not None and kind is name:
-            self._begin_restore(kind, now)
+        Again(self.core, partial(self._restore, kind), wanted=taken).begin(now)
 
     @function
     def remove(self, kind: Publishing) -> None:

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from sansip.module import CommandError, Gathered, Module, command, function, step
+from sansip.module import Again, CommandError, Gathered, Module, command, function, step
 from sansip.modules.calls import CallAnswered, CallFinished, Calls, CallTakenBack
 from sansip.modules.calls.tariff import UNIT
 from sansip.modules.quotas.others import Others
@@ -113,17 +113,12 @@ class Quotas(Module):
         self._others = Others(core)
         self._refused = core.counter("refused", "Calls that were refused", ("limit",))
         self._ended = core.counter("ended", "Calls that were hung up")
-        core.run(self._restore(), now)
+        Again(core, self._restore, _AGAIN, "", failed=self._unread).begin(now)
 
     async def _restore(self) -> None:
         core = self.core
-        try:
-            used = await self._used.all()
-            own = await self._quotas.all()
-        except Exception as error:
-            self._trouble = f"the rows cannot be read: {error}"
-            core.timers.start(core.ua.now, _AGAIN, self, "restore")
-            return
+        used = await self._used.all()
+        own = await self._quotas.all()
         self._own = {one.user: one for one in own}
         period = self._period(core.ua.now)
         for one in used:
@@ -156,8 +151,11 @@ class Quotas(Module):
             for user in {*(one.user for one in rows), *(user for (user,) in deleted)}:
                 self._plan(user, now)
 
+    def _unread(self, error: BaseException, now: float) -> None:
+        self._trouble = f"the rows cannot be read: {error}"
+
     def timer_fired(self, name: object, now: float) -> None:
-        self.core.run(self._restore() if name == "restore" else self._write(), now)
+        self.core.run(self._write(), now)
 
     def health(self) -> str:
         """Return why limits may not hold."""

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from sansip.errors import RemoteProtocolError
-from sansip.module import FIRST, CommandError, Module, command, function
+from sansip.module import FIRST, Again, CommandError, Module, command, function
 from sansip.modules.watches.home import MARK, Home
 from sansip.modules.watches.settings import WatchesSettings
 from sansip.modules.watches.watch import Hears, Watch, may_be_watched
@@ -61,7 +61,7 @@ class Watches(Module):
     def start(self, core: Core, now: float) -> None:
         self._home = Home(core, lambda: self.settings)
         self._rows = core.rows(WISHED)
-        core.run(self._restore(), now, self._restored)
+        Again(core, self._restore, _RETRY).begin(now)
 
     def figures(self) -> dict[str, Any]:
         """Return how many watches there are, how many stand, and how many wait for their turn."""
@@ -74,16 +74,6 @@ class Watches(Module):
     async def _restore(self) -> None:
         for row in await self._rows.all():
             self._wish(row, self.core.ua.now)
-
-    def _restored(self, result: Any, now: float) -> None:
-        if isinstance(result, BaseException):
-            # The store may come back.
-            self.core.failed("restore", result)
-            self.core.timers.start(now, _RETRY, self, None)
-
-    def timer_fired(self, name: Any, now: float) -> None:
-        """The rows are to be read once more."""
-        self.core.run(self._restore(), now, self._restored)
 
     # --- for modules and routes
 
