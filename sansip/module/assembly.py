@@ -178,7 +178,7 @@ class Modules:
         try:
             return hook(arrived, now)
         except Exception as error:
-            self._failed(module, "usage_received", error)
+            self.failed(module, "usage_received", error)
             return None
 
     def wrapped(self, module: Module, what: str, method: Callable[..., Any]) -> Callable[..., Any]:
