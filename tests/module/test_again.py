@@ -54,6 +54,6 @@ def test_until_nobody_wants_it() -> None:
     rig = Rig(modules=[Use(Reader)])
     rig.wait(0.0)
     rig.answer(OSError("gone"))
-    rig.stack.modules.get(Reader).wanted = False  # type: ignore[misc]  # of this one
+    rig.stack.modules.get(Reader).wanted = False
     rig.wait(10.0)
     assert not rig.asks
