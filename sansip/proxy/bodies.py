@@ -52,9 +52,18 @@ class Plan(Protocol):
         """Find a body for ``sent``, which would leave; ``relay.leave`` or ``relay.refuse`` follows."""
 
     def answers(
-        self, data: bytes, tag: str, status: int, go: Callable[[bytes, float], None], now: float
+        self,
+        data: bytes,
+        contact: str | None,
+        tag: str,
+        status: int,
+        go: Callable[[bytes, float], None],
+        now: float,
     ) -> bytes | None:
-        """Return what goes back in place of ``data``; None where ``go(that, now)`` follows."""
+        """Return what goes back in place of ``data``; None where ``go(that, now)`` follows.
+
+        ``contact``: its line Contact; None where it has none, or that has not been read.
+        """
 
     def gives_up(self, now: float) -> None:
         """The INVITE does not leave."""

@@ -164,7 +164,8 @@ class Steered(Pair):
             return super().takes(echo, now)
         if not (self.knows(True, echo) and super()._is_ready(self.hop, echo)):
             return False
-        data = self._plan.answers(echo.data, echo.tag or "", status, partial(self._goes, echo), now)
+        go = partial(self._goes, echo)
+        data = self._plan.answers(echo.data, echo.contact, echo.tag or "", status, go, now)
         if data is None:
             self._line = []
             return True
@@ -204,7 +205,7 @@ class Steered(Pair):
         def go(made: bytes, now: float) -> None:
             Usual._pass(self, invite, status, made, tag, now)
 
-        made = self._plan.answers(data, tag or "", status, go, now)
+        made = self._plan.answers(data, None, tag or "", status, go, now)
         if made is not None:
             go(made, now)
 

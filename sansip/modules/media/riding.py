@@ -17,7 +17,7 @@ from sansip.modules.calls.riding import Ride as RecordedRide
 from sansip.modules.media import steering
 from sansip.modules.media.answering import RETRY
 from sansip.modules.media.asking import NoRelay, RelayFailed
-from sansip.modules.media.body import find, find_in, put, put_in, target_in, target_of
+from sansip.modules.media.body import Found, find, find_in, put, put_in, target_in, target_of
 from sansip.modules.media.hanging import dialog_begun
 from sansip.modules.media.names import Names
 from sansip.modules.media.ng import Ng, described
@@ -210,6 +210,7 @@ class Ride:
         "_call_id",
         "_contact",
         "_flow",
+        "_heard",
         "_held",
         "_leg",
         "_relay",
@@ -231,6 +232,8 @@ class Ride:
         self._tag = opening.from_tag
         self._contact = opening.contact
         self._flow = flow
+        # The tag and the line Contact of the last response.
+        self._heard: tuple[str, str | None] | None = None
         self._sdp = sdp
         self._source = source
         self._target = target
@@ -329,7 +332,7 @@ class Ride:
         assert session is not None
         assert leg is not None
         try:
-            data = _with(sent, made)
+            data = _with(sent, find_in(sent), made)
         except ValueError as error:
             self._go_without(sent, str(error), now)
             return
@@ -362,35 +365,51 @@ class Ride:
     # --- responses
 
     def answers(
-        self, data: bytes, tag: str, status: int, go: Callable[[bytes, float], None], now: float
+        self,
+        data: bytes,
+        contact: str | None,
+        tag: str,
+        status: int,
+        go: Callable[[bytes, float], None],
+        now: float,
     ) -> bytes | None:
         """Take the answer in ``data`` to the relay of the offer; return what goes back, None: ``go`` does."""
         try:
-            return self._answer(data, tag, status, go, now)
+            return self._answer(data, contact, tag, status, go, now)
         except Exception as error:
             self.module.core.failed("riding", error)
             return data
 
     def _answer(
-        self, data: bytes, tag: str, status: int, go: Callable[[bytes, float], None], now: float
+        self,
+        data: bytes,
+        contact: str | None,
+        tag: str,
+        status: int,
+        go: Callable[[bytes, float], None],
+        now: float,
     ) -> bytes | None:
         media, session, leg = self.module, self._session, self._leg
         if session is None or leg is None:
             return data
-        target = target_in(data)
-        host = self._held.hop.host
-        session.note_target(tag, _target_of(data) if target is None else target, media._most_tags, host)
+        came_from = tag, contact
+        if contact is None or came_from != self._heard:
+            self._heard = came_from
+            target = target_in(data)
+            host = self._held.hop.host
+            session.note_target(tag, _target_of(data) if target is None else target, media._most_tags, host)
         limits = media.core.limits
         if status >= 200 and tag not in session.answered and len(session.answered) < limits.early_dialogs:
             media._sessions.answered(session, tag)
         if data.endswith(b"\r\n\r\n") or leg.relay is None:
             return data
-        sdp = _in(data)
+        found = find_in(data)
+        sdp = _in(data) if found is None else found.sdp
         if sdp is None:
             return data
         before = leg.answers.get(tag)
         if before is not None and before[0] == sdp:
-            return _with(data, before[1])
+            return _with(data, found, before[1])
         if not media._has_room(session, tag):
             return data
         try:
@@ -406,13 +425,14 @@ class Ride:
         names = Names(session.id, leg.label, session.caller_tag, tag)
         caller = session.sides.get(session.caller_tag, Side())
         options = media._ways.toward(session.wish, source, caller, offer=False)
-        heard = partial(self._answered, data, sdp, names, source, status, go, now)
+        heard = partial(self._answered, data, found, sdp, names, source, status, go, now)
         relay.ask(described("answer", names, sdp, options)).put(heard, now)
         return None
 
     def _answered(
         self,
         data: bytes,
+        found: Found | None,
         sdp: bytes,
         names: Names,
         source: Side,
@@ -435,7 +455,7 @@ class Ride:
                 protocol = relay.protocol
                 assert isinstance(protocol, Ng)
                 made = protocol.made(relay, "answer", sdp, result[0], now)
-                data = _with(data, made)
+                data = _with(data, found, made)
             except (RelayFailed, ValueError) as error:
                 media._unanswered(session, str(error), now, self._dialog(data, status, now))
             else:
@@ -458,17 +478,16 @@ class Ride:
 
 
 def _in(data: bytes) -> bytes | None:
-    """Return the description in the message ``data``, or None."""
-    found = find_in(data) or find(read_again(data))
+    """Return the description in the message ``data``, which is read, or None."""
+    found = find(read_again(data))
     return None if found is None else found.sdp
 
 
-def _with(data: bytes, sdp: bytes) -> bytes:
+def _with(data: bytes, found: Found | None, sdp: bytes) -> bytes:
     """Return the message ``data`` with ``sdp`` in the place of its description.
 
-    Raises ``ValueError`` where that cannot be.
+    ``found``: by ``find_in``. Raises ``ValueError`` where that cannot be.
     """
-    found = find_in(data)
     if found is not None and found.length is not None:
         return put_in(data, found.length, sdp)
     message = read_again(data)
