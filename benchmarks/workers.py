@@ -1,4 +1,4 @@
-"""CPU time per call of several workers beside one process, at the same rate for each of them.
+"""CPU time per call, or registration, of several workers beside one process, at the same rate for each.
 
 Theory of operation: two processors are all there is, and SIPp needs some of them, so calls per second at full
 load cannot be had. What can: the CPU time that all processes of the server spend on a call. If N workers at N
@@ -12,7 +12,7 @@ import sys
 from argparse import Namespace
 from statistics import median
 
-from benchmarks.calls import Result, measure, parser_of
+from benchmarks.calls import WORKLOADS, Result, measure, parser_of
 
 __all__ = ["factor", "main"]
 
@@ -33,6 +33,7 @@ def _line(result: Result) -> str:
 def _arguments(words: list[str] | None) -> Namespace:
     parser = parser_of((__doc__ or "").split("\n")[0])
     parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--only", choices=sorted(WORKLOADS), default="calls", help="workload")
     parser.add_argument("--cores", default="0,1", help="processors of the server's workers")
     return parser.parse_args(words)
 
@@ -54,12 +55,12 @@ def main(words: list[str] | None = None) -> int:
             arguments.rate = rate if alone else rate * count
             arguments.server_core = core if alone else arguments.cores
             arguments.serve_option = given if alone else [*given, "--workers", str(count)]
-            result = measure(name, "calls", arguments)
+            result = measure(name, arguments.only, arguments)
             print(_line(result), flush=True)
             results.append(result)
     one, many = (median(each.cpu_us for each in results) for results in found.values())
     worth = factor(count, one, many)
-    print(f"medians: {one:.0f} and {many:.0f} µs a call: {count} workers are {worth:.2f} processes")
+    print(f"medians: {one:.0f} and {many:.0f} µs each: {count} workers are {worth:.2f} processes")
     return 0
 
 

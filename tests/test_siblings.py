@@ -454,3 +454,14 @@ def test_a_mark_that_a_stranger_wrote_leads_past_no_module() -> None:
         actions = crew.stacks[number].datagram_received(UDP, message.replace(b"Via:", own, 1), ALICE, 0.0)
         passed = [action.seat for action in actions if isinstance(action, PassOn)]
         assert passed == ([0] if number else []), number
+
+
+def test_a_register_sent_again_is_answered_by_the_worker_that_has_it() -> None:
+    """RFC 3261 17.2.3: a NAT sends the repetition from another port; its worker must not begin a change."""
+    crew = Crew()
+    again = (BOB[0], BOB[1])
+    [(first, answer)] = crew.datagram(0, register(), again)
+    [(second, repeated)] = crew.datagram(1, register(), again)
+    assert (first, second) == (0, 0)
+    assert answer.data.startswith(b"SIP/2.0 200 ")
+    assert repeated.data == answer.data

@@ -219,6 +219,10 @@ class Briefs:
             )
             if renewal is None:
                 return False
+        siblings = core.siblings
+        if siblings is not None and not siblings.claims(key, now):
+            # Another worker has it: it came before, from another port.
+            return False
         if not self._allows(flow, now):
             return True
         core.ua.now = now

@@ -95,9 +95,8 @@ class Shortcut:
 
     @property
     def takes_registers(self) -> bool:
-        """Whether no module has a say in a REGISTER, and no other worker."""
-        core = self._core
-        return not (core.siblings is not None or core.modules.stages_of("REGISTER")["register"])
+        """Whether no module has a say in a REGISTER."""
+        return not self._core.modules.stages_of("REGISTER")["register"]
 
     @property
     def is_registering(self) -> bool:
