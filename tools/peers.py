@@ -169,7 +169,7 @@ def sansip_serve(
     domains: Sequence[str] = (),
     options: Sequence[str] = (),
     prefix: Sequence[str] = (),
-    patience: float = 15.0,
+    patience: float = 30.0,
 ) -> Program:
     """Start the installed ``sansip serve`` and return once it said ``ready``, within ``patience`` seconds.
 

@@ -309,7 +309,8 @@ def test_linphone(tmp_path: Path) -> None:
                 time.sleep(0.2)
             time.sleep(2)
             shown = re.findall(r"Message received from .*: (text\d+)", phone.output())
-            assert shown == wanted, server.log
+            # The last one may have been kept without its 202, for the sender stopped.
+            assert shown in (wanted, [*wanted, sender.current]), server.log
     finally:
         phone.stop()
 

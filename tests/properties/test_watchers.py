@@ -24,7 +24,8 @@ from tests.rig import Rig, request
 
 RESOURCE = "sip:bob@biloxi.test"
 # The whole scenario, or a tenth where many tests run.
-WATCHERS = 10_000 if os.environ.get("SANSIP_SOAK") else 1_000
+SOAK = bool(os.environ.get("SANSIP_SOAK"))
+WATCHERS = 10_000 if SOAK else 1_000
 
 
 class Number(Package):
@@ -212,6 +213,7 @@ def played(seed: int, count: int, loss: float) -> World:
     return world
 
 
+@pytest.mark.timeout(1_200 if SOAK else 60)
 @pytest.mark.parametrize(("seed", "loss"), [(1, 0.0), (2, 0.1), (3, 0.3)])
 def test_watchers(seed: int, loss: float) -> None:
     """In order, without a gap at the end, and nothing held for those that vanished."""

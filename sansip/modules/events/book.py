@@ -116,7 +116,9 @@ class Book:
         one.due = due
         heap = self._heap
         if len(heap) > 2 * len(self.ids) + _STALE:
-            heap[:] = [entry for entry in heap if entry[2].due == entry[0] and entry[2].counted]
+            # One for each: the same time came and went, and each time left an entry.
+            kept = {entry[1]: entry for entry in heap if entry[2].due == entry[0] and entry[2].counted}
+            heap[:] = kept.values()
             heapq.heapify(heap)
         heapq.heappush(heap, (due, one.number, one))
 
