@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from sansip.registrar import sip_date
+from sansip.registrar.date import sip_date, unix_of
 
 
 @pytest.mark.parametrize(
@@ -20,3 +20,18 @@ from sansip.registrar import sip_date
 def test_dates(unix, text):
     """Two digits for the day, English names, always GMT."""
     assert sip_date(unix) == text
+
+
+@pytest.mark.parametrize("unix", [0.0, 951_782_400.0, 1_289_690_940.0, 4_102_444_799.0])
+def test_read_as_written(unix: float) -> None:
+    """What one server writes another one reads."""
+    assert unix_of(sip_date(unix)) == unix
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "yesterday", "Sat, 31 Feb 2010 23:29:00 GMT", "Sat, 13 Nov 0000 23:29:00 GMT", "Sat, 13 Nov 2010"],
+)
+def test_no_date(text: str) -> None:
+    """RFC 3261 25.1: anything else is no time, and no exception."""
+    assert unix_of(text) is None

@@ -142,7 +142,9 @@ class Delivery:
         after = ""
         while page := await self._keeping.read(aor, after):
             for row, marks in page:
-                if row.until > self._core.unix(self._core.ua.now):
+                if row.id not in self._keeping.held.rows.get(aor, ()) and row.until > self._core.unix(
+                    self._core.ua.now
+                ):
                     self._keeping.held.count(aor, row.id, self._keeping.sender_of(row), row.until)
                 if not await self._give(row, device, marks, found):
                     return False

@@ -21,7 +21,7 @@ from sansip.modules.messages.row import GIVEN, KEPT, ORIGINS, Kept, identity_of,
 from sansip.modules.messages.settings import MessagesSettings
 from sansip.modules.messages.shown import Shown, shown
 from sansip.modules.messages.telling import Telling
-from sansip.registrar.date import sip_date
+from sansip.registrar.date import sip_date, unix_of
 
 if TYPE_CHECKING:
     from sansip.module import Core
@@ -156,7 +156,13 @@ class Messages(Module):
             self.core.notify(MessageRefused(sender, user, limit), request.now)
             return False
         unix = self.core.unix(request.now)
-        until = unix + min(settings.expires, settings.expires if life is None else life)
+        until = unix + settings.expires
+        if life is not None:
+            # RFC 3428 7: Expires counts from Date, where there is one.
+            sent = None if date is None else unix_of(date)
+            until = min(until, (unix if sent is None else sent) + life)
+            if until <= unix:
+                return False
         row = Kept(
             user,
             self._keeping.new_id(unix, self._keeping.origin_of(message)),

@@ -34,7 +34,7 @@ __all__ = [
 # RFC 3428 4, 10: what says how the body is to be read and shown; the rest belongs to the transaction.
 _PASSED: Final = (
     "Content-Type", "Content-Encoding", "Content-Language", "Content-Disposition", "MIME-Version", "Subject",
-    "Priority", "In-Reply-To", "Organization", "User-Agent",
+    "Priority", "In-Reply-To", "Organization", "User-Agent", "Expires", "Reply-To",
 )  # fmt: skip
 
 

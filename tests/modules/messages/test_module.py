@@ -135,15 +135,17 @@ def test_kept_and_delivered() -> None:
 def test_what_goes_on() -> None:
     """The sender with its display name, the sender's Date, Subject, type with charset."""
     bench = made()
-    fields = ["Date: Sat, 13 Nov 2010 23:29:00 GMT", "Subject: lunch", "Content-Encoding: identity"]
+    fields = ["Date: Tue, 14 Nov 2023 22:13:00 GMT", "Subject: lunch", "Content-Encoding: identity"]
+    # RFC 3428 4: counted from Date, by the phone as well.
+    fields += ["Expires: 1000", "Reply-To: <sip:desk@elsewhere.example>"]
     bench.request("MESSAGE", BOB, ["Content-Type: text/plain;charset=UTF-8", *fields], "grüße")
     bench.sent.clear()
     register(bench)
     [got] = come(bench)
     assert got.body.decode() == "grüße"
     assert got.get("content-type") == "text/plain;charset=UTF-8"
-    assert [got.get(name) for name in ("date", "subject", "content-encoding")] == [
-        "Sat, 13 Nov 2010 23:29:00 GMT", "lunch", "identity",
+    assert [got.get(name) for name in ("date", "subject", "content-encoding", "expires", "reply-to")] == [
+        "Tue, 14 Nov 2023 22:13:00 GMT", "lunch", "identity", "1000", "<sip:desk@elsewhere.example>",
     ]  # fmt: skip
     assert str(got.from_.uri) == "sip:caller@elsewhere.example"
     assert str(got.to.uri) == BOB
@@ -481,6 +483,19 @@ def test_a_message_during_a_failing_delivery() -> None:
     assert write(bench, "two") == ["202 Accepted"]
     bench.wait(100)
     assert len({one.vias[0].branch for one in come(bench)}) <= 1
+
+
+def test_expires_counts_from_date() -> None:
+    """RFC 3428 7: a message that is over already is not kept; without a right Date it counts from now."""
+    bench = made()
+    for date, kept in (
+        ("Tue, 14 Nov 2023 22:13:00 GMT", True),
+        ("Tue, 14 Nov 2023 22:11:00 GMT", False),
+        ("Tue, 34 Nov 2023 22:11:00 GMT", True),
+        ("yesterday", True),
+    ):
+        answers = write(bench, date, "bob", f"Date: {date}", "Expires: 100")
+        assert (answers == ["202 Accepted"]) is kept, date
 
 
 def test_a_failure_keeps_order() -> None:
