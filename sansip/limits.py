@@ -254,7 +254,7 @@ class Limits:
     call_dialogs: int = 40_000
     # Requests of ours within one call that wait for an answer. → `CallEnded` for the code that asks
     requests_per_call: int = 16
-    # REFERs of ours within one call of which the end was not told yet. → `LocalProtocolError` for the code
+    # REFERs of ours within one call that wait for the peer's last NOTIFY. → `LocalProtocolError` for the code
     # that asks
     referrals_per_call: int = 8
     # Transfers (REFER, and INVITEs with Replaces) within one call of a bridge, or of a user agent that lets
