@@ -14,6 +14,7 @@ from sansip.auth import AuthConfig
 from sansip.entropy import Entropy
 from sansip.errors import LocalProtocolError
 from sansip.events import ModuleFailed
+from sansip.location import SharedLocation
 from sansip.location.aor import address_of_record
 from sansip.module.belongings import Belongings, ModuleTimers, Watch
 from sansip.module.datagrams import Datagrams
@@ -30,6 +31,7 @@ from sansip.module.websockets import WebSocketPeer
 from sansip.routing.awaitables import Question, ask
 from sansip.routing.loss import drop
 from sansip.routing.room import is_exempt
+from sansip.routing.shared import take_record
 from sansip.routing.tasks import begin
 from sansip.rows import Table
 from sansip.seat import FIRST
@@ -259,6 +261,25 @@ class Core:
     def module(self, kind: type[ModuleType]) -> ModuleType:
         """Return another module. Raises ``LookupError`` where it is not configured."""
         return self.table.get(kind)
+
+    async def locate(self, aor: str, taking: Callable[[bool], None] | None = None) -> list[Binding]:
+        """Return what ``aor`` is bound to on any node. Raises ``OSError`` where that cannot be asked.
+
+        ``taking``: told True before, and False after, watches hear of it (``watch``).
+        """
+        stack = self._stack
+        location = stack.location
+        if not isinstance(location, SharedLocation):
+            return location.lookup(aor, stack.ua.now)
+        seen = location.version(aor)
+        found = await Question(location.question(aor))
+        if taking is not None:
+            taking(True)
+        try:
+            return take_record(stack, aor, found, seen, stack.ua.now)
+        finally:
+            if taking is not None:
+                taking(False)
 
     async def authenticate(self, request: IncomingRequest, realm: str | None = None) -> str | None:
         """Return the user who has proved to have sent ``request``; None where it was answered (401, 407)."""

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 from sansip.errors import RemoteProtocolError
 from sansip.module import FIRST, Again, CommandError, Doc, Module, command
+from sansip.module.news import News, news_table
 from sansip.modules.events import Content, Events, Package, Subscription, Verdict
 from sansip.modules.publications import Publications, Publishing
 from sansip.rows import Table
@@ -54,6 +55,8 @@ class Mailbox:
 
 
 MAILBOXES = Table("mailboxes", Mailbox, key=("user",))
+# Which mailboxes a command set at another node.
+NEWS = news_table("mailboxes")
 
 
 def check_summary(body: bytes) -> bytes:
@@ -113,11 +116,29 @@ class Mailboxes(Module):
         self._package.interval, self._package.burst = self.settings.interval, 3
         self._publications.add(self._package, now)
         self._engine.add(self._package, now)
+        self._news: News | None = None
+        if core.shares:
+            self._news = News(core, NEWS, self._reread, self._everything, now)
         Again(core, self._restore).begin(now)
 
     async def _restore(self) -> None:
         for row in await self._rows.all():
             self._set.setdefault(row.user, row)
+            self._changed(row.user, self.core.ua.now)
+
+    async def _everything(self) -> None:
+        for row in await self._rows.all():
+            self._take(row)
+
+    async def _reread(self, key: tuple[str, ...]) -> None:
+        (user,) = key
+        row = await self._rows.get(user)
+        if row is not None:
+            self._take(row)
+
+    def _take(self, row: Mailbox) -> None:
+        if self._set.get(row.user) != row:
+            self._set[row.user] = row
             self._changed(row.user, self.core.ua.now)
 
     def configure(self, settings: MailboxesSettings, now: float) -> None:
@@ -149,6 +170,8 @@ class Mailboxes(Module):
         await self._rows.put(row)
         self._set[name] = row
         self._changed(name, self.core.ua.now)
+        if self._news is not None:
+            self._news.tell((name,), self.core.ua.now)
         return self._summary(name).decode()
 
     @command("mailboxes.show")

@@ -6,11 +6,12 @@ made of the contact and the server's key, so it is the same in all documents and
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 from sansip.module import FIRST, Doc, Module
+from sansip.module.news import News, news_table
 from sansip.module.xml import attribute, text
 from sansip.modules.events import Content, Events, Package, Subscription, Verdict
 
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 __all__ = ["Registrations", "RegistrationsSettings"]
 
 _TYPE: Final = "application/reginfo+xml"
+# Whose registrations changed at other nodes.
+NEWS: Final = news_table("registrations")
 
 
 @dataclass(slots=True)
@@ -65,9 +68,15 @@ class _Reg(Package):
     # RFC 3680 4.1
     usual = 3_761
 
-    def __init__(self, contacts: Callable[[str], list[_Told]]) -> None:
+    def __init__(
+        self, contacts: Callable[[str], list[_Told]], find: Callable[[str], Coroutine[Any, Any, None]]
+    ) -> None:
         self._contacts = contacts
+        self._find = find
         self.burst = 3
+
+    async def prepare(self, resource: str) -> None:
+        await self._find(resource)
 
     def judge(self, subscription: Subscription, now: float) -> Verdict:
         # RFC 3680 4.6, 7: where a user is, is the user's own business.
@@ -105,7 +114,12 @@ class Registrations(Module):
     def start(self, core: Core, now: float) -> None:
         self._key = core.secret("contacts")
         self._engine = core.module(Events)
-        self._package = _Reg(self._contacts)
+        # Where other nodes share the location: what they register.
+        self._news: News | None = None
+        self._hearing = False
+        if core.node and core.shares:
+            self._news = News(core, NEWS, self._reread, self._everything, now)
+        self._package = _Reg(self._contacts, self._find)
         self._package.interval = self.settings.interval
         self._engine.add(self._package, now)
         core.watch(self._watched)
@@ -125,7 +139,35 @@ class Registrations(Module):
             name, one.contact, state, event, one.registered_at, one.expires_at, one.call_id, one.cseq
         )
 
+    # --- other nodes
+
+    async def _find(self, aor: str) -> None:
+        """Have the contacts of ``aor`` at hand, wherever they are registered."""
+        if self._news is None:
+            return
+        try:
+            await self._read(aor)
+        except (OSError, TimeoutError):
+            self._news.reread_soon((aor,))
+
+    async def _read(self, aor: str) -> None:
+        await self.core.locate(aor, self._heard)
+
+    def _heard(self, hearing: bool) -> None:
+        self._hearing = hearing
+
+    async def _reread(self, key: tuple[str, ...]) -> None:
+        (aor,) = key
+        if self._engine.of("reg", aor):
+            await self._read(aor)
+
+    async def _everything(self) -> None:
+        for aor in self._engine.resources("reg"):
+            await self._read(aor)
+
     def _watched(self, aor: str, before: Sequence[Binding], after: Sequence[Binding]) -> None:
+        if self._news is not None and not self._hearing:
+            self._news.tell((aor,), self.core.ua.now)
         if not self._engine.of("reg", aor):
             return
         now = self.core.ua.now

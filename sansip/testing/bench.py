@@ -97,7 +97,8 @@ class ModuleBench(Generic[ModuleType]):
         )
         if route is not None:
             config.route = route
-        self.stack = Stack(config, _SEED)
+        # Another node has another one.
+        self.stack = Stack(config, _SEED if host == _HERE[0] else _SEED + host.encode())
         self.module: ModuleType = self.stack.modules.get(kind)
         self.perform(self.stack.time_passed(self.now))
 

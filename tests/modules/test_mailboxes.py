@@ -7,12 +7,13 @@ from typing import Any
 import pytest
 
 from sansip.module import Use
-from sansip.modules.events import Events
+from sansip.modules.events import Events, EventsSettings
 from sansip.modules.mailboxes import Mailboxes, MailboxesSettings, check_summary
 from sansip.modules.publications import Publications
 from sansip.routing.trust import TrustedPeer
 from sansip.rows import MemoryRows
 from sansip.testing import check_module
+from tests.modules.events.test_nodes import Nodes as Sharing
 from tests.modules.events.weather import Stored
 from tests.modules.publications.test_module import publish
 from tests.modules.watching import Watcher
@@ -114,3 +115,28 @@ def test_line_ends(ends: str) -> None:
     """RFC 3842 5.2: lines end with CRLF, whatever the server sent."""
     body = ends.join(("messages-waiting:yes", "Voice-Message: 1/0", ""))
     assert check_summary(body.encode()) == b"messages-waiting:yes\r\nVoice-Message: 1/0\r\n"
+
+
+def test_a_command_at_another_node() -> None:
+    """What an operator sets at one node, the phones that watch at the other are told."""
+
+    class Nodes(Sharing):
+        MODULES = (Use(Events, EventsSettings(open=True)), Use(Publications), Use(Mailboxes))
+
+    nodes = Nodes("n1", "n2")
+    two = nodes.rigs["n2"]
+    watcher = Watcher(two, "sip:bob@biloxi.test", "message-summary", user="bob")
+    watcher.subscribe()
+    watcher.take(nodes.settle("n2"))
+    assert b"no" in watcher.notifies[-1].body
+    one = nodes.rigs["n1"]
+    for name in ("n1", "n2"):
+        nodes.wait(name, 2.0)
+    one.take(
+        one.stack.command(
+            "mailboxes.set", {"user": "sip:bob@biloxi.test", "new": 2}, one.now, lambda *_: None
+        )
+    )
+    for name in ("n1", "n2", "n1", "n2"):
+        watcher.take([out for out in nodes.wait(name, 1.0) if name == "n2"])
+    assert b"Voice-Message: 2/0" in watcher.notifies[-1].body

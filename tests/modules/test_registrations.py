@@ -10,9 +10,10 @@ from sansip.modules.events import Events
 from sansip.modules.registrations import Registrations, RegistrationsSettings
 from sansip.routing.trust import TrustedPeer
 from sansip.testing import check_module
+from tests.modules.events.test_nodes import Nodes as Sharing
 from tests.modules.events.weather import Stored
 from tests.modules.watching import Watcher
-from tests.rig import BOB, BOB_URI, CAROL, CAROL_URI
+from tests.rig import BOB, BOB_URI, CAROL, CAROL_URI, request
 
 NS = "{urn:ietf:params:xml:ns:reginfo}"
 
@@ -67,3 +68,47 @@ def test_contacts_come_and_go() -> None:
 def test_only_the_user() -> None:
     """RFC 3680 7: strangers do not learn where a user is."""
     assert phone(bench(), "carol").subscribe() == 403
+
+
+def test_a_registration_at_another_node() -> None:
+    """RFC 3680 4.8: a phone that watches at n2 learns of the contacts that n1 takes and removes."""
+
+    class Nodes(Sharing):
+        MODULES = (Use(Events), Use(Registrations, RegistrationsSettings(interval=0)))
+        TRUSTED = (TrustedPeer("192.0.2.0/24"),)
+
+    nodes = Nodes("n1", "n2")
+    aor = "sip:bob@biloxi.test"
+
+    def register(number: int, expires: int) -> None:
+        data = request(
+            "REGISTER", "sip:biloxi.test", source=BOB, branch=f"z9hG4bKr{number}", sender=f"<{aor}>",
+            to=f"<{aor}>", call_id="r", cseq=number,
+            headers=[("Contact", f"<{BOB_URI}>"), ("Expires", str(expires))],
+        )  # fmt: skip
+        nodes.udp("n1", data, BOB)
+        nodes.settle("n1")
+
+    def meet(*watchers: Watcher) -> None:
+        for name in ("n1", "n2", "n1", "n2"):
+            outs = nodes.wait(name, 1.0)
+            for one in watchers:
+                if name == "n2":
+                    one.take(outs)
+
+    meet()
+    register(1, 3600)
+    watcher = Watcher(nodes.rigs["n2"], aor, "reg", user="bob")
+    watcher.subscribe()
+    watcher.take(nodes.settle("n2"))
+    assert watcher.status == 200
+    # The first NOTIFY has what is registered elsewhere.
+    assert BOB_URI.encode() in watcher.notifies[-1].body
+    meet(watcher)
+    told = len(watcher.notifies)
+    register(2, 0)
+    meet(watcher)
+    assert b'state="terminated"' in watcher.notifies[-1].body
+    assert len(watcher.notifies) == told + 1
+    meet(watcher)
+    assert len(watcher.notifies) == told + 1

@@ -16,18 +16,17 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 from sansip.errors import LocalProtocolError, RemoteProtocolError
 from sansip.later import Later
 from sansip.module import FIRST, Again, CommandError, Doc, Module, command, function
-from sansip.modules.documents.news import NEWS, News, added, missed
+from sansip.module.news import News, news_table
 from sansip.rows import Table
 from sansip.wire import parse_uri
 
 if TYPE_CHECKING:
     from sansip.module import Core
-    from sansip.module.sharing import Shared
 
 __all__ = ["Document", "DocumentChanged", "Documents", "DocumentsRead", "DocumentsSettings"]
 
-# Seconds between two looks at what other nodes changed.
-_NEWS: Final = 1.0
+# Which documents changed at other nodes.
+NEWS: Final = news_table("documents")
 # What reads a document as a test. Raises ``ValueError``.
 Check = Callable[[bytes], Any]
 
@@ -95,9 +94,8 @@ class Documents(Module):
         self._found: dict[str, dict[str, dict[str, Document]]] = {}
         self._count = 0
         self._checks: dict[str, Check] = {}
-        # What other nodes change; the number of the last change that this node knows.
-        self._news: Shared[News] | None = None
-        self._heard = 0
+        # Tells other nodes, where they share values with this one.
+        self._news: News | None = None
         # Documents that are being changed, and who waits to change them next.
         self._changing: dict[_Key, deque[Later[None]]] = {}
         # Set when all rows have been read; before that a missing document proves nothing.
@@ -106,8 +104,7 @@ class Documents(Module):
     def start(self, core: Core, now: float) -> None:
         self._rows = core.rows(DOCUMENTS)
         if core.shares:
-            self._news = core.shared(NEWS)
-            core.timers.start(now, _NEWS, self, "news")
+            self._news = News(core, NEWS, self._reread, self._everything, now, lambda: self.is_read)
         Again(core, self._restore, done=self._restored, failed=self._unread).begin(now)
 
     def _unread(self, error: BaseException, now: float) -> None:
@@ -118,12 +115,6 @@ class Documents(Module):
         # Modules first: what waits for the documents judges by them.
         self.core.tell(DocumentsRead(), now)
         self.reading.set(None, now)
-
-    def timer_fired(self, name: Any, now: float) -> None:
-        """Hear what other nodes changed."""
-        self.core.timers.start(now, _NEWS, self, "news")
-        if self.is_read:
-            self.core.run(self._listen(), now)
 
     @property
     def is_read(self) -> bool:
@@ -226,7 +217,8 @@ class Documents(Module):
                 return None
             if await self._rows.swap(key, before, row):
                 self._stand(key, row)
-                await self._spread(key)
+                if self._news is not None:
+                    self._news.tell(key, self.core.ua.now)
                 return row
         raise OSError("the document changes all the time (limits.change_attempts)")
 
@@ -256,33 +248,16 @@ class Documents(Module):
 
     # --- other nodes
 
-    async def _spread(self, key: _Key) -> None:
-        if self._news is None:
-            return
-        try:
-            number = await added(self._news, key)
-        except (OSError, TimeoutError):
-            # They find it when somebody reads the document there.
-            return
-        if number == self._heard + 1:
-            self._heard = number
+    async def _everything(self) -> None:
+        await self._restore()
+        known = [(auid, user, name) for auid, users in self._found.items()
+                 for user, names in users.items() for name in names]  # fmt: skip
+        for key in known:
+            await self._read_again(key)
 
-    async def _listen(self) -> None:
-        assert self._news is not None
-        try:
-            number, keys = await missed(self._news, self._heard)
-            for key in keys or ():
-                await self._read_again(key)
-            if keys is None:
-                await self._restore()
-                known = [(auid, user, name) for auid, users in self._found.items()
-                         for user, names in users.items() for name in names]  # fmt: skip
-                for key in known:
-                    await self._read_again(key)
-            self._heard = number
-        except (OSError, TimeoutError):
-            # Asked again in a second.
-            pass
+    async def _reread(self, key: tuple[str, ...]) -> None:
+        auid, user, name = key
+        await self._read_again((auid, user, name))
 
     def _check(self, key: _Key, body: bytes, before: Document | None) -> None:
         auid, user, _ = key

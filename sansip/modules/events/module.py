@@ -291,7 +291,7 @@ class Events(Module):
             request.reply(wanted.status, None, wanted.headers)
             return True
         try:
-            await package.prepare()
+            await package.prepare(resource)
         except Exception as error:
             self.core.failed("prepare", error)
             request.reply(503, None, [("Retry-After", "5")])

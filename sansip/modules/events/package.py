@@ -54,8 +54,8 @@ class Package:
         """Whether there is what these parameters of Event ask for; 404 where there is not."""
         return True
 
-    async def prepare(self) -> None:
-        """Wait until it can be judged who may watch: what it is judged by may still be read at the start.
+    async def prepare(self, resource: str) -> None:
+        """Wait until it can be judged who may watch ``resource``, and until its state is known.
 
         Where this raises, the watcher gets a 503.
         """

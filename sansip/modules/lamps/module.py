@@ -14,6 +14,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from sansip.errors import RemoteProtocolError
+from sansip.events import NodeChanged
 from sansip.module import Module, Slot, command
 from sansip.modules.calls import (
     CallAnswered,
@@ -29,6 +30,7 @@ from sansip.modules.lamps.elsewhere import announce, heard
 from sansip.modules.lamps.keeping import lamps_of, note_lamp
 from sansip.modules.lamps.keeping import party as _party
 from sansip.modules.lamps.lamp import CONFIRMED, EARLY, PROCEEDING, TERMINATED, Lamp, Party
+from sansip.modules.lamps.nodes import OtherNodes
 from sansip.modules.lamps.package import DialogPackage
 from sansip.modules.lamps.settings import LampsSettings
 from sansip.wire import SipUri, parse_uri
@@ -53,7 +55,7 @@ class Lamps(Module):
     over_workers = True
     Settings = LampsSettings
     requires = (Calls, Events)
-    events = (CallTried, CallRang, CallAnswered, CallFinished, CallTakenBack, CallsRead)
+    events = (CallTried, CallRang, CallAnswered, CallFinished, CallTakenBack, CallsRead, NodeChanged)
     settings: LampsSettings
 
     # The lamp of each branch of an INVITE.
@@ -73,10 +75,14 @@ class Lamps(Module):
 
     def start(self, core: Core, now: float) -> None:
         self._calls = core.module(Calls)
-        self._package = DialogPackage(self.settings, self._shown, self._is_user)
-        self._package.ready = self._calls.is_read
+        self._nodes: OtherNodes | None = None
         if core.seat is None or not core.seat.number:
             self._engine = core.module(Events)
+            if core.node and core.shares:
+                self._nodes = OtherNodes(core, self._own, self._watched, self._changed_there, now)
+        self._package = DialogPackage(self.settings, self._shown, self._is_user, self._nodes)
+        self._package.ready = self._calls.is_read
+        if self._engine is not None:
             self._engine.add(self._package, now)
 
     def configure(self, settings: LampsSettings, now: float) -> None:
@@ -97,10 +103,27 @@ class Lamps(Module):
                 self._take_away(lamp)
             else:
                 self._lamps.setdefault(lamp.entity, {})[lamp.id] = lamp
-            self._engine.changed("dialog", lamp.entity, now, lamp.id, lamp)
+            self._changed(lamp, now)
+
+    def _own(self, resource: str) -> list[Lamp]:
+        return list(self._lamps.get(resource, {}).values())
 
     def _shown(self, resource: str) -> list[Lamp]:
-        return list(self._lamps.get(resource, {}).values())
+        own = self._own(resource)
+        return own if self._nodes is None else [*own, *self._nodes.of(resource)]
+
+    def _watched(self) -> list[str]:
+        return [] if self._engine is None else self._engine.resources("dialog")
+
+    def _changed_there(self, lamp: Lamp, now: float) -> None:
+        """A lamp of another node is another one."""
+        if self._engine is not None:
+            self._engine.changed("dialog", lamp.entity, now, lamp.id, lamp)
+
+    def _changed(self, lamp: Lamp, now: float) -> None:
+        self._changed_there(lamp, now)
+        if self._nodes is not None:
+            self._nodes.tell(lamp.entity, now)
 
     def _is_user(self, address: str) -> bool:
         return self._user_of(address) == address
@@ -119,6 +142,10 @@ class Lamps(Module):
 
     def event_received(self, event: Any, now: float) -> None:
         """Follow a call: the caller's dialog, and the end of all."""
+        if isinstance(event, NodeChanged):
+            if self._nodes is not None:
+                self._nodes.nodes_changed(now)
+            return
         if isinstance(event, CallsRead):
             self._tell_all(now)
             return
@@ -254,7 +281,7 @@ class Lamps(Module):
     def _tell(self, lamp: Lamp, now: float) -> None:
         """Tell the watchers the state of ``lamp``, or the first worker, which has them."""
         if self._engine is not None:
-            self._engine.changed("dialog", lamp.entity, now, lamp.id, lamp)
+            self._changed(lamp, now)
         else:
             announce(self.core, lamp)
 

@@ -9,6 +9,7 @@ from sansip.modules.events import Content, Package, Subscription, Verdict
 from sansip.modules.lamps.lamp import TYPE, Lamp, write
 
 if TYPE_CHECKING:
+    from sansip.modules.lamps.nodes import OtherNodes
     from sansip.modules.lamps.settings import LampsSettings
 
 __all__ = ["DialogPackage"]
@@ -27,8 +28,13 @@ class DialogPackage(Package):
     each = True
 
     def __init__(
-        self, settings: LampsSettings, lamps: Callable[[str], list[Lamp]], is_user: Callable[[str], bool]
+        self,
+        settings: LampsSettings,
+        lamps: Callable[[str], list[Lamp]],
+        is_user: Callable[[str], bool],
+        nodes: OtherNodes | None = None,
     ) -> None:
+        self._nodes = nodes
         self._lamps = lamps
         self._is_user = is_user
         self.ready = True
@@ -38,6 +44,10 @@ class DialogPackage(Package):
         """Go by ``settings`` from now on."""
         self._settings = settings
         self.interval, self.burst = settings.interval, settings.burst
+
+    async def prepare(self, resource: str) -> None:
+        if self._nodes is not None:
+            await self._nodes.read(resource)
 
     def judge(self, subscription: Subscription, now: float) -> Verdict:
         who = self._settings.watchers

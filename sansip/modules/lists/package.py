@@ -78,8 +78,8 @@ class ListPackage(Package):
         # Octets of all states in one NOTIFY.
         self.size = 262_144
 
-    async def prepare(self) -> None:
-        await self.base.prepare()
+    async def prepare(self, resource: str) -> None:
+        await self.base.prepare(resource)
 
     def serves(self, resource: str) -> bool:
         return True

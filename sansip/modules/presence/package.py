@@ -123,7 +123,7 @@ class PresencePackage(Package):
                 self._views.popitem(last=False)
         return found
 
-    async def prepare(self) -> None:
+    async def prepare(self, resource: str) -> None:
         if not self.ready:
             await self._reading()
 

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any, Final
 from sansip.errors import LocalProtocolError, RemoteProtocolError
 from sansip.events import NodeChanged
 from sansip.module import FIRST, Again, Module, command, function
+from sansip.module.news import News, news_table
 from sansip.modules.events import Events, admits
-from sansip.modules.publications.nodes import Others
 from sansip.modules.publications.publication import PUBLICATIONS, Publication, PublicationRow, Publishing
 from sansip.modules.publications.renewing import read_renewal
 from sansip.modules.publications.settings import PublicationsSettings
@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Publications"]
 
+# Which publications changed at other nodes.
+NEWS: Final = news_table("publications")
 # Publications whose end one input tells of, and rows of a page.
 _GROUP: Final = 64
 _PAGE: Final = 200
@@ -61,7 +63,7 @@ class Publications(Module):
         self._gone: list[Key] = []
         self._sweeping = False
         # Tells other nodes, where they share values with this one.
-        self._others: Others | None = None
+        self._others: News | None = None
         # Publications that are being stored for the first time, by resource.
         self._coming: dict[tuple[str, str], int] = {}
 
@@ -71,7 +73,7 @@ class Publications(Module):
         self._rows = core.rows(PUBLICATIONS)
         self._events = core.module(Events)
         if core.node and core.shares:
-            self._others = Others(core, self._reread, self._restore_all, now)
+            self._others = News(core, NEWS, self._reread, self._restore_all, now)
         self._count = core.counter("published", "PUBLISH requests that were accepted, by package", ("event",))
 
     def figures(self) -> dict[str, Any]:
@@ -256,7 +258,7 @@ class Publications(Module):
             if (rows or gone) and not await self._write(rows, gone):
                 # RFC 3903 6 step 3: another node had the same tag, and was faster.
                 if self._others is not None:
-                    self._others.reread_soon(kind.event, resource)
+                    self._others.reread_soon((kind.event, resource))
                 request.reply(412)
                 return
         except Exception as error:
@@ -296,7 +298,7 @@ class Publications(Module):
                 self._shelf.remove(twin)
             self._shelf.put(after)
         if self._others is not None:
-            self._others.changed(event, resource, now)
+            self._others.tell((event, resource), now)
         self._count.add(event)
 
     # --- what is read in brief (``renewing``)
@@ -462,8 +464,9 @@ class Publications(Module):
 
     # --- other nodes
 
-    async def _reread(self, event: str, resource: str) -> None:
+    async def _reread(self, key: tuple[str, ...]) -> None:
         """Take the publications of a resource as their rows are: another node has changed them."""
+        event, resource = key
         kind = self._kinds.get(event)
         if kind is None:
             return
@@ -475,7 +478,7 @@ class Publications(Module):
         if changed or (event, resource) in self._coming or any(one.busy for one in standing):
             # Its rows are being changed here as well, or were after these had been read.
             if self._others is not None:
-                self._others.reread_soon(event, resource)
+                self._others.reread_soon((event, resource))
             return
         tags = {row.etag for row in rows}
         for one in standing:

@@ -65,7 +65,7 @@ class DiffPackage(Package):
         self.uris, self.size, self.place = 0, 0, ""
         self._trees: OrderedDict[tuple[bytes, str], Node] = OrderedDict()
 
-    async def prepare(self) -> None:
+    async def prepare(self, resource: str) -> None:
         if not self.ready:
             await self._reading()
 

@@ -20,6 +20,7 @@ class Nodes(Cluster):
     """Nodes that share rows and values."""
 
     MODULES: ClassVar[Any] = (Use(Events, EventsSettings(open=True)), Use(Reports))
+    TRUSTED: ClassVar[Any] = ()
 
     def __init__(self, *names: str) -> None:
         # Whether the values cannot be reached.
@@ -30,6 +31,7 @@ class Nodes(Cluster):
             *names,
             modules=list(self.MODULES),
             shares_values=True,
+            trusted=list(self.TRUSTED),
             wall_offset=1_000_000.0,
         )
 

@@ -134,7 +134,7 @@ def test_rows_that_were_read_before_a_publication() -> None:
 
     publications._rows = SimpleNamespace(all=read)
     with pytest.raises(StopIteration):
-        publications._reread("weather", "sip:bob@biloxi.test").send(None)
+        publications._reread(("weather", "sip:bob@biloxi.test")).send(None)
     assert state(nodes.rigs["n1"]) == ["sun"]
     nodes.meet()
     assert state(nodes.rigs["n1"]) == state(nodes.rigs["n2"]) == ["sun"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from sansip.modules.documents import Documents
-from sansip.modules.documents.news import NEWS
+from sansip.modules.documents.module import NEWS
 from sansip.testing import ModuleBench
 
 BOB = "sip:bob@example.com"
@@ -24,12 +24,15 @@ def test_a_change_and_a_deletion() -> None:
     here: ModuleBench[Documents] = ModuleBench(Documents)
     there = here.beside()
     put(here, "a", "first")
+    here.wait(1.0)
     there.wait(1.5)
     assert shown(there, "a") == "first"
     put(there, "a", "second")
+    there.wait(1.0)
     here.wait(1.5)
     assert shown(here, "a") == "second"
     here.command("documents.delete", auid="rules", user=BOB, document="a")
+    here.wait(1.0)
     there.wait(1.5)
     assert "has no a" in str(shown(there, "a"))
 
@@ -39,12 +42,14 @@ def test_more_than_the_value_holds() -> None:
     here: ModuleBench[Documents] = ModuleBench(Documents)
     there = here.beside()
     put(here, "a", "first")
+    here.wait(1.0)
     there.wait(1.5)
     here.command("documents.delete", auid="rules", user=BOB, document="a")
-    for number in range(60):
+    for number in range(600):
         put(here, "b", str(number))
+    here.wait(1.0)
     there.wait(1.5)
-    assert shown(there, "b") == "59"
+    assert shown(there, "b") == "599"
     assert "has no a" in str(shown(there, "a"))
 
 

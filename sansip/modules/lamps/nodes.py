@@ -1,0 +1,154 @@
+"""Lamps of users whose calls go over other living nodes.
+
+Theory of operation: a node that shares values with others writes the lamps of a user there when they change,
+and tells of it (``sansip.module.news``). The others read them where somebody watches that user, and tell
+their watchers what is another one: within a second, and the last state alone. The lamps of a node that is
+gone are out.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from typing import TYPE_CHECKING, Any, Final
+
+from sansip.module.news import News, news_table
+from sansip.modules.lamps.lamp import TERMINATED, Lamp, Party
+from sansip.rows import Table
+
+if TYPE_CHECKING:
+    from sansip.module import Core
+
+__all__ = ["NEWS", "SHOWN", "LampsOf", "OtherNodes"]
+
+# Seconds for which lamps are kept without a change: a call that lasts longer is shown at its own node alone.
+_KEPT: Final = 86_400.0
+
+
+@dataclass(slots=True)
+class LampsOf:
+    """The live value of what ``node`` shows of ``user``: ``lamps`` as JSON, with Unix times."""
+
+    user: str
+    node: str
+    lamps: str
+
+
+SHOWN: Final = Table("lamps_shown", LampsOf, key=("user", "node"))
+NEWS: Final = news_table("lamps")
+
+
+class OtherNodes:
+    """The lamps of other nodes.
+
+    Args:
+        own: the lamps of a user that this node shows.
+        is_watched: whether somebody watches a user here, and ``watched`` all that somebody watches.
+        changed: hears of a lamp of a user that is another one.
+    """
+
+    def __init__(
+        self,
+        core: Core,
+        own: Callable[[str], list[Lamp]],
+        watched: Callable[[], list[str]],
+        changed: Callable[[Lamp, float], None],
+        now: float,
+    ) -> None:
+        self._core = core
+        self._own = own
+        self._watched = watched
+        self._changed = changed
+        self._values = core.shared(SHOWN)
+        # User -> id -> lamp.
+        self._found: dict[str, dict[str, Lamp]] = {}
+        # Users whose lamps are to be written.
+        self._stale: dict[str, None] = {}
+        self._writing = False
+        self._news = News(core, NEWS, self._reread, self._everything, now)
+
+    def of(self, user: str) -> list[Lamp]:
+        """Return what other nodes show of ``user``."""
+        return list(self._found.get(user, {}).values())
+
+    # --- what this node shows
+
+    def tell(self, user: str, now: float) -> None:
+        """The lamps of ``user`` are other ones here."""
+        self._stale[user] = None
+        if not self._writing:
+            self._writing = True
+            self._core.run(self._write(), now, self._written)
+
+    async def _write(self) -> None:
+        node = self._core.node
+        while self._stale:
+            user = next(iter(self._stale))
+            del self._stale[user]
+            lamps = [self._plain(one) for one in self._own(user)]
+            try:
+                if lamps:
+                    await self._values.put(LampsOf(user, node, json.dumps(lamps)), ttl=_KEPT)
+                else:
+                    await self._values.delete(user, node)
+            except (OSError, TimeoutError):
+                # The next change of this user writes them all.
+                continue
+            self._news.tell((user,), self._core.ua.now)
+
+    def _written(self, result: object, now: float) -> None:
+        self._writing = False
+        if isinstance(result, BaseException):
+            self._core.failed("values", result)
+
+    def _plain(self, lamp: Lamp) -> dict[str, Any]:
+        return {**asdict(lamp), "since": self._core.unix(lamp.since)}
+
+    # --- what others show
+
+    async def read(self, user: str) -> None:
+        """Take what the others show of ``user``; where they cannot be asked, later."""
+        try:
+            await self._reread((user,), always=True)
+        except (OSError, TimeoutError):
+            self._news.reread_soon((user,))
+
+    async def _everything(self) -> None:
+        for user in {*self._watched(), *self._found}:
+            await self._reread((user,))
+
+    def nodes_changed(self, now: float) -> None:
+        """A node is gone, or came: what it shows is another thing."""
+        for user in self._found:
+            self._news.reread_soon((user,))
+
+    async def _reread(self, key: tuple[str, ...], always: bool = False) -> None:
+        (user,) = key
+        if not always and user not in self._found and user not in self._watched():
+            return
+        found: dict[str, Lamp] = {}
+        for node in sorted(self._core.living - {self._core.node}):
+            row = await self._values.get(user, node)
+            for one in [] if row is None else json.loads(row.lamps):
+                lamp = self._lamp(one)
+                found[lamp.id] = lamp
+        now = self._core.ua.now
+        before = self._found.pop(user, {})
+        if found:
+            self._found[user] = found
+        for name, lamp in found.items():
+            if before.get(name) != lamp:
+                self._changed(lamp, now)
+        for name, lamp in before.items():
+            if name not in found:
+                # How it ended is known there alone.
+                self._changed(replace(lamp, state=TERMINATED), now)
+
+    def _lamp(self, given: dict[str, Any]) -> Lamp:
+        core = self._core
+        now = core.ua.now
+        since = round(now + given["since"] - core.unix(now), 3)
+        return Lamp(
+            **{**given, "since": since, "local": Party(**given["local"]), "remote": Party(**given["remote"])}
+        )

@@ -1,0 +1,81 @@
+"""Lamps at one node of calls that go over another (RFC 4235)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sansip.module import Use
+from sansip.modules.calls import Calls
+from sansip.modules.events import Events, EventsSettings
+from sansip.modules.lamps import Lamps, LampsSettings
+from tests.modules.events.test_nodes import Nodes as Sharing
+from tests.modules.lamps.test_module import BOB_AOR, CONTACT, states
+from tests.modules.watching import Watcher
+from tests.rig import ALICE, BOB, BOB_URI, DAVE, Out, reply, request
+
+
+class Nodes(Sharing):
+    """Two nodes with lamps, which share values and the location."""
+
+    MODULES = (
+        Use(Calls),
+        Use(Events, EventsSettings(open=True)),
+        Use(Lamps, LampsSettings(interval=0.0, watchers="everyone")),
+    )
+
+    def meet(self, *watchers: Any, seconds: float = 2.0) -> None:
+        for _ in range(2):
+            for name in self.rigs:
+                outs = self.wait(name, seconds / 2)
+                for one in watchers:
+                    if one.rig is self.rigs[name]:
+                        one.take(outs)
+
+    def watch(self, name: str) -> Watcher:
+        one = Watcher(self.rigs[name], BOB_AOR, "dialog", user="dave", source=DAVE)
+        one.subscribe()
+        one.take(self.settle(name))
+        assert one.status == 200
+        return one
+
+    def give(self, name: str, data: bytes, source: Any) -> list[Out]:
+        return [*self.udp(name, data, source), *self.settle(name)]
+
+
+def call(nodes: Nodes) -> Out:
+    """Alice calls Bob over n1; return the INVITE at Bob."""
+    fields = [("Contact", f"<{BOB_URI}>"), ("Expires", "3600")]
+    data = request(
+        "REGISTER", "sip:biloxi.test", source=BOB, branch="z9hG4bKr", sender=f"<{BOB_AOR}>",
+        to=f"<{BOB_AOR}>", call_id="r", headers=fields,
+    )  # fmt: skip
+    nodes.give("n1", data, BOB)
+    outs = nodes.give("n1", request(headers=[CONTACT]), ALICE)
+    (ringing,) = [out for out in outs if out.what == "INVITE"]
+    return ringing
+
+
+def test_a_call_over_another_node() -> None:
+    """Dave's key at n2 shows a call that n1 relays: it rings, is answered, and ends."""
+    nodes = Nodes("n1", "n2")
+    watcher = nodes.watch("n2")
+    assert states(watcher.notifies[-1]) == []
+    ringing = call(nodes)
+    nodes.give("n1", reply(ringing, 180), BOB)
+    nodes.meet(watcher)
+    assert states(watcher.notifies[-1]) == ["early"]
+    nodes.give("n1", reply(ringing, 200), BOB)
+    nodes.meet(watcher)
+    assert states(watcher.notifies[-1]) == ["confirmed"]
+    nodes.die("n1")
+    nodes.meet(watcher)
+    assert states(watcher.notifies[-1]) == ["terminated"]
+
+
+def test_a_watcher_who_comes_later() -> None:
+    """The first NOTIFY at n2 has what goes on over n1 (RFC 6665 4.2.1.2)."""
+    nodes = Nodes("n1", "n2")
+    nodes.give("n1", reply(call(nodes), 180), BOB)
+    nodes.meet()
+    watcher = nodes.watch("n2")
+    assert states(watcher.notifies[-1]) == ["early"]
