@@ -2,7 +2,9 @@
 
 Theory of operation: the messages of N distinct calls are prepared, then fed in
 the order in which a proxy would see them; the callee's answers are made from the messages that
-the stack forwarded. Only the time inside the stack counts. ``--profile`` prints a profile of it;
+the stack forwarded. They are written as the SIPp of ``calls.py`` writes them: a transport in Contact and in
+the URIs of ACK and BYE, all values of Via on one line, spaces before a length. Another spelling may take
+another way through the stack. Only the time inside the stack counts. ``--profile`` prints a profile of it;
 ``--hooks`` compares calls without and with a module that overrides every hook and does nothing in
 them, turn by turn. ``--gap 0.0002`` pauses so many seconds before each message, as a server waits
 for its next one: by then the data that the message needs has left the caches, and a tight loop
@@ -48,12 +50,12 @@ From: "Caller" <sip:caller@biloxi.test>;tag={n}a
 To: <sip:user0@biloxi.test>
 Call-ID: {n}-12345@127.0.0.1
 CSeq: 1 INVITE
-Contact: <sip:caller@127.0.0.1:7000>
+Contact: <sip:caller@127.0.0.1:7000;transport=UDP>
 User-Agent: benchmark/1.0
 Allow: INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, UPDATE
 Subject: performance
 Content-Type: application/sdp
-Content-Length: 129
+Content-Length:   129
 
 v=0
 o=user1 53655765 2353687637 IN IP4 127.0.0.1
@@ -73,7 +75,7 @@ CSeq: 1 OPTIONS
 Content-Length: 0
 
 """
-IN_DIALOG = """{method} sip:user0@127.0.0.1:6000 SIP/2.0
+IN_DIALOG = """{method} sip:user0@127.0.0.1:6000;transport=UDP SIP/2.0
 Via: SIP/2.0/UDP 127.0.0.1:7000;branch=z9hG4bK-{n}-{method};rport
 Route: {route}
 Max-Forwards: 70
@@ -91,15 +93,17 @@ def wire(text: str) -> bytes:
 
 
 def answer(request: bytes, status: str, tag: str, contact: bool) -> bytes:
-    """Return the response of a phone: the fields that SIPp copies from the request."""
+    """Return the response of a phone: the fields that SIPp copies from the request, and as it does."""
     head = request.split(b"\r\n\r\n")[0].decode().split("\r\n")
-    kept = [
-        line for line in head[1:] if line.split(":")[0] in ("Via", "Record-Route", "From", "Call-ID", "CSeq")
-    ]
-    to = next(line for line in head if line.startswith("To:"))
-    kept.append(to if ";tag=" in to else f"{to};tag={tag}")
+
+    def last(name: str) -> list[str]:
+        values = [line.partition(": ")[2] for line in head[1:] if line.startswith(f"{name}: ")]
+        return [f"{name}: {', '.join(values)}"] if values else []
+
+    kept = [line for name in ("Via", "Record-Route", "From", "To", "Call-ID", "CSeq") for line in last(name)]
+    kept = [f"{line};tag={tag}" if line.startswith("To:") and ";tag=" not in line else line for line in kept]
     if contact:
-        kept.append("Contact: <sip:user0@127.0.0.1:6000>")
+        kept.append("Contact: <sip:user0@127.0.0.1:6000;transport=UDP>")
     return "\r\n".join([f"SIP/2.0 {status}", *kept, "Content-Length: 0", "", ""]).encode()
 
 
@@ -140,6 +144,14 @@ class Load:
     def register(self, n: int, user: int, port: int) -> None:
         (reply,) = self.feed(wire(REGISTER.format(n=n, user=user, port=port)), ("127.0.0.1", port))
         assert reply.startswith(b"SIP/2.0 200"), reply
+
+    def register_callee(self, n: int) -> None:
+        """Register user 0, as ``calls.py`` does for its callees."""
+        uri = f"sip:user0@{CALLEE[0]}:{CALLEE[1]}"
+        text = REGISTER.format(n=n, user=0, port=CALLEE[1]).replace(f"<{uri}>", f"<{uri};transport=udp>")
+        (reply,) = self.feed(wire(text), CALLEE)
+        assert reply.startswith(b"SIP/2.0 200"), reply
+        assert b";transport=udp>" in reply
 
     def options(self, n: int) -> None:
         (reply,) = self.feed(wire(OPTIONS.format(n=n)), CALLER)
@@ -192,7 +204,7 @@ def compare_hooks(calls: int) -> None:
     gc.disable()
     plain, hooked = Load(), Load([Use(Idle)])
     for load in (plain, hooked):
-        load.register(0, 0, 6000)
+        load.register_callee(0)
         for n in range(1000):
             load.call(n)
     costs: list[tuple[float, float]] = []
@@ -225,15 +237,15 @@ def main() -> None:
     load = Load()
     load.gap = options.gap
     gc.disable()
-    load.register(0, 0, 6000)
+    load.register_callee(0)
     registrations = []
     chunk = max(1, options.calls // 20)
     for begin in range(1, options.calls + 1, chunk):
         load.spent = 0.0
         for n in range(begin, begin + chunk):
-            load.register(n, n % 1000, 6000 + n % 1000)
+            load.register(n, 1 + n % 1000, 6000 + n % 1000)
         registrations.append(load.spent / chunk * 1e6)
-    load.register(2 * options.calls, 0, 6000)
+    load.register_callee(2 * options.calls)
     load.gap = 0.0
     for n in range(1000):
         load.call(n)

@@ -114,13 +114,13 @@ class Player(Load):
 def job(name: str) -> tuple[list[Input], list[Input]]:
     """Return the inputs of job ``name``: to warm up with, and to count."""
     player = Player(name)
-    player.register(0, 0, 6000)
+    player.register_callee(0)
     warm = 0
     for n in range(1, WARM + COUNTED + 1):
         if name in ("call", "hooked_call"):
             player.call(n)
         elif name == "REGISTER":
-            player.register(n, n % 100, 6000 + n % 100)
+            player.register(n, 1 + n % 100, 6000 + n % 100)
         else:
             player.options(n)
         if n == WARM:

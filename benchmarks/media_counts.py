@@ -130,7 +130,7 @@ def count(kind: str, mode: str, meter: Path) -> float:
     gc.disable()
     recorder = Player(mode)
     first = len(recorder.inputs)
-    recorder.register(0, 0, 6000)
+    recorder.register_callee(0)
     warm = 0
     for n in range(1, WARM + COUNTED + 1):
         recorder.call(n)
