@@ -244,7 +244,7 @@ static int via_value(const uint8_t *p, Py_ssize_t at, Py_ssize_t end, Index *x)
 
 /* The names that are read; 0 is any other. */
 enum { OTHER, VIA, FROM, TO, CALL_ID, CSEQ, MAX_FORWARDS, CONTENT_LENGTH, ROUTE, RECORD_ROUTE, CONTACT, REQUIRE,
-       PROXY_REQUIRE, MAX_BREADTH, EXPIRES, PROXY_AUTHORIZATION };
+       PROXY_REQUIRE, MAX_BREADTH, EXPIRES, PROXY_AUTHORIZATION, NAMES };
 
 static const struct { const char *name; uint8_t length, which; } names[] = {
     {"via", 3, VIA}, {"from", 4, FROM}, {"to", 2, TO}, {"call-id", 7, CALL_ID}, {"cseq", 4, CSEQ},
@@ -468,8 +468,9 @@ static PyObject *key_of(const char *p, Py_ssize_t length, PyObject *spellings)
 /* Keys of the names above, by what they are. */
 static const char *const key_texts[] = {
     NULL, "via", "from", "to", "call-id", "cseq", "max-forwards", "content-length", "route", "record-route", "contact",
-    "require", "proxy-require", "max-breadth", "expires",
+    "require", "proxy-require", "max-breadth", "expires", "proxy-authorization",
 };
+_Static_assert(sizeof key_texts / sizeof *key_texts == NAMES, "each name has its key");
 static PyObject *known_keys[sizeof key_texts / sizeof *key_texts];
 
 static inline PyObject *ascii(const uint8_t *p, Py_ssize_t begin, Py_ssize_t end)

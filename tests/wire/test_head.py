@@ -6,6 +6,7 @@ import dataclasses
 import itertools
 import os
 import random
+import re
 import shutil
 import subprocess
 import sys
@@ -88,6 +89,21 @@ def agree(data: bytes, scanner: Any, read: Any) -> bool:
 def test_what_is_ordinary(data: bytes, scanner: Any, read: Any) -> None:
     """These are what phones, SIPp and proxies send: a scanner that says no to them is of no use."""
     assert agree(data, scanner, read)
+
+
+def test_every_name_that_it_knows(scanner: Any, read: Any) -> None:
+    """Proxy-Authorization had no key in C: one such request of any stranger ended the process."""
+    source = (ROOT / "sansip" / "wire" / "_head.c").read_text()
+    known = re.findall(r'\{"([a-z-]+)", [0-9]+, [A-Z_]+\}', source)
+    assert {"via", "expires", "proxy-authorization", "m"} <= set(known)
+    head_of = b"OPTIONS sip:biloxi.test SIP/2.0\r\nVia: SIP/2.0/UDP 192.0.2.1;branch=z9hG4bKa\r\n"
+    head_of += b"Max-Forwards: 70\r\nFrom: <sip:a@biloxi.test>;tag=a\r\nTo: <sip:biloxi.test>\r\n"
+    head_of += b"Call-ID: c\r\nCSeq: 1 OPTIONS\r\nContent-Length: 0\r\n"
+    for name in known:
+        # Names that stand there already make it another's to read; none may end the process.
+        scanner.scan(head_of + f"{name}: 1\r\n\r\n".encode())
+    for name in ("proxy-authorization", "Proxy-Authorization", "expires", "max-breadth", "proxy-require"):
+        assert agree(head_of + f"{name}: 1\r\n\r\n".encode(), scanner, read)
 
 
 @settings(max_examples=300, deadline=None)
