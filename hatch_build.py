@@ -46,7 +46,6 @@ COMPILED = (
     "wire/passing.py",
     "wire/reader.py",
     "wire/uri.py",
-    "wire/usage.py",
     "wire/values.py",
     "wire/headers/fields.py",
     "wire/headers/name_addr.py",
@@ -77,16 +76,6 @@ COMPILED = (
     "routing/shortcut.py",
     "routing/awaitables.py",
     "routing/stepper.py",
-    "routing/usages.py",
-    "dialog/notifier.py",
-    "dialog/subscriber.py",
-    "dialog/subscription.py",
-    "modules/events/book.py",
-    "modules/events/notifying.py",
-    "modules/events/refreshing.py",
-    "modules/events/row.py",
-    "modules/events/sending.py",
-    "modules/events/writing.py",
 )
 # Among them, but left as they are: a class that others derive from which are not compiled, and one that
 # compiled code could not fill.
