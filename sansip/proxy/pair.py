@@ -9,8 +9,10 @@ would have by then, and this goes on as their user (``Usual``). ``tests/proxy/te
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from sansip.proxy.relayed import hold
 from sansip.proxy.ringing import begin, next_look
 from sansip.proxy.steps import END, INVITE, NON_INVITE, OTHER, RESEND, RING
 from sansip.proxy.usual import Usual
@@ -18,7 +20,6 @@ from sansip.proxy.usual import Usual
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from sansip.clock import Timer
     from sansip.later import Later
     from sansip.proxy.branch import Branch
     from sansip.proxy.led import Led
@@ -30,28 +31,6 @@ if TYPE_CHECKING:
     from sansip.wire.echo import Echo
 
 __all__ = ["Pair"]
-
-
-class Held:
-    """A response that waits."""
-
-    __slots__ = ("_data", "_pair", "timer")
-
-    def __init__(self, pair: Pair, data: bytes) -> None:
-        self._pair: Pair | None = pair
-        self._data = data
-        self.timer: Timer | None = None
-
-    def over(self, _value: Any, now: float) -> None:
-        """Send it: what it waits for is done, or takes too long."""
-        pair, self._pair = self._pair, None
-        if pair is not None:
-            if self.timer is not None:
-                self.timer.cancel()
-            pair.go_on(self._data, now)
-
-    def timer_fired(self, name: Any, now: float) -> None:
-        self.over(None, now)
 
 
 class Pair(Usual):
@@ -213,10 +192,7 @@ class Pair(Usual):
         proxy = self.proxy
         self._rang = now
         self._timer = proxy.timers.start(now, self._values.t4, self, "half")
-        held = Held(self, data)
-        # A ``Later`` may be overdue, and the caller repeats its BYE for 32 s.
-        held.timer = proxy.timers.start(now, proxy.hooks.hook_time, held, "held")
-        waits.then(held.over, now)
+        hold(proxy, waits, partial(self.go_on, data), now)
 
     def go_on(self, data: bytes, now: float) -> None:
         """Send ``data``, which was held, and for each BYE that comes again."""

@@ -19,6 +19,7 @@ from sansip.proxy.branch import Branch
 from sansip.proxy.budget import Budget
 from sansip.proxy.context import ResponseContext
 from sansip.proxy.forwarding import Forwarding
+from sansip.proxy.relayed import hold
 from sansip.proxy.returning import take_back
 from sansip.proxy.ringing import begin, next_look
 from sansip.proxy.target import Target
@@ -381,8 +382,8 @@ class Usual:
         """Send the octets of a response back (RFC 3261 16.7 steps 5 and 9)."""
         if not invite:
             self._end()
-            self._hang_up(status, now)
-            self.server.feed("send 2xx", data, now)
+            waits = self._hang_up(status, now)
+            hold(self.proxy, waits, partial(self.server.feed, "send 2xx", data), now)
             return
         proxy = self.proxy
         most = proxy.limits.early_dialogs

@@ -11,6 +11,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from sansip.proxy.hooks import waits_of
+from sansip.proxy.relayed import hold
 from sansip.proxy.returning import take_back
 from sansip.proxy.ringing import begin
 from sansip.transport.flow import ensure_length
@@ -18,6 +19,7 @@ from sansip.wire import response_to
 
 if TYPE_CHECKING:
     from sansip.clock import Timer
+    from sansip.later import Later
     from sansip.proxy.forwarding import Forwarding
     from sansip.proxy.proxy import Proxy
     from sansip.transaction import ClientTransaction, ServerTransaction
@@ -164,25 +166,25 @@ class WayBack:
         if call is not None:
             call.answers(self._confirmed, data, now)
 
-    def _record(self, status: int, reason: str, now: float) -> None:
-        """Tell the record of the call the one final response."""
+    def _record(self, status: int, reason: str, now: float) -> Later[None] | None:
+        """Tell the record of the call the one final response; return what that has to wait for."""
         forwarding = self.forwarding
         call = forwarding.call
         if call is None:
-            return
+            return None
         if forwarding.is_invite:
             call.fails(status, reason, self.cancelled, now)
-        else:
-            request = self.request
-            line = request.first_line
-            call.hung_up(line("from") or "", line("cseq") or "", request.to_tag or "", status, now)
+            return None
+        request = self.request
+        line = request.first_line
+        return call.hung_up(line("from") or "", line("cseq") or "", request.to_tag or "", status, now)
 
     def _pass_final(self, response: Response, now: float) -> None:
         """Send back the one final response; where modules see it ``_release`` follows."""
         handle = self.forwarding.handle
-        self._record(response.status, response.reason, now)
+        waits = self._record(response.status, response.reason, now)
         if handle is None:
-            self.server.respond(response, now)
+            hold(self.proxy, waits, partial(self.server.respond, response), now)
         elif handle.modules.hooks.answering(handle, response, partial(self._end_seen, handle), now):
             self._end_seen(handle, response, now)
 

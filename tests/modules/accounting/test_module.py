@@ -120,6 +120,36 @@ def test_the_bye_comes_again() -> None:
     assert (len(rig.lines), rig.writes) == (1, 0)
 
 
+@pytest.mark.parametrize("status", [200, 481])
+@pytest.mark.parametrize("seconds", [0.0, 0.6, 8.0])
+def test_a_slow_answer_to_a_bye_waits_as_well(seconds: float, status: int) -> None:
+    """However late the phone answers, and with whatever: nobody is told before the record is on the disk."""
+    rig = Disk()
+    talking(rig)
+    data = request("BYE", BOB_URI, branch="z9hG4bKb", to_tag="bob", cseq=2, headers=[("Route", rig.route())])
+    sent = only(rig.udp(data), "BYE")
+    rig.wait(seconds)
+    assert rig.udp(reply(sent, status), BOB) == []
+    assert "200" not in what(rig.udp(data))
+    assert what(rig.write()) == [f"{status}"]
+    assert what(rig.udp(data)) == [f"{status}"]
+    assert what(rig.wait(40)) == []
+
+
+def test_a_slow_answer_waits_no_longer_than_a_hook() -> None:
+    """A disk that does not answer keeps no 200 for ever, whichever object relays the BYE."""
+    rig = Disk()
+    talking(rig)
+    data = request("BYE", BOB_URI, branch="z9hG4bKb", to_tag="bob", cseq=2, headers=[("Route", rig.route())])
+    sent = only(rig.udp(data), "BYE")
+    rig.wait(0.6)
+    assert rig.udp(reply(sent, 200), BOB) == []
+    assert what(rig.wait(4.9)) == []
+    assert what(rig.wait(0.2)) == ["200"]
+    rig.write()
+    assert what(rig.wait(40)) == []
+
+
 def test_both_hang_up() -> None:
     """Two BYEs that cross end one call."""
     rig = Disk()
