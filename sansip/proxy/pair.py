@@ -221,15 +221,13 @@ class Pair(Usual):
                 values = self._values
                 self._timer = self.proxy.timers.put(self._started + look, look - values.t1, self, "timer C")
                 return
-            if self.led is None:
-                self.unfold()
-            else:
-                # The module gives it less time than Timer B does.
-                self.become()
+            self.unfold()
             assert self._other is not None
             self._other.feed("timer A" if self.method == "INVITE" else "timer E", None, now)
         else:
-            self.unfold()
+            # Timer C.
+            if self._folded:
+                self._unfold()
             super().timer_fired(name, now)
 
     def feed(self, given: str, argument: Any, now: float) -> None:
@@ -267,9 +265,15 @@ class Pair(Usual):
     # --- what is not
 
     def unfold(self) -> None:
+        """Put in its place what goes on with it."""
+        if self._folded:
+            self._unfold()
+            if self.led is not None and not self.done:
+                # The module gives it less time than Timer B does.
+                self.become()
+
+    def _unfold(self) -> None:
         """Put the transactions that this has stood for in its place."""
-        if not self._folded:
-            return
         self._folded = False
         layer = self.proxy.transactions
         method, ended = self.method, self.done
@@ -308,7 +312,8 @@ class Pair(Usual):
         self._timer = timer
 
     def become(self) -> Branch:
-        self.unfold()
+        if self._folded:
+            self._unfold()
         led = self.led
         if led is None:
             return super().become()

@@ -228,7 +228,7 @@ class Steered(Pair):
 
     def become(self) -> Branch:
         if self._folded:
-            Pair.unfold(self)
+            self._unfold()
         branch = super().become()
         handle, self._handled = self._handled, None
         handle._context = self._became

@@ -184,6 +184,29 @@ def given_up(rig: Rig) -> None:
     rig.wait(40)
 
 
+def acknowledged_in_advance(rig: Rig) -> None:
+    """An ACK before there is an answer changes nothing: the silent one is passed over as soon."""
+    for number in (0, 1):
+        dial(rig, number)
+        if number:
+            answer(rig, 180)
+        names = {"branch": f"z9hG4bKc{number}", "from_tag": f"t{number}", "call_id": f"call{number}"}
+        uri = "sip:4930123456@biloxi.test"
+        rig.udp(request("ACK", uri=uri, to=f"<{uri}>", to_tag="x", **names))
+        rig.wait(400 if number else 2)
+        answer(rig, 200)
+
+
+def given_up_by_another(rig: Rig) -> None:
+    """A CANCEL from another address ends nothing (RFC 3261 9.2), and holds nothing up."""
+    dial(rig)
+    uri = "sip:4930123456@biloxi.test"
+    names = {"branch": "z9hG4bKc0", "from_tag": "t0", "call_id": "call0"}
+    rig.udp(request("CANCEL", uri=uri, to=f"<{uri}>", **names), ("192.0.2.66", 5060))
+    rig.wait(2)
+    answer(rig, 200)
+
+
 def rings_for_ever(rig: Rig) -> None:
     dial(rig)
     answer(rig, 180)
@@ -257,6 +280,8 @@ PLAYS: tuple[Play, ...] = (
     unreachable,
     busy,
     given_up,
+    given_up_by_another,
+    acknowledged_in_advance,
     rings_for_ever,
     repeated,
     unusual_answers,

@@ -59,6 +59,19 @@ def rings(rig: Slow) -> None:
     rig.udp(reply(invite, 200, headers=TYPE, body=answer_sdp()), BOB)
 
 
+def rings_for_ever(rig: Slow) -> None:
+    """RFC 3261 16.8, Timer C; then ``limits.ring_time``."""
+    rig.udp(reply(only(rig.invite(), "INVITE"), 180), BOB)
+    rig.wait(400.0)
+
+
+def ack_in_advance(rig: Slow) -> None:
+    """An ACK with the branch of its INVITE, which has no answer yet, ends nothing."""
+    rig.invite()
+    rig.udp(request("ACK", branch="z9hG4bKc0", from_tag="t0", call_id="call0", to_tag="x"))
+    rig.wait(400.0)
+
+
 def refused(rig: Slow) -> None:
     rig.udp(reply(only(rig.invite(), "INVITE"), 486), BOB)
 
@@ -193,6 +206,8 @@ def moved_on(rig: Slow) -> None:
 SCENARIOS = [
     a_call,
     rings,
+    rings_for_ever,
+    ack_in_advance,
     refused,
     invite_again,
     phone_silent,
