@@ -38,6 +38,8 @@ __all__ = ["UNACKED", "Ride", "Riding"]
 # Seconds in which the ACK of a 2xx has to come by: twice 64*T1 (RFC 3261 13.3.1.4).
 UNACKED: Final = 64.0
 _TIMED: Final = re.compile(rb"(?i)\n(?:session-expires|x)[ \t]*:")
+# Its usual spelling is found soonest.
+_RECORDED: Final = re.compile(rb"\n(?:Record-Route:|(?i:record-route)[ \t]*:)")
 
 
 class Ride:
@@ -313,7 +315,7 @@ class Riding(Operated):
         """A 2xx that begins a dialog goes back."""
         first = call.state in ("calling", "ringing")
         # We are on the path of its dialog where the callee kept our Record-Route (RFC 3261 12.1.1).
-        if b"\nRecord-Route: " in data:
+        if _RECORDED.search(data, 0, data.find(b"\r\n\r\n")) is not None:
             talk = call.talks[tag] = Talk.later(_reader(ride, data, flow, call.stranger is None))
             talk.unacked = now + UNACKED
             self._talks.know(call, tag)
@@ -324,7 +326,7 @@ class Riding(Operated):
                     # RFC 4028 11: as for calls with messages.
                     length = max(seconds, self.settings.min_se)
                     talk.expires, talk.interval = now + length, length
-        self._goes_on(call, 200 if first else None, now)
+        self._goes_on(call, int(data[8:11]) if first else None, now)
 
     def _goes_on(self, call: Call, status: int | None, now: float) -> None:
         """A 2xx has gone back: watch the call, or end it. ``status``: of the first 2xx, None for others."""

@@ -123,6 +123,28 @@ def ringing_ended_by_the_operator(rig: Rig) -> None:
     rig.udp(reply(arrived, 487), BOB)
 
 
+def spelled_in_another_way(rig: Rig) -> None:
+    """RFC 3261 7.3.1: a callee that writes ``record-route`` has our value: its call is watched to its end."""
+    answer = reply(invite(rig), 200).replace(b"Record-Route: ", b"record-route:")
+    rig.udp(answer, BOB)
+    rig.udp(within(rig, "ACK", cseq=1))
+    rig.now += 5
+    end(rig, "caller")
+
+
+def not_recorded(rig: Rig) -> None:
+    """We are not on its path, whatever its body says."""
+    answer = reply(invite(rig), 200, body=b"\r\nRecord-Route: <sip:192.0.2.10;lr>\r\n")
+    head, empty, body = answer.partition(b"\r\n\r\n")
+    rig.udp(head.replace(b"Record-Route: ", b"X-Route: ") + empty + body, BOB)
+
+
+def accepted(rig: Rig) -> None:
+    """RFC 3261 16.7: any 2xx; the record has the one that it was."""
+    rig.udp(reply(invite(rig), 202), BOB)
+    end(rig, "caller")
+
+
 def forked(rig: Rig) -> None:
     arrived = talk(rig)
     rig.udp(reply(arrived, 200, tag="other"), BOB)
@@ -157,6 +179,9 @@ PLAYS = (
     ended_by_the_operator,
     ringing_ended_by_the_operator,
     forked,
+    spelled_in_another_way,
+    not_recorded,
+    accepted,
 )
 
 
