@@ -290,7 +290,8 @@ class Accounting(Module):
         try:
             while batch := outbox.unsafe(_MOST):
                 await self.core.ask(Spool(_lines(batch)), _PATIENCE)
-                outbox.spooled(batch, self.core.ua.now)
+                if late := outbox.spooled(batch, self.core.ua.now):
+                    await self.core.ask(Unspool(late))
         except Exception as error:
             outbox.trouble = f"{outbox.trouble.partition('; ')[0]}; {error}"
         finally:

@@ -20,7 +20,7 @@ __all__ = ["Outbox"]
 class Outbox:
     """Records that are not on the disk yet. ``most``: how many may wait; ``lost`` counts those beyond."""
 
-    __slots__ = ("_safe", "_unsafe", "_waiting", "busy", "lost", "most", "trouble")
+    __slots__ = ("_late", "_safe", "_saving", "_unsafe", "_waiting", "busy", "lost", "most", "trouble")
 
     def __init__(self, most: int) -> None:
         self.most = most
@@ -33,6 +33,9 @@ class Outbox:
         # Those that no disk has, and the names of those in the spool.
         self._unsafe: dict[str, Record] = {}
         self._safe: set[str] = set()
+        # Those that the spool was asked to take last, and which of them were written since.
+        self._saving: set[str] = set()
+        self._late: list[str] = []
 
     def put(self, record: Record) -> Later[None]:
         """Take a record; the ``Later`` ends when it is on the disk."""
@@ -59,25 +62,34 @@ class Outbox:
         for record in records:
             entry = self._waiting.pop(record.name, None)
             self._unsafe.pop(record.name, None)
+            if record.name in self._saving:
+                self._late.append(record.name)
             if entry is not None:
                 entry[1].set(None, now)
 
     def unsafe(self, most: int) -> list[Record]:
-        """Return those that no disk has, the oldest first."""
-        return list(islice(self._unsafe.values(), most))
+        """Return those that no disk has, the oldest first: the spool is asked to take them."""
+        records = list(islice(self._unsafe.values(), most))
+        self._saving = {one.name for one in records}
+        return records
 
     def keep(self, record: Record, now: float) -> None:
         """Take a record that the spool has from the process before."""
         self.put(record)
         self.spooled([record], now)
 
-    def spooled(self, records: Sequence[Record], now: float) -> None:
-        """These are in the spool: what waited for them goes on."""
+    def spooled(self, records: Sequence[Record], now: float) -> tuple[str, ...]:
+        """These are in the spool: what waited for them goes on.
+
+        Return the names of those that were written meanwhile, which it can forget.
+        """
         for record in records:
             entry = self._waiting.get(record.name)
             if entry is not None and self._unsafe.pop(record.name, None) is not None:
                 self._safe.add(record.name)
                 entry[1].set(None, now)
+        late, self._late = tuple(self._late), []
+        return late
 
     def settled(self, records: Sequence[Record]) -> tuple[str, ...]:
         """Return the names that the spool can forget, now that ``records`` are written."""

@@ -398,6 +398,19 @@ def test_while_it_is_away() -> None:
     assert len(dropped.names) == len(rig.lines) == 2
 
 
+def test_a_spool_that_is_slower_than_the_next_try() -> None:
+    """It forgets a record that was written meanwhile: the next process would write it once more."""
+    rig = Disk()
+    talking(rig)
+    bye(rig)
+    rig.write(OSError("gone"))
+    rig.wait(1.5)
+    rig.write()
+    kept, _ = rig.question(Spool, None)
+    dropped, _ = rig.question(Unspool, None)
+    assert (dropped.names, rig.module.health(), len(rig.lines)) == (tuple(kept.lines), "", 1)
+
+
 def test_both_fail() -> None:
     """The record waits in memory, the 200 leaves after ``limits.hook_time``, and health names both faults."""
     rig = Disk()
