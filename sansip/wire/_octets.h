@@ -22,6 +22,9 @@ typedef struct {
     int count;
 } Line;
 
+/* `lines` of the functions below has a place for each name. */
+_Static_assert(NAMES <= 16, "a name without a line");
+
 /* Whether a name, none of those above, is one by which others would decide. */
 static int decides(const uint8_t *p, Py_ssize_t length)
 {
