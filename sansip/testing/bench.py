@@ -97,8 +97,11 @@ class ModuleBench(Generic[ModuleType]):
         )
         if route is not None:
             config.route = route
-        # Another node has another one.
-        self.stack = Stack(config, _SEED if host == _HERE[0] else _SEED + host.encode())
+        seed = _SEED
+        if host != _HERE[0]:
+            # Another node has another seed, and the same secret.
+            seed, config.secret = _SEED + host.encode(), _SEED
+        self.stack = Stack(config, seed)
         self.module: ModuleType = self.stack.modules.get(kind)
         self.perform(self.stack.time_passed(self.now))
 
