@@ -163,9 +163,15 @@ class Messages(Module):
             until = min(until, (unix if sent is None else sent) + life)
             if until <= unix:
                 return False
+        origin = self._keeping.origin_of(message)
+        found = self._held.find(user, origin)
+        if found:
+            # RFC 3261 8.2.2.2: it came by two ways at once, and was kept while this one was relayed.
+            request.reply(482 if found in self._held.coming else 202)
+            return True
         row = Kept(
             user,
-            self._keeping.new_id(unix, self._keeping.origin_of(message)),
+            self._keeping.new_id(unix, origin),
             *parties,
             # RFC 3261 20.17: the sender's time counts.
             date or sip_date(unix),

@@ -970,3 +970,15 @@ def test_a_write_that_failed_may_have_happened() -> None:
     # Then the counts are right again.
     bench.wait(10)
     assert bench.command("messages.count") == 1
+
+
+def test_the_same_message_by_two_ways() -> None:
+    """RFC 3261 8.2.2.2: both were on their way to a phone that is off; it is kept once."""
+    bench = made()
+    register(bench)
+    bench.sent.clear()
+    assert repeated(bench) == []
+    assert repeated(bench, branch="other") == []
+    bench.wait(40)
+    assert {one.status for one in bench.sent if isinstance(one, Response)} <= {100, 202, 482}
+    assert bench.command("messages.count") == 1
