@@ -109,8 +109,10 @@ class Refreshing:
         one.flow = arrived.flow
         one.full = True
         usage = one.usage
-        if not usage.takes_refresh(number):
-            # It ended meanwhile, or a later one was faster.
+        # RFC 3261 12.2.1.2: a 2xx to a NOTIFY may have moved the target, and this request moves it back.
+        moved = arrived.usage.lines["contact"] != f"Contact: <{usage.dialog.remote_target}>"
+        if moved or not usage.takes_refresh(number):
+            # Or it ended meanwhile, or a later one was faster.
             handle = arrived.handle(now)
             handle.decided = True
             notifying.perform(one, usage.received(handle.message, handle, now, seconds), now)

@@ -6,8 +6,9 @@ from typing import Any
 
 from sansip.module import Use
 from sansip.modules.events import Events, EventsSettings
-from tests.modules.events.weather import Reports, Stored
+from tests.modules.events.weather import Reports, Stored, engine
 from tests.modules.watching import Watcher
+from tests.rig import ALICE, reply
 
 
 def rig() -> Any:
@@ -48,3 +49,21 @@ def test_a_target_that_moved_is_counted() -> None:
     watcher.contact = "<sip:alice@192.0.2.1:5070>"
     assert watcher.subscribe() == 200
     assert not server.taken[-1]
+
+
+def test_a_target_that_moves_while_the_row_is_written() -> None:
+    """A 2xx to a NOTIFY names another one; the refresh has the last word (RFC 3261 12.2.2)."""
+    server = rig()
+    watcher = Watcher(server, event="weather")
+    assert watcher.subscribe() == 200
+    watcher.answer = None
+    server.now += 10.0
+    engine(server).changed("weather", watcher.resource, server.now)
+    [notify] = watcher.take(server.take(server.stack.time_passed(server.now)))
+    server.holds = True
+    assert watcher.subscribe() == 0
+    assert server.taken[-1]
+    moved = reply(notify, 200, tag=None, headers=[("Contact", "<sip:victim@198.51.100.9>")])
+    server.udp(moved, ALICE)
+    found = [out.message for out in server.release() if out.what == "NOTIFY"]
+    assert [one.uri_text for one in found] == [notify.uri_text]
