@@ -79,7 +79,9 @@ class Lamps(Module):
         if core.seat is None or not core.seat.number:
             self._engine = core.module(Events)
             if core.node and core.shares:
-                self._nodes = OtherNodes(core, self._own, self._watched, self._changed_there, now)
+                self._nodes = OtherNodes(
+                    core, self._own, self._is_watched, self._watched, self._changed_there, now
+                )
         self._package = DialogPackage(self.settings, self._shown, self._is_user, self._nodes)
         self._package.ready = self._calls.is_read
         if self._engine is not None:
@@ -111,6 +113,9 @@ class Lamps(Module):
     def _shown(self, resource: str) -> list[Lamp]:
         own = self._own(resource)
         return own if self._nodes is None else [*own, *self._nodes.of(resource)]
+
+    def _is_watched(self, resource: str) -> bool:
+        return self._engine is not None and bool(self._engine.of("dialog", resource))
 
     def _watched(self) -> list[str]:
         return [] if self._engine is None else self._engine.resources("dialog")

@@ -24,6 +24,8 @@ __all__ = ["NEWS", "SHOWN", "LampsOf", "OtherNodes"]
 
 # Seconds for which lamps are kept without a change: a call that lasts longer is shown at its own node alone.
 _KEPT: Final = 86_400.0
+# Seconds until lamps that could not be written are written anew.
+_AGAIN: Final = 1.0
 
 
 @dataclass(slots=True)
@@ -44,7 +46,7 @@ class OtherNodes:
 
     Args:
         own: the lamps of a user that this node shows.
-        is_watched: whether somebody watches a user here, and ``watched`` all that somebody watches.
+        is_watched: whether somebody watches a user here, and ``watched`` all users that somebody watches.
         changed: hears of a lamp of a user that is another one.
     """
 
@@ -52,12 +54,14 @@ class OtherNodes:
         self,
         core: Core,
         own: Callable[[str], list[Lamp]],
+        is_watched: Callable[[str], bool],
         watched: Callable[[], list[str]],
         changed: Callable[[Lamp, float], None],
         now: float,
     ) -> None:
         self._core = core
         self._own = own
+        self._is_watched = is_watched
         self._watched = watched
         self._changed = changed
         self._values = core.shared(SHOWN)
@@ -81,7 +85,12 @@ class OtherNodes:
             self._writing = True
             self._core.run(self._write(), now, self._written)
 
-    async def _write(self) -> None:
+    def timer_fired(self, name: str, now: float) -> None:
+        """Write what could not be written."""
+        self._core.run(self._write(), now, self._written)
+
+    async def _write(self) -> bool:
+        """Write the lamps of all users whose lamps are other ones; return whether that was done."""
         node = self._core.node
         while self._stale:
             user = next(iter(self._stale))
@@ -93,11 +102,16 @@ class OtherNodes:
                 else:
                     await self._values.delete(user, node)
             except (OSError, TimeoutError):
-                # The next change of this user writes them all.
-                continue
+                # Else a call that ended meanwhile would be shown until the next one of this user.
+                self._stale[user] = None
+                return False
             self._news.tell((user,), self._core.ua.now)
+        return True
 
     def _written(self, result: object, now: float) -> None:
+        if result is False:
+            self._core.timers.start(now, _AGAIN, self, "write")
+            return
         self._writing = False
         if isinstance(result, BaseException):
             self._core.failed("values", result)
@@ -125,7 +139,7 @@ class OtherNodes:
 
     async def _reread(self, key: tuple[str, ...], always: bool = False) -> None:
         (user,) = key
-        if not always and user not in self._found and user not in self._watched():
+        if not always and user not in self._found and not self._is_watched(user):
             return
         found: dict[str, Lamp] = {}
         for node in sorted(self._core.living - {self._core.node}):

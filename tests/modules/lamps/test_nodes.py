@@ -79,3 +79,44 @@ def test_a_watcher_who_comes_later() -> None:
     nodes.meet()
     watcher = nodes.watch("n2")
     assert states(watcher.notifies[-1]) == ["early"]
+
+
+def test_values_that_fail_as_a_call_ends() -> None:
+    """The key goes out all the same, once the values can be written again."""
+    nodes = Nodes("n1", "n2")
+    watcher = nodes.watch("n2")
+    ringing = call(nodes)
+    nodes.give("n1", reply(ringing, 180), BOB)
+    nodes.meet(watcher)
+    assert states(watcher.notifies[-1]) == ["early"]
+    nodes.values_down = True
+    nodes.give("n1", reply(ringing, 486), BOB)
+    nodes.meet(watcher)
+    assert states(watcher.notifies[-1]) == ["early"]
+    nodes.values_down = False
+    nodes.meet(watcher, seconds=4.0)
+    assert states(watcher.notifies[-1]) == ["terminated"]
+
+
+def test_changed_users_that_nobody_watches() -> None:
+    """One look at each, not one at all that is watched: 500 keys times 10,000 are half a second."""
+    nodes = Nodes("n1", "n2")
+    nodes.watch("n2")
+    engine = nodes.rigs["n2"].stack.modules.get(Events)
+    asked: list[str] = []
+    plain = engine.resources
+
+    def resources(event: str) -> list[str]:
+        asked.append(event)
+        return plain(event)
+
+    engine.resources = resources
+    nodes.meet()
+    asked.clear()
+    for number in range(20):
+        nodes.rigs["n1"].stack.modules.get(Lamps)._nodes.tell(
+            f"sip:u{number}@biloxi.test", nodes.rigs["n1"].now
+        )
+    nodes.settle("n1")
+    nodes.meet()
+    assert asked == []
