@@ -85,10 +85,10 @@ class Delivery:
         """Bindings changed: a device gets what it does not have."""
         if not after or (aor not in self._keeping.held.rows and (before or self._keeping.has_none(aor))):
             return
+        known = set(map(_registered, before))
+        came = {_device(one) for one in after if _registered(one) not in known}
         # All nodes hear of it.
-        if self._core.once(f"deliver {aor}"):
-            known = {(one.contact, one.refreshed_at) for one in before}
-            came = {_device(one) for one in after if (one.contact, one.refreshed_at) not in known}
+        if came and self._core.once(f"deliver {aor}"):
             self.deliver_to(aor, self._core.ua.now, came)
 
     def kept(self, aor: str, now: float) -> None:
@@ -96,16 +96,17 @@ class Delivery:
         if self._core.once(f"deliver {aor}"):
             self.deliver_to(aor, now)
 
-    def deliver_to(self, aor: str, now: float, came: Collection[str] = ()) -> None:
-        """Give all devices of ``aor`` what they do not have. It goes by what this node knows of them.
+    def deliver_to(self, aor: str, now: float, came: Collection[str] | None = None) -> None:
+        """Give the devices of ``aor`` what they do not have. It goes by what this node knows of them.
 
-        ``came``: those that have just registered.
+        ``came``: those that have just registered. The others, which did not answer, have their time.
         """
         if self._keeping.has_none(aor):
             return
         for binding in self._core.location.lookup(aor, now):
             device = _device(binding)
-            self._begin((aor, device), now, device in came)
+            if came is None or device in came:
+                self._begin((aor, device), now, came is not None)
 
     def _begin(self, key: tuple[str, str], now: float, came: bool = False) -> None:
         user, device = key
@@ -130,8 +131,11 @@ class Delivery:
         if not running:
             del self._running[user]
         again = self._again.pop(key, None)
-        if isinstance(result, BaseException) and not isinstance(result, OSError):
-            self._core.failed("deliver", result)
+        if isinstance(result, BaseException):
+            # Rows could not be read, or a mark not be written: a phone may not register again for long.
+            self.later(user, now)
+            if not isinstance(result, OSError):
+                self._core.failed("deliver", result)
         elif again or (again is not None and result is True):
             # A phone that registers while it fails to answer elsewhere, or before, is tried at once.
             self._begin(key, now)
@@ -234,3 +238,8 @@ def _repeats(binding: Binding, row: Kept, age: float) -> bool:
 def _device(binding: Binding) -> str:
     """Return what stays the same for a device: its instance (RFC 5626 4.1), else its contact."""
     return binding.instance or binding.contact
+
+
+def _registered(binding: Binding) -> tuple[object, ...]:
+    """Return what is another thing after each REGISTER of a phone."""
+    return binding.contact, binding.refreshed_at, binding.call_id, binding.cseq

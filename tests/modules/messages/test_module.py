@@ -982,3 +982,36 @@ def test_the_same_message_by_two_ways() -> None:
     bench.wait(40)
     assert {one.status for one in bench.sent if isinstance(one, Response)} <= {100, 202, 482}
     assert bench.command("messages.count") == 1
+
+
+def test_a_register_tries_its_own_phone_alone() -> None:
+    """A second phone that is off has its time: a REGISTER of the first sends nothing to an old address."""
+    bench = made(retry=3_600.0)
+    register(bench, host="192.0.2.21")
+    register(bench, host="192.0.2.22")
+    write(bench, "hello")
+    bench.wait(40)
+    bench.sent.clear()
+    for cseq in (2, 3):
+        register(bench, cseq=cseq, host="192.0.2.21")
+        [tried] = come(bench)
+        assert tried.uri_text == "sip:bob@192.0.2.21:5060"
+        bench.wait(40)
+        bench.sent.clear()
+
+
+def test_rows_that_fail_during_a_delivery() -> None:
+    """The phone stays registered for long: what it did not get is tried again as after a phone's failure."""
+    bench = made(retry=60.0)
+    write(bench, "one")
+    write(bench, "two")
+    bench.sent.clear()
+    register(bench)
+    [got] = come(bench)
+    bench.broken = True
+    answer(bench, got)
+    assert come(bench) == []
+    bench.broken = False
+    bench.wait(70)
+    # RFC 3261 8.2.2.2: the phone knows the first one by its Call-ID.
+    assert fetch(bench) == ["one", "two"]
