@@ -59,6 +59,8 @@ class Messages(Module):
         self._expired = core.counter("expired", "Messages that nobody fetched in time")
         core.watch(self._delivery.changed)
         self._ticks = self._restores = False
+        # How often writes have failed that may have happened.
+        self._losses = 0
         core.relays_plainly("MESSAGE", self._keeping.has_none, self._unreached)
         core.run(self._restore(), now, self._restored)
 
@@ -66,6 +68,7 @@ class Messages(Module):
         self.settings = self._keeping.settings = settings
 
     async def _restore(self) -> None:
+        losses = self._losses
         after: tuple[str, str] | None = None
         while rows := await self._kept.page(after=after, limit=PAGE):
             for row in rows:
@@ -77,7 +80,9 @@ class Messages(Module):
         for mark in await self._given.all():
             if mark.over:
                 self._held.fetched(mark.user, mark.id)
-        self._keeping.complete = True
+        # Not where a write failed behind what was read: it is read once more.
+        if losses == self._losses:
+            self._keeping.complete = True
         for aor in list(self._held.rows):
             self._delivery.changed(aor, (), self.core.location.lookup(aor, self.core.ua.now))
 
@@ -89,6 +94,7 @@ class Messages(Module):
 
     def _lost(self) -> None:
         """Count the rows anew, soon."""
+        self._losses += 1
         if not self._restores:
             self._restores = True
             self.core.timers.start(self.core.ua.now, _AGAIN, self, "restore")

@@ -1015,3 +1015,34 @@ def test_rows_that_fail_during_a_delivery() -> None:
     bench.wait(70)
     # RFC 3261 8.2.2.2: the phone knows the first one by its Call-ID.
     assert fetch(bench) == ["one", "two"]
+
+
+def test_a_write_that_fails_while_rows_are_counted() -> None:
+    """What was counted before it does not say that nothing is kept: the row may be there all the same."""
+    bench = made()
+    plain = bench._answer
+    failing = [True]
+
+    def late(question: Any) -> Any:
+        if isinstance(question, Scan) and not question.prefix and failing:
+            failing.clear()
+            # Counting has read all rows, and its answer comes behind this.
+            found = plain(question)
+            bench._answer = lost  # type: ignore[method-assign]
+            assert write(bench, "one") != ["202 Accepted"]
+            bench._answer = plain  # type: ignore[method-assign]
+            return found
+        return plain(question)
+
+    def lost(question: Any) -> Any:
+        answer = plain(question)
+        return OSError("too late") if isinstance(question, Write) else answer
+
+    bench._answer = late  # type: ignore[method-assign]
+    bench.module._keeping.complete = False
+    bench.module._lost()
+    bench.wait(5.5)
+    assert not failing
+    assert not bench.module._keeping.has_none(BOB)
+    bench.wait(10)
+    assert bench.command("messages.count") == 1
