@@ -273,10 +273,10 @@ class Publications(Module):
                 self._coming[key] -= 1
                 if not self._coming[key]:
                     del self._coming[key]
-        self._replace(before, after if seconds else None, kind.event, resource, now)
+        ended = self._replace(before, after if seconds else None, kind.event, resource, now)
         # Step 6.
         request.reply(200, None, [("SIP-ETag", etag), ("Expires", str(seconds))])
-        if seconds == 0 or message.body:
+        if seconds == 0 or message.body or ended:
             kind.published(resource, request.now)
 
     def _serial_of(self, before: Publication | None, says: bool, now: float) -> float:
@@ -287,8 +287,12 @@ class Publications(Module):
 
     def _replace(
         self, before: Publication | None, after: Publication | None, event: str, resource: str, now: float
-    ) -> None:
-        """``after`` is in the rows, in the place of ``before``."""
+    ) -> bool:
+        """``after`` is in the rows, in the place of ``before``; return whether that had ended meanwhile.
+
+        Then watchers were told of its end, and have to be told of what stands again.
+        """
+        ended = before is not None and not self._shelf.has(before)
         if before is not None:
             self._shelf.remove(before)
         if after is not None:
@@ -300,6 +304,7 @@ class Publications(Module):
         if self._others is not None:
             self._others.tell((event, resource), now)
         self._count.add(event)
+        return ended
 
     # --- what is read in brief (``renewing``)
 
@@ -379,10 +384,10 @@ class Publications(Module):
             self.core.failed("publish", result)
             arrived.handle(now).reply(503, None, [("Retry-After", "30")])
             return
-        self._replace(before, after, kind.event, after.resource, arrived.now)
+        ended = self._replace(before, after, kind.event, after.resource, arrived.now)
         lines = f"SIP-ETag: {after.etag}\r\nExpires: {seconds}\r\n"
         arrived.grant(lines, now, self.core.entropy.token())
-        if arrived.usage.body:
+        if arrived.usage.body or ended:
             kind.published(after.resource, now)
 
     async def _write(self, rows: list[PublicationRow], gone: list[Key]) -> bool:

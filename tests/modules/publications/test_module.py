@@ -304,3 +304,17 @@ def test_the_operator_sees() -> None:
     )
     ((row,),) = results
     assert (row["body"], row["expires"]) == ("sun", 600)
+
+
+@pytest.mark.parametrize("more", [[], [("Subject", "the long way")]])
+def test_a_refresh_whose_row_is_written_as_it_ends(more: Any) -> None:
+    """RFC 3903 4.4: watchers were told of the end while the store was slow; they are told that it goes on."""
+    rig = bench()
+    tag = publish(rig, b"sun", expires=60).get("sip-etag")
+    rig.wait(59)
+    rig.holds = True
+    rig.udp(message(b"", tag, headers=more))
+    rig.wait(2)
+    assert (state(rig), told(rig)) == ([], [BOB, BOB])
+    assert "200" in what(rig.release())
+    assert (state(rig), told(rig)) == (["sun"], [BOB, BOB, BOB])
