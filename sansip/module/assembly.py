@@ -176,10 +176,18 @@ class Modules:
 
     def _taken(self, module: Module, hook: Callable[..., Any], arrived: Any, now: float) -> Any:
         try:
-            return hook(arrived, now)
+            taken = hook(arrived, now)
         except Exception as error:
             self.failed(module, "usage_received", error)
             return None
+        return None if taken is None else partial(self._acts, module, taken)
+
+    def _acts(self, module: Module, taken: Callable[..., None], arrived: Any, now: float) -> None:
+        try:
+            taken(arrived, now)
+        except Exception as error:
+            self.failed(module, "usage_received", error)
+            arrived.fail(now)
 
     def wrapped(self, module: Module, what: str, method: Callable[..., Any]) -> Callable[..., Any]:
         """Return the function called in the place of a ``method`` that is no hook."""

@@ -9,7 +9,7 @@ reference: the same actions follow, octet for octet (``tests/routing/test_usages
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from sansip.routing.request import IncomingRequest
 from sansip.transport import Flow
@@ -95,6 +95,26 @@ class UsageArrived:
         end = f"{header_line('Server', name)}\r\n" if name else ""
         text = "\r\n".join(["SIP/2.0 200 OK", *copied, lines])
         server.feed("send 2xx", encode(f"{text}Content-Length: 0\r\n{end}\r\n"), now)
+
+    def guarded(
+        self, told: Callable[[Any, float], None], failed: Callable[[str, BaseException], None]
+    ) -> Callable[[Any, float], None]:
+        """Return ``told(result, now)``, which answers with 500 if it raises; ``failed`` hears of that."""
+
+        def act(result: Any, now: float) -> None:
+            try:
+                told(result, now)
+            except Exception as error:
+                failed("usage_received", error)
+                self.fail(now)
+
+        return act
+
+    def fail(self, now: float) -> None:
+        """Answer with a 500, where nothing has answered yet."""
+        server = self._server
+        if server is not None and not server.answered:
+            self.handle(now).reply(500)
 
     def handle(self, now: float) -> IncomingRequest:
         """Return the request as ``Module.request_received`` gets it, for what has to be decided there."""

@@ -91,7 +91,7 @@ class Refreshing:
         return partial(self._begin, one, min(asked, settings.longest), number)
 
     def _begin(self, one: Subscription, seconds: int, number: int, arrived: UsageArrived, now: float) -> None:
-        stored = partial(self._stored, one, seconds, number, arrived)
+        stored = arrived.guarded(partial(self._stored, one, seconds, number, arrived), self._core.failed)
         arrived.waits(now)
         self._keeping.put_later(one, seconds, now, number, stored)
 

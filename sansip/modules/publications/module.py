@@ -366,7 +366,8 @@ class Publications(Module):
             self._row(after, now), delete=[(before.event, before.resource, before.etag)]
         )
         arrived.waits(now)
-        self.core.put(Write((change,)), partial(self._renewed, kind, before, after, seconds, arrived), now)
+        renewed = partial(self._renewed, kind, before, after, seconds, arrived)
+        self.core.put(Write((change,)), arrived.guarded(renewed, self.core.failed), now)
 
     def _renewed(
         self,

@@ -318,3 +318,24 @@ def test_a_refresh_whose_row_is_written_as_it_ends(more: Any) -> None:
     assert (state(rig), told(rig)) == ([], [BOB, BOB])
     assert "200" in what(rig.release())
     assert (state(rig), told(rig)) == (["sun"], [BOB, BOB, BOB])
+
+
+def test_a_kind_that_raises(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An exception in a module ends no server, also where its request was read in brief."""
+    rig = bench()
+    answer = publish(rig, b"sun")
+
+    def raises(*given: Any) -> None:
+        raise RuntimeError("a mistake")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Weather, "published", raises)
+        answer = publish(rig, b"rain", answer.get("sip-etag"))
+        assert (answer.status, state(rig)) == (200, ["rain"])
+    with monkeypatch.context() as patch:
+        patch.setattr(Publications, "_replace", raises)
+        assert publish(rig, b"snow", answer.get("sip-etag")).status == 500
+    with monkeypatch.context() as patch:
+        patch.setattr(Publications, "_renew", raises)
+        assert publish(rig, b"snow", answer.get("sip-etag")).status == 500
+    assert publish(rig, b"fog").status == 200
