@@ -11,6 +11,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from sansip.errors import RemoteProtocolError
+from sansip.events import NodeChanged
 from sansip.module import FIRST, CommandError, Module, command, function, step
 from sansip.module.senders import proves_sender
 from sansip.modules.messages.delivery import Delivery
@@ -46,6 +47,7 @@ class Messages(Module):
     gathers = frozenset(("MESSAGE",))
     Settings = MessagesSettings
     tables = (KEPT, GIVEN, ORIGINS)
+    events = (NodeChanged,)
     settings: MessagesSettings
 
     def start(self, core: Core, now: float) -> None:
@@ -61,6 +63,8 @@ class Messages(Module):
         self._ticks = self._restores = False
         # How often writes have failed that may have happened.
         self._losses = 0
+        # Users of rows that were found, and whose phones have not been looked for.
+        self._found: dict[str, None] = {}
         core.relays_plainly("MESSAGE", self._keeping.has_none, self._unreached)
         core.run(self._restore(), now, self._restored)
 
@@ -72,6 +76,8 @@ class Messages(Module):
         after: tuple[str, str] | None = None
         while rows := await self._kept.page(after=after, limit=PAGE):
             for row in rows:
+                if row.id not in self._held.rows.get(row.user, ()):
+                    self._found[row.user] = None
                 self._held.count(row.user, row.id, self._keeping.sender_of(row), row.until)
                 self._keeping.follow(row)
                 self._wait_for(row, self.core.ua.now)
@@ -83,13 +89,19 @@ class Messages(Module):
         # Not where a write failed behind what was read: it is read once more.
         if losses == self._losses:
             self._keeping.complete = True
-        for aor in list(self._held.rows):
+        found, self._found = self._found, {}
+        for aor in found:
             self._delivery.changed(aor, (), self.core.location.lookup(aor, self.core.ua.now))
 
     def _restored(self, result: object, now: float) -> None:
         if isinstance(result, BaseException):
             # The store may come back.
             self.core.failed("restore", result)
+            self._lost()
+
+    def event_received(self, event: NodeChanged, now: float) -> None:
+        """A node is gone: what it kept, and was to try again, is everybody's now."""
+        if event.state == "gone" and self.core.shares_rows:
             self._lost()
 
     def _lost(self) -> None:

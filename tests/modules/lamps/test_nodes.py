@@ -102,7 +102,7 @@ def test_changed_users_that_nobody_watches() -> None:
     """One look at each, not one at all that is watched: 500 keys times 10,000 are half a second."""
     nodes = Nodes("n1", "n2")
     nodes.watch("n2")
-    engine = nodes.rigs["n2"].stack.modules.get(Events)
+    engine: Any = nodes.rigs["n2"].stack.modules.get(Events)
     asked: list[str] = []
     plain = engine.resources
 

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from sansip.auth import Lookup
+from sansip.events import NodeChanged
 from sansip.module import CommandError
 from sansip.module.core import Core
 from sansip.modules.messages import Messages, MessagesSettings
@@ -1046,3 +1047,18 @@ def test_a_write_that_fails_while_rows_are_counted() -> None:
     assert not bench.module._keeping.has_none(BOB)
     bench.wait(10)
     assert bench.command("messages.count") == 1
+
+
+def test_what_a_node_kept_that_is_gone() -> None:
+    """The phone is registered all the time at another one, which has not counted that message."""
+    bench = made(shared=True)
+    other = bench.beside()
+    register(other)
+    assert write(bench, "hello") == ["202 Accepted"]
+    other.sent.clear()
+    register(other, cseq=2)
+    assert come(other) == []
+    other.module.core.tell(NodeChanged("n1", "gone"), other.now)
+    other.wait(6)
+    [got] = come(other)
+    assert got.body == b"hello"
