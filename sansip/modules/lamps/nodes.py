@@ -67,6 +67,8 @@ class OtherNodes:
         self._values = core.shared(SHOWN)
         # User -> id -> lamp.
         self._found: dict[str, dict[str, Lamp]] = {}
+        # User -> the read of the lamps of others that began last.
+        self._reading: dict[str, object] = {}
         # Users whose lamps are to be written.
         self._stale: dict[str, None] = {}
         self._writing = False
@@ -142,11 +144,20 @@ class OtherNodes:
         if not always and user not in self._found and not self._is_watched(user):
             return
         found: dict[str, Lamp] = {}
-        for node in sorted(self._core.living - {self._core.node}):
-            row = await self._values.get(user, node)
-            for one in [] if row is None else json.loads(row.lamps):
-                lamp = self._lamp(one)
-                found[lamp.id] = lamp
+        last = self._reading[user] = object()
+        try:
+            for node in sorted(self._core.living - {self._core.node}):
+                row = await self._values.get(user, node)
+                for one in [] if row is None else json.loads(row.lamps):
+                    lamp = self._lamp(one)
+                    found[lamp.id] = lamp
+        finally:
+            begun = self._reading.get(user)
+            if begun is last:
+                del self._reading[user]
+        if begun is not last:
+            # A later read knows more, whether it is over or not.
+            return
         now = self._core.ua.now
         before = self._found.pop(user, {})
         if found:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 from sansip.module import Use
@@ -120,3 +121,21 @@ def test_changed_users_that_nobody_watches() -> None:
     nodes.settle("n1")
     nodes.meet()
     assert asked == []
+
+
+def test_reads_that_overtake_one_another() -> None:
+    """What was read before the call ended does not light the key again."""
+    nodes = Nodes("n1", "n2")
+    watcher = nodes.watch("n2")
+    ringing = call(nodes)
+    nodes.give("n1", reply(ringing, 180), BOB)
+    nodes.meet(watcher)
+    lamps: Any = nodes.rigs["n2"].stack.modules.get(Lamps)
+    early = lamps._nodes._reread((BOB_AOR,))
+    answer = nodes.values.answer(early.send(None).subject, nodes.rigs["n2"].now)
+    nodes.give("n1", reply(ringing, 486), BOB)
+    nodes.meet(watcher)
+    assert states(watcher.notifies[-1]) == ["terminated"]
+    with suppress(StopIteration):
+        early.send(answer)
+    assert lamps._nodes.of(BOB_AOR) == []
