@@ -75,10 +75,13 @@ class Plan(Protocol):
 class Bodies(Protocol):
     """A module that replaces bodies."""
 
-    def judges(self, opening: Opening, data: bytes, flow: Flow, place: tuple[str, int] | None) -> Plan | bool:
+    def judges(
+        self, opening: Opening, data: bytes, flow: Flow, place: tuple[str, int] | None, behind: bool
+    ) -> Plan | bool:
         """Judge the INVITE ``data``, read as ``opening``, which came by ``flow`` and is for ``place``.
 
-        ``place``: address and port, None where a module will choose one (UDP over IPv4).
+        ``place``: address and port, None where a module will choose one (UDP over IPv4). ``behind``: whether
+        that is the address of a NAT, with the phone behind it.
         True: it goes on as it is; False: it is to be read, and shown to hooks. A plan has no state yet.
         """
 

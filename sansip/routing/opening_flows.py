@@ -13,7 +13,7 @@ from sansip.location import key_of
 from sansip.proxy.flow_tokens import hidden_token
 from sansip.routing.flows import binding_at
 from sansip.transport.flow import Flow
-from sansip.transport.nat import is_hidden_at
+from sansip.transport.nat import is_hidden_at, shows_nat_at
 from sansip.transport.transports import DEFAULT_PORT, DEFAULT_PORTS, UDP
 from sansip.wire import SipUri
 from sansip.wire.headers.name_addr import parse_name_addr
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from sansip.routing.core import Core
     from sansip.wire.opening import Opening
 
-__all__ = ["callers_token", "hidden_contact", "phones_token", "token_size"]
+__all__ = ["callers_token", "hidden_contact", "phones_token", "shows_nat", "token_size"]
 
 
 def hidden_contact(opening: Opening, flow: Flow) -> SipUri | None:
@@ -37,10 +37,21 @@ def hidden_contact(opening: Opening, flow: Flow) -> SipUri | None:
     ):
         # Nearly every request.
         return None
+    uri, place = _contact(line, flow)
+    return uri if is_hidden_at(sent_by, opening.rport, place, flow, opening.body) else None
+
+
+def shows_nat(opening: Opening, flow: Flow) -> bool:
+    """Whether a NAT shows in front of the caller, beside its media (``IncomingRequest.behind_nat``)."""
+    sent_by = opening.sent_host, opening.sent_port
+    return shows_nat_at(sent_by, opening.rport, _contact(opening.contact, flow)[1], flow)
+
+
+def _contact(line: str, flow: Flow) -> tuple[SipUri, tuple[str, int]]:
+    """Return the URI in the line Contact of an ``Opening``, and host and port of it."""
     uri = parse_name_addr(line.partition(":")[2].strip(), "Contact", "RFC 3261 20.10").uri
     assert isinstance(uri, SipUri)
-    place = uri.host, uri.port or DEFAULT_PORTS.get(uri.transport or flow.transport, DEFAULT_PORT)
-    return uri if is_hidden_at(sent_by, opening.rport, place, flow, opening.body) else None
+    return uri, (uri.host, uri.port or DEFAULT_PORTS.get(uri.transport or flow.transport, DEFAULT_PORT))
 
 
 def callers_token(core: Core, opening: Opening, flow: Flow, contact: SipUri) -> str:

@@ -266,7 +266,7 @@ class Openings:
                 return False
         plan: Plan | None = None
         if proxy.bodies is not None and not looks:
-            judged = proxy.bodies.judges(opening, data, flow, place)
+            judged = proxy.bodies.judges(opening, data, flow, place, behind)
             if not isinstance(judged, bool):
                 if place is None:
                     # Two modules have a say in each step of it.
@@ -339,7 +339,7 @@ class Openings:
             if plan is not None:
                 make = partial(_handle, core, opening.proven)
                 steered = Steered(proxy, later, repeated, flow, goal, branch, plan, make, aor)
-                steered.be_first(recording, records, listener, hashed, breadth, counted)
+                steered.be_first(recording, records, listener, hashed, breadth, counted, came)
                 steered.call = proxy.records.opens(steered, opening, data, contact, flow, now)
                 steered.hold(key, sent, opening.trying(noted), out, via, now)
                 return True

@@ -29,7 +29,15 @@ if TYPE_CHECKING:
     from sansip.transport.flow import Flow
     from sansip.wire import Request
 
-__all__ = ["has_private_media", "is_hidden", "is_hidden_at", "is_private", "nat_signs", "reply_to_source"]
+__all__ = [
+    "has_private_media",
+    "is_hidden",
+    "is_hidden_at",
+    "is_private",
+    "nat_signs",
+    "reply_to_source",
+    "shows_nat_at",
+]
 
 # Addresses that lead nowhere from the outside: RFC 1918, RFC 6598, RFC 7335 (192.0.0.0/24),
 # link-local (RFC 3927, RFC 4291 2.5.6), unique local (RFC 4193), loopback, unspecified.
@@ -112,15 +120,26 @@ def is_hidden_at(
     """
     if _is_source(*contact, flow):
         return False
-    host, port = sent_by
-    signs = (
-        (is_address(host) and not _same(host, flow))
-        or (wants_rport and not flow.reliable and (port or DEFAULT_PORT) != flow.port)
-        or (bool(body) and has_private_media(body, flow))
-    )
+    signs = _shows_in_via(*sent_by, wants_rport, flow) or (bool(body) and has_private_media(body, flow))
     if is_private(contact[0]):
         return signs or not is_private(flow.host)
-    return signs and same_host(contact[0], host)
+    return signs and same_host(contact[0], sent_by[0])
+
+
+def shows_nat_at(
+    sent_by: tuple[str, int | None], wants_rport: bool, contact: tuple[str, int], flow: Flow
+) -> bool:
+    """Return whether such a request has a sign other than "sdp"; arguments as of ``is_hidden_at``."""
+    return _shows_in_via(*sent_by, wants_rport, flow) or (
+        is_private(contact[0]) and not _is_source(*contact, flow)
+    )
+
+
+def _shows_in_via(host: str, port: int | None, wants_rport: bool, flow: Flow) -> bool:
+    """Return whether sent-by ``host`` and ``port`` are the sign "via" or "port"."""
+    return (is_address(host) and not _same(host, flow)) or (
+        wants_rport and not flow.reliable and (port or DEFAULT_PORT) != flow.port
+    )
 
 
 def _contact_address(request: Request, flow: Flow) -> tuple[str, int] | None:

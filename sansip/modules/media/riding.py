@@ -27,6 +27,7 @@ from sansip.modules.media.sessions import forget
 from sansip.modules.media.within import Within
 from sansip.proxy.dialog_mark import address_of, uri_of
 from sansip.proxy.relayed import GONE
+from sansip.routing.opening_flows import shows_nat
 from sansip.transport.nat import has_private_media
 from sansip.transport.transports import UDP
 from sansip.wire import read_again
@@ -103,7 +104,7 @@ class Riding(Within):
     # --- what a call that rides needs of the module
 
     def _judged(
-        self, opening: Opening, data: bytes, flow: Flow, place: tuple[str, int] | None
+        self, opening: Opening, data: bytes, flow: Flow, place: tuple[str, int] | None, behind: bool
     ) -> Ride | bool:
         profiles = self.settings.profiles
         if not profiles:
@@ -117,8 +118,7 @@ class Riding(Within):
         except RemoteProtocolError:
             return False
         target = _CALLEE if place is None or ":" not in place[0] else side_at(UDP, place[0])
-        # It came straight from a phone that names its source (``routing.openings``).
-        nat = "nat" in profiles and has_private_media(sdp, flow)
+        nat = "nat" in profiles and (behind or has_private_media(sdp, flow) or shows_nat(opening, flow))
         if not needed(profiles, source, target, nat):
             return True
         return Ride(self, opening, flow, sdp, source, target)
@@ -144,11 +144,13 @@ class _Bodies:
     def __init__(self, media: Riding) -> None:
         self._media = media
 
-    def judges(self, opening: Opening, data: bytes, flow: Flow, place: tuple[str, int] | None) -> Plan | bool:
+    def judges(
+        self, opening: Opening, data: bytes, flow: Flow, place: tuple[str, int] | None, behind: bool
+    ) -> Plan | bool:
         """Return what an INVITE needs: a relay, nothing, or to be read (``Bodies.judges``)."""
         media = self._media
         try:
-            return media._judged(opening, data, flow, place)
+            return media._judged(opening, data, flow, place, behind)
         except Exception as error:
             media.core.failed("riding", error)
             return False
@@ -401,7 +403,7 @@ class Ride:
         limits = media.core.limits
         if status >= 200 and tag not in session.answered and len(session.answered) < limits.early_dialogs:
             media._sessions.answered(session, tag)
-        if data.endswith(b"\r\n\r\n") or leg.relay is None:
+        if leg.relay is None or data.find(b"\r\n\r\n") + 4 == len(data):
             return data
         found = find_in(data)
         sdp = _in(data) if found is None else found.sdp

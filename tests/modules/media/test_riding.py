@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from sansip.actions import SendDatagram
+from sansip.proxy import ProxyConfig
 from sansip.proxy.steered import Steered
 from tests.modules.media.rig import FIRST, SDP, SECOND, TYPE, MediaRig, answer_sdp, two
 from tests.relays import Engine
@@ -148,6 +149,12 @@ def answer_again(rig: Slow) -> None:
     rig.udp(ok, BOB)
 
 
+def blank_line(rig: Slow) -> None:
+    """The answer ends in an empty line: it is a description all the same, and the media pass the relay."""
+    invite = only(rig.invite(), "INVITE")
+    rig.udp(reply(invite, 200, headers=TYPE, body=answer_sdp() + b"\r\n"), BOB)
+
+
 def fork_below(rig: Slow) -> None:
     """RFC 3261 13.2.2.4: another phone answers as well."""
     invite = only(rig.invite(), "INVITE")
@@ -217,6 +224,7 @@ SCENARIOS = [
     cancelled,
     overtaken,
     answer_again,
+    blank_line,
     fork_below,
     without_tag,
     no_relay,
@@ -351,6 +359,62 @@ def test_responses_behind_one_are_bounded() -> None:
     before = len(rig.log)
     rig.release()
     assert [one.what for one in rig.log[before:]].count("180") == 8
+
+
+PUBLIC = SDP.replace(b"192.0.2.1", b"198.51.100.200")
+NAT = ("203.0.113.77", 30_001)
+
+
+def nat_invite(sent_by: str, contact: str, to: str) -> bytes:
+    return request(
+        uri=f"sip:{to}@biloxi.test",
+        to=f"<sip:{to}@biloxi.test>",
+        via=f"SIP/2.0/UDP {sent_by};branch=z9hG4bKq;rport",
+        headers=[("Contact", f"<sip:alice@{contact}>"), *TYPE],
+        body=PUBLIC,
+    )
+
+
+@pytest.mark.parametrize("rides", [True, False])
+@pytest.mark.parametrize(
+    ("sent_by", "contact", "source", "to", "relayed"),
+    [
+        ("192.0.2.1:5060", "192.0.2.1", ALICE, "bob", False),
+        # The phone that is called registered from behind a NAT.
+        ("192.0.2.1:5060", "192.0.2.1", ALICE, "carol", True),
+        # The caller is behind one, and knows its public address for media (STUN).
+        ("192.168.7.8:5060", "192.168.7.8", NAT, "bob", True),
+        ("203.0.113.77:5060", "203.0.113.77", NAT, "bob", True),
+        ("203.0.113.77:30001", "192.168.7.8", NAT, "bob", True),
+        ("203.0.113.77:30001", "192.168.7.8;x=203.0.113.77", NAT, "bob", True),
+        ("phone.test:30001", "phone.test", NAT, "bob", False),
+    ],
+)
+def test_profile_nat(sent_by: str, contact: str, source: Any, to: str, relayed: bool, rides: bool) -> None:
+    """Profile ``nat``: who is behind a NAT has a relay, also where its SDP shows no sign of that."""
+    rig = Slow(media={"profiles": ["nat"]})
+    if not rides:
+        rig.stack.reception.openings = rig.stack.reception.passages = None
+    carol = "<sip:carol@biloxi.test>"
+    via = "SIP/2.0/UDP 192.168.7.7:5060;branch=z9hG4bKr9;rport"
+    headers = [("Contact", "<sip:carol@192.168.7.7>"), ("Expires", "600")]
+    rig.udp(request("REGISTER", "sip:biloxi.test", via=via, to=carol, sender=carol, headers=headers), NAT)
+    invite = only(rig.udp(nat_invite(sent_by, contact, to), source), "INVITE")
+    assert (b"203.0.113.5" in invite.message.body) == relayed
+    assert rig.engine.commands == (["offer"] if relayed else [])
+
+
+@pytest.mark.parametrize("rides", [True, False])
+def test_redirected_from_behind_a_nat(rides: bool) -> None:
+    """RFC 5626 5.2: where the phone redirects the call, its next way back names the caller's flow, too."""
+    rig = Slow(proxy=ProxyConfig(recurse=True))
+    if not rides:
+        rig.stack.reception.openings = rig.stack.reception.passages = None
+    first = only(rig.udp(nat_invite("192.168.7.8:5060", "192.168.7.8", "bob"), NAT), "INVITE")
+    moved = [("Contact", "<sip:bob@192.0.2.22>")]
+    second = only(rig.udp(reply(first, 302, headers=moved), BOB), "INVITE")
+    for one in (first, second):
+        assert [value[:7] for value in one.message.get_all("record-route")][1:] == ["<sip:f-"]
 
 
 def test_engine_is_used() -> None:
