@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
 from sansip.module import Doc
+from sansip.module.settings import FileName
 from sansip.wire.abnf import is_token
 
 __all__ = ["AccountingSettings"]
@@ -22,9 +23,14 @@ class AccountingSettings:
             " `stream`: the Redis stream `stream` at `queue`."
         ),
     ] = "lines"
-    file: Annotated[str, Doc("Where lines go; it may be renamed while the server runs (logrotate).")] = (
-        "accounting.jsonl"
-    )
+    file: Annotated[
+        str,
+        FileName(),
+        Doc(
+            "Where lines go, relative to the configuration; it may be renamed while the server runs"
+            " (logrotate)."
+        ),
+    ] = "accounting.jsonl"
     queue: Annotated[str, Doc("The Redis of the stream, like `redis://localhost:6379/0`.")] = ""
     stream: Annotated[str, Doc("The name of the stream; in Redis it stands in braces.")] = "sansip:records"
     stream_most: Annotated[
@@ -32,8 +38,10 @@ class AccountingSettings:
     ] = 0
     spool: Annotated[
         str,
+        FileName(),
         Doc(
-            "A file of this process alone for records that cannot be written meanwhile; `file`.spool without."
+            "A file of this process alone for records that cannot be written meanwhile, relative to the"
+            " configuration; `file`.spool without."
         ),
     ] = ""
     spool_size: Annotated[

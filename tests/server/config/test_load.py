@@ -215,6 +215,21 @@ def test_certificates_are_relative_to_the_file(tmp_path: Path) -> None:
     assert loaded.settings.tls.names == [f"example.net {tmp_path / 'net.pem'}"]
 
 
+def test_records_are_relative_to_the_file(tmp_path: Path) -> None:
+    """Records of calls that a service manager's working directory hides are lost to billing."""
+    file = tmp_path / "sansip.toml"
+    for text, records, spool in (
+        ("[accounting]\n", tmp_path / "accounting.jsonl", ""),
+        ('[accounting]\nfile = "cdr/calls"\nspool = "s"\n', tmp_path / "cdr/calls", str(tmp_path / "s")),
+        ('[accounting]\nfile = "/var/log/calls"\n', "/var/log/calls", ""),
+    ):
+        file.write_text(f"[calls]\n{text}")
+        loaded = load_file(file)
+        assert loaded.settings is not None
+        accounting = loaded.settings.modules["accounting"]
+        assert (accounting.file, accounting.spool) == (str(records), spool)
+
+
 def test_lines_of_keys() -> None:
     """A key is found by its dotted path, however it was written."""
     lines = KeyLines('a = 1\n"b".c = 2\n[t]\nd = 3\n  [t.u]\n  e.f = 4\n[[v]]\ng = 5\n')
