@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from sansip.module.peer import Exchange
     from sansip.modules.media.settings import RelaySettings
 
-__all__ = ["Asked", "Command", "NoRelay", "RelayFailed"]
+__all__ = ["Asked", "Command", "NoRelay", "RelayBusy", "RelayFailed"]
 
 
 class RelayFailed(Exception):
@@ -26,6 +26,10 @@ class RelayFailed(Exception):
     def __init__(self, why: str, now: float) -> None:
         super().__init__(why)
         self.now = now
+
+
+class RelayBusy(RelayFailed):
+    """Nothing was asked, for a bound of this server."""
 
 
 class NoRelay(Exception):

@@ -13,10 +13,11 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Literal, Protocol, TypeAlias
 
 from sansip.module.peer import PeerBusy
-from sansip.modules.media.asking import Command, RelayFailed
+from sansip.modules.media.asking import Command, RelayBusy, RelayFailed
 from sansip.modules.media.breaker import Breaker
 from sansip.modules.media.events import RelayDoubted
 from sansip.modules.media.ng import Ng, cookie_of
@@ -43,6 +44,9 @@ _ODD: Final = 3
 _AVOIDED: Final = 10.0
 # Deletions under way at one time: as many calls end at once as there are. → the others wait in line
 _DELETIONS: Final = 64
+# Seconds until one is tried again that could not be sent, and octets of one that never can.
+_LATER: Final = 0.5
+_LONGEST: Final = 65_000
 # The path and the sub-protocol of ng over WebSocket.
 _PATH, _PROTOCOL = "/", "ng.rtpengine.com"
 
@@ -60,6 +64,7 @@ class Relay:
         "_begun",
         "_cookie",
         "_core",
+        "_delayed",
         "_deleting",
         "_deletions",
         "_media",
@@ -116,9 +121,10 @@ class Relay:
         # A relay answers a cookie that it knows with the old answer: a restarted server needs others.
         self._cookie = core.entropy.token()[:8].encode()
         self._number = 0
-        # Deletions under way, and those that wait for one of them to end.
+        # Deletions under way, those that wait for one of them to end, and whether something else sends these.
         self._deleting = 0
         self._deletions: deque[bytes] = deque()
+        self._delayed = False
         # Commands that wait, the oldest first.
         self._begun: dict[int, Command] = {}
         self._watching = self._pinging = False
@@ -200,23 +206,32 @@ class Relay:
     def tell(self, command: bytes, now: float) -> None:
         """Send ``command``, a deletion, and have nobody wait for it."""
         self._deletions.append(command)
-        self._delete(now)
+        if not self._delayed:
+            self._delete(now)
 
     def _delete(self, now: float) -> None:
         """Send what waits, as far as there is room."""
         waiting = self._deletions
+        self._delayed = True
         while waiting and self._deleting < _DELETIONS:
-            # One that cannot be sent is over at once, and this goes on with the next.
             self._deleting += 1
-            self.ask(waiting.popleft()).put(self._deleted, now)
+            command = waiting.popleft()
+            # One that cannot be sent is over at once.
+            self.ask(command).put(partial(self._deleted, command), now)
+            if waiting and waiting[0] is command:
+                # This server has too many questions under way (``limits.module_questions``).
+                self._core.timers.start(now, _LATER, self, "delete")
+                return
+        self._delayed = False
 
-    def _deleted(self, result: Any, now: float) -> None:
+    def _deleted(self, command: bytes, result: Any, now: float) -> None:
         """A deletion is over: the next one goes, unless the relay is down, where time ends its calls."""
         self._deleting -= 1
-        if isinstance(result, Exception):
-            if self.breaker.state != "closed":
-                self._deletions.clear()
-        elif self._deletions:
+        if isinstance(result, Exception) and self.breaker.state != "closed":
+            self._deletions.clear()
+        elif isinstance(result, RelayBusy) and len(command) < _LONGEST:
+            self._deletions.appendleft(command)
+        elif self._deletions and not self._delayed:
             self._delete(now)
 
     def begun(self, command: Command, now: float) -> Exchange:
@@ -243,8 +258,7 @@ class Relay:
 
     def _unanswered(self, command: Command, error: Exception, now: float) -> RelayFailed:
         if isinstance(error, PeerBusy):
-            # Nothing was asked.
-            return RelayFailed(f"{self.uri}: {error}", now)
+            return RelayBusy(f"{self.uri}: {error}", now)
         if self._peer.heard >= command.begun:
             # It has answered others: so it lives, and has no answer to this one.
             return self.odd(str(error), now)
@@ -323,6 +337,9 @@ class Relay:
     def timer_fired(self, name: Any, now: float) -> None:
         if name == "watch":
             self._watch(now)
+            return
+        if name == "delete":
+            self._delete(now)
             return
         self._timer = None
         if self.admin != "disabled" and (self.breaker.state == "closed" or self.breaker.may_try(now)):

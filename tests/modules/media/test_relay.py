@@ -182,6 +182,68 @@ def test_many_calls_end_at_once() -> None:
     assert relay.commands[before:] == ["delete"] * 1_000
 
 
+class Forgetful(Engine):
+    """An rtpengine whose answers to the first deletions are lost."""
+
+    lost = 64
+
+    def answer(self, data: bytes) -> list[bytes]:
+        answers = super().answer(data)
+        if b"7:command6:delete" in data:
+            cookies = {cookie for cookie, asked in self.asked if asked["command"] == b"delete"}
+            return answers if len(cookies) > self.lost else []
+        return answers
+
+
+def _deletions(rig: MediaRig, number: int) -> None:
+    """Have so many calls end."""
+    (one,) = rig.media._relays
+    for each in range(number):
+        one.tell(b"d7:call-id4:%04d7:command6:delete8:from-tag1:ae" % each, rig.now)
+    rig.take(rig.stack.time_passed(rig.now))
+
+
+def test_deletions_without_an_answer() -> None:
+    """Those that wait go on after deletions that nothing answers, of a relay that lives, and no call ends."""
+    relay = Forgetful()
+    rig = MediaRig({FIRST: relay})
+    _deletions(rig, 100)
+    # It answers something else meanwhile.
+    rig.wait(0.3)
+    rig.invite()
+    rig.wait(2.0)
+    assert rig.command("media.list")[0]["state"] == "up"
+    assert relay.commands.count("delete") == 100
+    assert rig.media._relays.get(f"ng:{FIRST[0]}:{FIRST[1]}")._deleting == 0
+
+
+def test_deletions_wait_for_room() -> None:
+    """``limits.module_questions`` is reached: calls that end free their ports once it is not."""
+    relay = Stalled()
+    rig = StalledRig({FIRST: relay}, limits={"module_questions": 2})
+    rig.wait(0.1)
+    relay.queue = []
+    rig.invite(0)
+    rig.invite(1)
+    _deletions(rig, 3)
+    assert not [data for data in relay.queue if b"6:delete" in data]
+    resume(rig, relay)
+    rig.wait(3.0)
+    assert relay.commands.count("delete") == 3
+    (one,) = rig.media._relays
+    assert (len(one._deletions), one._deleting, one._delayed) == (0, 0, False)
+
+
+def test_a_deletion_that_never_fits() -> None:
+    """It is dropped, and those behind it go."""
+    rig = MediaRig()
+    (one,) = rig.media._relays
+    one.tell(b"d7:command6:delete1:x66000:%be" % (b"x" * 66_000), rig.now)
+    _deletions(rig, 1)
+    assert rig.engine.commands == ["delete"]
+    assert (len(one._deletions), one._deleting) == (0, 0)
+
+
 def test_deletions_of_a_dead_relay() -> None:
     """What it is to forget is forgotten with it: a relay ends calls without packets by itself."""
     relay = Stalled()
