@@ -110,8 +110,8 @@ class Riding(Within):
         if not profiles:
             return True
         sdp = opening.body
-        if not sdp or data.find(b"application/sdp") < 0:
-            # The response may have an offer; or it has parts.
+        if not sdp:
+            # The response may have an offer.
             return False
         try:
             source = side_of(sdp, self.core.limits.sdp_media)
@@ -121,6 +121,9 @@ class Riding(Within):
         nat = "nat" in profiles and (behind or has_private_media(sdp, flow) or shows_nat(opening, flow))
         if not needed(profiles, source, target, nat):
             return True
+        if find_in(data) is None:
+            # It has parts, or is none by its fields.
+            return False
         return Ride(self, opening, flow, sdp, source, target)
 
     def _ended_by(

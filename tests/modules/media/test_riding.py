@@ -417,6 +417,39 @@ def test_redirected_from_behind_a_nat(rides: bool) -> None:
         assert [value[:7] for value in one.message.get_all("record-route")][1:] == ["<sip:f-"]
 
 
+OTHER = b"--x\r\nContent-Type: application/sdp\r\n\r\n" + SDP + b"\r\n--x--\r\n"
+
+
+@pytest.mark.parametrize(
+    ("headers", "body", "commands"),
+    [
+        ([("Content-Type", "text/plain"), ("Accept", "application/sdp")], SDP, []),
+        ([("Content-Type", "text/plain"), ("Subject", "application/sdp")], SDP, []),
+        ([("Content-Type", "text/plain")], SDP + b"\r\nContent-Type: application/sdp\r\n", []),
+        ([*TYPE, ("Content-Encoding", "gzip")], SDP, []),
+        ([*TYPE, ("e", "gzip")], SDP, []),
+        ([("c", "application/sdp")], SDP, ["offer"]),
+        ([("Content-Type", "application/SDP ; charset=x")], SDP, ["offer"]),
+        # RFC 2046 5.1.1: what stands before the first part is nothing.
+        ([("Content-Type", "multipart/mixed;boundary=x")], SDP + OTHER, ["offer"]),
+    ],
+)
+@pytest.mark.parametrize("rides", [True, False])
+def test_what_is_a_description(headers: Any, body: bytes, commands: list[str], rides: bool) -> None:
+    """A body that begins as a description, and is none by its fields, is no relay's business; nor refused."""
+    rig = Slow()
+    if not rides:
+        rig.stack.reception.openings = rig.stack.reception.passages = None
+    contact = ("Contact", "<sip:alice@192.0.2.1>")
+    invite = only(rig.udp(request(headers=[contact, *headers], body=body)), "INVITE")
+    assert rig.engine.commands == commands
+    if commands:
+        assert rig.engine.last("offer")["sdp"] == SDP
+        assert b"203.0.113.5" in invite.message.body
+    else:
+        assert invite.message.body == body
+
+
 def test_engine_is_used() -> None:
     """One relay, three commands: nothing is asked twice."""
     rig = Slow()
