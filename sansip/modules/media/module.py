@@ -137,7 +137,7 @@ class Media(Riding):
 
         def told(made: bytes | Exception, now: float) -> None:
             if isinstance(made, Exception):
-                if relay.gone or session.over:
+                if session.over:
                     raise made
                 rest = self._offer_to_any(request, session, leg, message, found, names, options, now, relay)
                 raise steering.Again(lambda later: self.core.run(rest, now, later.set))

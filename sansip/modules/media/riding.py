@@ -306,8 +306,6 @@ class Ride:
                     return
             if session.over:
                 return
-            if relay.gone:
-                raise result
             media.core.run(self._offer_to_any(sent, names, options, now, relay), now, self._done)
         except Exception as error:
             self._fail(error, now)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from sansip.modules.media import CallUnrelayed, RelayChanged
-from tests.modules.media.rig import FIRST, SDP, SECOND, TYPE, MediaRig, answer_sdp, two
+from tests.modules.media.rig import FIRST, SDP, SECOND, TYPE, MediaRig, answer_sdp, settings, two
+from tests.relays import Engine
 from tests.rig import BOB, only, reply, times, what
 
 pytestmark = pytest.mark.usefixtures("both")
@@ -172,3 +173,18 @@ def test_bye_at_a_dead_relay() -> None:
     bye = only(rig.within("BYE", cseq=2), "BYE")
     only(rig.udp(reply(bye, 200), BOB), "200")
     assert rig.now == start
+
+
+@pytest.mark.parametrize("rides", [True, False])
+def test_removed_while_it_is_asked(rides: bool) -> None:
+    """An operator takes a dead relay out of the file: calls that wait for it go to another one."""
+    rig = two("silent", "silent")
+    if not rides:
+        rig.stack.reception.openings = rig.stack.reception.passages = None
+    rig.invite()
+    own = next(at for at in rig.relays if rig.relays[at].commands)
+    other = next(at for at in rig.relays if at != own)
+    rig.relays[other].mood = "good"
+    rig.media.configure(settings((other, Engine)), rig.now)
+    invite = only([one for one in rig.wait(1.2) if one.to == BOB], "INVITE")
+    assert rig.relays[other].host.encode() in invite.message.body
