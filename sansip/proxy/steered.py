@@ -168,6 +168,11 @@ class Steered(Pair):
         data = self._plan.answers(echo.data, echo.contact, echo.tag or "", status, go, now)
         if data is None:
             self._line = []
+            if status < 200:
+                # RFC 3261 17.1.1.2, 9.1: it has come, so no INVITE goes again, and a CANCEL may.
+                self._state = self._steps.provisional[self._state][1]
+                self._provisional = True
+                self._rang = now
             return True
         return self._goes_as(echo, data, now)
 

@@ -112,6 +112,20 @@ def cancelled_early(rig: Slow) -> None:
     rig.release()
 
 
+def rings_for_ever(rig: Slow) -> None:
+    """RFC 3261 16.8: Timer C ends a call that nobody takes."""
+    rig.udp(reply(only(rig.invite(), "INVITE"), 180), BOB)
+    rig.wait(400.0)
+
+
+def early_media_for_ever(rig: Slow) -> None:
+    """The same, while the relay has the description of early media."""
+    invite = only(rig.invite(), "INVITE")
+    rig.late = True
+    rig.udp(reply(invite, 183, headers=TYPE, body=answer_sdp()), BOB)
+    rig.wait(400.0)
+
+
 def cancel_of_another(rig: Slow) -> None:
     """A CANCEL from elsewhere, while the relay is asked, ends nothing."""
     rig.late = True
@@ -221,6 +235,8 @@ SCENARIOS = [
     relay_slow,
     cancelled_early,
     cancel_of_another,
+    rings_for_ever,
+    early_media_for_ever,
     cancelled,
     overtaken,
     answer_again,
@@ -297,6 +313,38 @@ def test_cancel_crosses() -> None:
     assert {one.what for one in back} == {"200"}
     assert all(b"203.0.113.5" in one.message.body for one in back)
     assert "487" not in [one.what for one in rig.log]
+
+
+@pytest.mark.parametrize("rides", [True, False])
+def test_cancelled_while_early_media_is_at_the_relay(rides: bool) -> None:
+    """RFC 3261 9.1: it rings, so the CANCEL goes at once, and no INVITE again, however slow the relay is."""
+    rig = Slow(media={"deadline": 4.0})
+    if not rides:
+        rig.stack.reception.openings = rig.stack.reception.passages = None
+    invite = only(rig.invite(), "INVITE")
+    rig.late = True
+    rig.udp(reply(invite, 183, headers=TYPE, body=answer_sdp()), BOB)
+    before = len(rig.log)
+    cancel(rig)
+    assert [one.what for one in rig.log[before:] if one.to == BOB] == ["CANCEL"]
+    rig.udp(reply(only([one for one in rig.log if one.to == BOB], "CANCEL"), 200), BOB)
+    assert not [one for one in rig.wait(2.0) if one.to == BOB]
+    rig.udp(reply(invite, 487), BOB)
+    rig.release()
+    rig.wait(5.0)
+    assert "487" in [one.what for one in rig.log[before:] if one.to == ALICE]
+
+
+@pytest.mark.parametrize("rides", [True, False])
+def test_silent_relay_for_early_media(rides: bool) -> None:
+    """A phone rings that said so once: no INVITE goes there again while the relay has its description."""
+    rig = Slow(media={"deadline": 4.0})
+    if not rides:
+        rig.stack.reception.openings = rig.stack.reception.passages = None
+    invite = only(rig.invite(), "INVITE")
+    rig.late = True
+    rig.udp(reply(invite, 183, headers=TYPE, body=answer_sdp()), BOB)
+    assert not [one for one in rig.wait(3.0) if one.to == BOB]
 
 
 def test_a_second_relay() -> None:
