@@ -65,6 +65,8 @@ class AuthConfig:
     recovery: float = 30.0
 
     def __post_init__(self) -> None:
+        # Embedders may give lists; the compiled build takes tuples alone.
+        self.algorithms, self.qop, self.realms = map(tuple, (self.algorithms, self.qop, self.realms))
         for algorithm in self.algorithms:
             if hash_name(algorithm) is None:
                 raise ValueError(f"unknown digest algorithm {algorithm!r}; known are {', '.join(HASHES)}")

@@ -112,12 +112,6 @@ def cancelled_early(rig: Slow) -> None:
     rig.release()
 
 
-def rings_for_ever(rig: Slow) -> None:
-    """RFC 3261 16.8: Timer C ends a call that nobody takes."""
-    rig.udp(reply(only(rig.invite(), "INVITE"), 180), BOB)
-    rig.wait(400.0)
-
-
 def early_media_for_ever(rig: Slow) -> None:
     """The same, while the relay has the description of early media."""
     invite = only(rig.invite(), "INVITE")
