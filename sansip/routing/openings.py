@@ -285,7 +285,12 @@ class Openings:
             return True
         core.ua.now = now
         if isinstance(led, tuple):
-            picked = led[1].picks()
+            try:
+                picked = led[1].picks()
+            except Exception as error:
+                # As a step of the default route, which acts on it now.
+                core.modules.failed(led[0], "leads", error)
+                picked = None
             if picked is None:
                 self._gate.take(message or _read_as_it_came(data), flow, now, True)
                 return True

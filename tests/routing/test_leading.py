@@ -522,3 +522,16 @@ def test_a_caller_with_a_password(end: list[tuple[Any, ...]]) -> None:
     read, none = with_passwords(steps, quick=False)
     assert quick == read
     assert (rode > 0, none) == (True, 0)
+
+
+def test_an_exception_as_a_lead_picks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The fault is reported, and the step picks."""
+
+    def broken(*_: Any) -> Any:
+        raise ValueError("broken")
+
+    monkeypatch.setattr(LcrLead, "picks", broken)
+    rig = FARMS["by price"]()
+    dial(rig)
+    assert len(invites(rig)) == 1
+    assert [one.where for one in rig.events if isinstance(one, ModuleFailed)] == ["leads"]
