@@ -21,6 +21,7 @@ from sansip.auth import AuthConfig, compute_response, ha1
 from sansip.config import StackConfig
 from sansip.location import LocationUpdate
 from sansip.module import Module, Use
+from sansip.modules.media import Media, MediaSettings, RelaySettings
 from sansip.modules.messages import Messages
 from sansip.modules.rooms import Room, Rooms, RoomsSettings
 from sansip.proxy.pair import Pair
@@ -28,6 +29,7 @@ from sansip.routing import openings, passages
 from sansip.routing.default import route
 from sansip_server.config import build
 from sansip_server.config.schema import Settings
+from tests.relays import Engine
 
 SCENARIOS = Path(__file__).parents[2] / "benchmarks" / "scenarios"
 SERVER, CALLER, CALLEE = ("127.0.0.1", 5060), ("127.0.0.1", 5070), ("127.0.0.1", 5071)
@@ -133,15 +135,26 @@ def config_of(settings: Settings, **more: Any) -> StackConfig:
     return config
 
 
-def call(stack: Stack) -> Iterator[tuple[bytes, list[bytes]]]:
-    """Play the call of the benchmark; yield each message in, and what went out for it."""
+def call(stack: Stack, relay: Engine | None = None) -> Iterator[tuple[bytes, list[bytes]]]:
+    """Play the call of the benchmark; yield each message in, and what went out to the phones for it."""
     caller, callee = Sipp("uac.xml", CALLER), Sipp("uas.xml", CALLEE)
     now = 1.0
 
     def gives(data: bytes, source: tuple[str, int]) -> tuple[bytes, list[bytes]]:
         nonlocal now
         now += 0.001
-        sent = [one for one in stack.datagram_received(0, data, source, now) if isinstance(one, SendDatagram)]
+        sent: list[SendDatagram] = []
+        actions = stack.datagram_received(0, data, source, now)
+        while actions:
+            one, *actions = actions
+            if not isinstance(one, SendDatagram):
+                continue
+            if one.listener >= 0:
+                sent.append(one)
+                continue
+            assert relay is not None
+            for answer in relay.answer(one.data):
+                actions += stack.datagram_received(one.listener, answer, one.address, now)
         for one in sent:
             (caller if one.address == CALLER else callee).hear(one.data)
         return data, [one.data for one in sent]
@@ -198,6 +211,19 @@ def test_beside_modules_for_messages(way: Counter[str], kind: type[Module]) -> N
     assert len([out for _, out in call(stack)]) == 7
     assert way["message_received"] == (kind is Rooms)
     assert all(isinstance(one, Pair) and one.done for one in stack.transactions.clients.values())
+
+
+def test_through_a_media_relay(way: Counter[str]) -> None:
+    """Descriptions are changed in the octets; SIPp's padded Content-Length sent each call the long way."""
+    relays = [RelaySettings("ng:198.51.100.1:2223")]
+    used = Use(Media, MediaSettings(relays, profiles=["always"], probe_interval=0.0))
+    played = list(call(begin(Settings(), modules=[used]), Engine("203.0.113.5")))
+    [_, (_, [_, invite]), _, (_, [ok]), *_] = played
+    for one in (invite, ok):
+        head, _, body = one.partition(b"\r\n\r\n")
+        assert b"c=IN IP4 203.0.113.5" in body
+        assert b"\r\nContent-Length: %d\r\n" % len(body) in head + b"\r\n"
+    assert way == {}
 
 
 def test_the_long_way_sends_the_same() -> None:

@@ -175,7 +175,8 @@ def find_in(data: bytes) -> Found | None:
     if data[kind + 33 : kind + 34] in _FOLDED or data[stop + 2 : stop + 3] in _FOLDED:
         return None
     body = data[end + 4 :]
-    if data[begin:stop] != b"%d" % len(body) or not body:
+    # SIPp writes blanks before the number (RFC 3261 25.1: HCOLON).
+    if data[begin:stop].lstrip(b" ") != b"%d" % len(body) or not body:
         return None
     return Found(body, length=(begin, stop))
 
