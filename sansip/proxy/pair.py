@@ -12,7 +12,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from sansip.proxy.relayed import hold
+from sansip.proxy.holding import hold
 from sansip.proxy.ringing import begin, next_look
 from sansip.proxy.steps import END, INVITE, NON_INVITE, OTHER, RESEND, RING
 from sansip.proxy.usual import Usual

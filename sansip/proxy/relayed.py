@@ -23,15 +23,13 @@ from sansip.wire.abnf import TOKEN
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from sansip.clock import Timer
     from sansip.later import Later
     from sansip.limits import Limits
-    from sansip.proxy.proxy import Proxy
     from sansip.transport import Flow
     from sansip.wire import Request
     from sansip.wire.opening import Opening
 
-__all__ = ["GONE", "Record", "Records", "Relay", "RelayedCall", "RelayedCalls", "hold", "record_of", "tag_of"]
+__all__ = ["GONE", "Record", "Records", "Relay", "RelayedCall", "RelayedCalls", "record_of", "tag_of"]
 
 # RFC 5057 5.1, RFC 3261 15.1.1: after these to a BYE neither side has the dialog. Any other failure may be
 # of the request (a stale CSeq, an extension), and the callee talks on.
@@ -110,41 +108,6 @@ class Records(Protocol):
 
     def listed(self, now: float) -> Iterator[dict[str, Any]]:
         """Yield what an operator sees of each call that goes on."""
-
-
-class _Held:
-    """A response that waits."""
-
-    __slots__ = ("_sends", "timer")
-
-    def __init__(self, sends: Callable[[float], None]) -> None:
-        self._sends: Callable[[float], None] | None = sends
-        self.timer: Timer | None = None
-
-    def over(self, _value: Any, now: float) -> None:
-        """Send it: what it waits for is done, or takes too long."""
-        sends, self._sends = self._sends, None
-        if sends is not None:
-            if self.timer is not None:
-                self.timer.cancel()
-            sends(now)
-
-    def timer_fired(self, name: Any, now: float) -> None:
-        self.over(None, now)
-
-
-def hold(proxy: Proxy, waits: Later[None] | None, sends: Callable[[float], None], now: float) -> None:
-    """Have ``sends(time)`` send the answer to a BYE: once the record of its call is durable, or too late.
-
-    ``waits``: as of ``Record.hung_up``.
-    """
-    if waits is None or waits.done:
-        sends(now)
-        return
-    held = _Held(sends)
-    # A ``Later`` may be overdue, and the caller repeats its BYE for 32 s.
-    held.timer = proxy.timers.start(now, proxy.hooks.hook_time, held, "held")
-    waits.then(held.over, now)
 
 
 class RelayedCall:

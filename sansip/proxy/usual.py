@@ -19,7 +19,7 @@ from sansip.proxy.branch import Branch
 from sansip.proxy.budget import Budget
 from sansip.proxy.context import ResponseContext
 from sansip.proxy.forwarding import Forwarding
-from sansip.proxy.relayed import hold
+from sansip.proxy.holding import hold
 from sansip.proxy.returning import take_back
 from sansip.proxy.ringing import begin, next_look
 from sansip.proxy.target import Target

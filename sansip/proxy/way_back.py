@@ -10,8 +10,8 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from sansip.proxy.holding import hold
 from sansip.proxy.hooks import waits_of
-from sansip.proxy.relayed import hold
 from sansip.proxy.returning import take_back
 from sansip.proxy.ringing import begin
 from sansip.transport.flow import ensure_length

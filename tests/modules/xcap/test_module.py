@@ -679,9 +679,11 @@ def test_two_nodes_that_share_the_rows() -> None:
     # A service that was made there is taken here a second later, and free a second after it is gone.
     joe = Client(there.bench, JOE)
     assert joe.put(SERVICES.replace(BILL, JOE), service()).status == 201
+    there.bench.wait(1.5)
     here.bench.wait(1.5)
     assert said(here.put(SERVICES, service())) == "uniqueness-failure"
     assert joe("DELETE", SERVICES.replace(BILL, JOE)).status == 200
+    there.bench.wait(1.5)
     here.bench.wait(1.5)
     assert here.put(SERVICES, service()).status == 201
 
