@@ -2,8 +2,8 @@
 
 Theory of operation: SIPp offers the same load at the same rate to each server in turn, several rounds,
 alternating, so that other work of the machine affects both. The server alone has one core; all SIPp processes
-and this program share another. The figure is the CPU time of the server (user + system, all its processes,
-from ``/proc/PID/stat``) minus its CPU time when idle, divided by the calls that SIPp saw completed.
+and this program share another. The figure is the CPU time of the server (user + system, all its processes:
+``tools/cpu.py``) minus its CPU time when idle, divided by the calls that SIPp saw completed.
 Everything stays on 127.0.0.1 and ends by itself.
 
     python benchmarks/calls.py --rate 400 --seconds 20 --rounds 3
@@ -12,7 +12,6 @@ Everything stays on 127.0.0.1 and ends by itself.
 from __future__ import annotations
 
 import argparse
-import contextlib
 import csv
 import json
 import os
@@ -22,7 +21,7 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -31,6 +30,7 @@ ROOT = Path(__file__).resolve().parent.parent
 if str(ROOT) not in sys.path:
     sys.path.insert(0, str(ROOT))
 
+from tools.cpu import cpu_seconds, system_seconds, waited_seconds  # noqa: E402 (needs the path above)
 from tools.peers import Program, Sipp, free_port, kamailio, sansip_serve  # noqa: E402 (needs the path above)
 from tools.redises import redis_server  # noqa: E402 (needs the path above)
 
@@ -40,7 +40,6 @@ HOST = "127.0.0.1"
 WORKLOADS = {"calls": "uac.xml", "registrations": "register.xml", "options": "options.xml"}
 # Users that register again and again: the first round adds them, the others refresh them.
 USERS = 1_000
-TICK = os.sysconf("SC_CLK_TCK")
 
 
 @dataclass
@@ -65,35 +64,6 @@ class Result:
     idle_share: float
     wait_share: float
     sipp_share: float
-
-
-def processes(group: int) -> Iterator[tuple[Path, list[str]]]:
-    """Yield directory and status fields, from the state on, of each process of process group ``group``.
-
-    So of those of its session: workers have a group of their own.
-    """
-    for entry in Path("/proc").glob("[0-9]*"):
-        with contextlib.suppress(OSError):
-            fields = (entry / "stat").read_text().rpartition(")")[2].split()
-            if group in (int(fields[2]), int(fields[3])):
-                yield entry, fields
-
-
-def cpu_seconds(group: int, *, only_system: bool = False) -> float:
-    """Return user + system time of a process group, ended children included."""
-    # proc(5): utime, stime, cutime, cstime are fields 14 to 17; the state is field 3.
-    wanted = slice(12, 15, 2) if only_system else slice(11, 15)
-    return sum(int(value) for _, fields in processes(group) for value in fields[wanted]) / TICK
-
-
-def waited_seconds(group: int) -> float:
-    """Return how long a process group was ready to run and had to wait for its core."""
-    total = 0
-    for directory, _ in processes(group):
-        for task in directory.glob("task/*/schedstat"):
-            with contextlib.suppress(OSError):
-                total += int(task.read_text().split()[1])
-    return total / 1e9
 
 
 def register(user: str, phone: int, server: int, transport: str) -> None:
@@ -264,7 +234,7 @@ def measure(
         idle = (cpu_seconds(server.pid) - spent) / (time.monotonic() - begun)
 
         begun, spent, waited = time.monotonic(), cpu_seconds(server.pid), waited_seconds(server.pid)
-        system = cpu_seconds(server.pid, only_system=True)
+        system = system_seconds(server.pid)
         sipp_spent = load.cpu_seconds()
         load.run(stack)
         elapsed = time.monotonic() - begun
@@ -273,7 +243,7 @@ def measure(
         time.sleep(arguments.settle)
         whole = time.monotonic() - begun
         cost = cpu_seconds(server.pid) - spent - idle * whole
-        system = cpu_seconds(server.pid, only_system=True) - system
+        system = system_seconds(server.pid) - system
         sipp_spent = load.cpu_seconds() - sipp_spent
         for callee in load.callees:
             # SIPp writes its last statistics when it is told to end.

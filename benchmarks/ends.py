@@ -18,7 +18,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-from benchmarks.calls import DOMAIN, HOST, cpu_seconds
+from benchmarks.calls import DOMAIN, HOST
+from tools.cpu import cpu_seconds
 from tools.peers import Program, kamailio, sansip_serve
 
 __all__ = [

@@ -12,7 +12,6 @@ how many left in the fullest and the emptiest tenth of a second.
 from __future__ import annotations
 
 import argparse
-import os
 import socket
 import tempfile
 import time
@@ -20,7 +19,8 @@ from collections import Counter
 from contextlib import ExitStack
 from pathlib import Path
 
-from tools.peers import Program, free_port, sansip_serve
+from tools.cpu import cpu_seconds
+from tools.peers import free_port, sansip_serve
 
 HOST, PHONES, DOMAIN = "127.35.9.1", "127.35.9.2", "bench.test"
 REGISTER = (
@@ -29,12 +29,6 @@ REGISTER = (
     "Call-ID: {number}\r\nCSeq: 1 REGISTER\r\nContact: <sip:u{number}@10.0.0.9:5060>\r\nExpires: 7200\r\n"
     "Content-Length: 0\r\n\r\n"
 )
-
-
-def cpu_seconds(program: Program) -> float:
-    """Return the processor time that a program has had, user and system."""
-    fields = Path(f"/proc/{program.pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def register(phones: socket.socket, server: tuple[str, int], count: int) -> None:
@@ -83,9 +77,9 @@ def measure(method: str, count: int, interval: int, seconds: float) -> str:
         register(phones, server, count)
         # First a whole round: by then the remains of the registrations are gone.
         answer(phones, server, max(interval, 33.0))
-        before = cpu_seconds(program)
+        before = cpu_seconds(program.pid)
         times = answer(phones, server, seconds)
-        spent = cpu_seconds(program) - before
+        spent = cpu_seconds(program.pid) - before
     tenths = Counter(int((when - times[0]) * 10) for when in times)
     whole = [tenths[number] for number in range(int(seconds * 10) - 1)]
     each = 1e6 * spent / len(times)

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import argparse
 import gc
-import os
 import random
 import subprocess
 import sys
@@ -163,6 +162,7 @@ def restart(count: int) -> None:
     """Print how long ``sansip serve`` takes until ``ready`` with ``count`` registrations in SQLite."""
     from sansip_server.stores import SqliteStore
     from tools import peers
+    from tools.cpu import cpu_seconds
 
     with tempfile.TemporaryDirectory(prefix="sansip-bench-") as temporary:
         folder = Path(temporary)
@@ -175,8 +175,7 @@ def restart(count: int) -> None:
             listener = f"udp:127.0.0.1:{peers.free_port()}"
             with peers.sansip_serve(folder, [listener], ["example.com"], ["--store", "sansip.db"]) as server:
                 ready = time.perf_counter() - start
-                fields = Path(f"/proc/{server.pid}/stat").read_text().rpartition(")")[2].split()
-                cpu = (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+                cpu = cpu_seconds(server.pid)
                 memory = int(Path(f"/proc/{server.pid}/statm").read_text().split()[1]) * 4096 / 2**20
             print(
                 f"{count:>9,} restart: ready in {ready:.2f} s, {cpu:.2f} s of CPU, {memory:.0f} MiB",

@@ -22,7 +22,8 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from benchmarks.calls import DOMAIN, HOST, processes
+from benchmarks.calls import DOMAIN, HOST
+from tools.cpu import processes
 from tools.peers import Program, free_port, kamailio, sansip_serve
 
 # SIP repeats what it does not see answered after 0.5 s (RFC 3261 17.1.1.1); a slow machine may take so long.

@@ -19,10 +19,11 @@ import time
 from contextlib import ExitStack
 from pathlib import Path
 
-from benchmarks.calls import cpu_seconds, pinned
+from benchmarks.calls import pinned
 from benchmarks.connections import resident
 from tests.interop.msrp_client import MsrpClient
 from tests.interop.users import add_users
+from tools.cpu import cpu_seconds
 from tools.peers import Program, free_port, sansip_serve
 
 HOST = "127.0.0.1"

@@ -23,7 +23,8 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from benchmarks import ends
-from benchmarks.calls import DOMAIN, HOST, pinned, processes
+from benchmarks.calls import DOMAIN, HOST, pinned
+from tools.cpu import processes
 from tools.peers import free_port
 
 __all__ = ["Phones"]

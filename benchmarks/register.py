@@ -32,13 +32,12 @@ from benchmarks.calls import (  # noqa: E402 (needs the path above)
     HOST,
     SCENARIOS,
     Result,
-    cpu_seconds,
     line,
     pinned,
-    waited_seconds,
 )
 from sansip.auth import ha1  # noqa: E402 (needs the path above)
 from sansip_server.stores import SqliteStore, User  # noqa: E402 (needs the path above)
+from tools.cpu import cpu_seconds, system_seconds, waited_seconds  # noqa: E402 (needs the path above)
 from tools.kamailio_db import SCRIPTS, create_database, registrar_config  # noqa: E402 (needs the path above)
 from tools.peers import Program, Sipp, free_port, kamailio, sansip_serve  # noqa: E402 (needs the path above)
 
@@ -109,14 +108,14 @@ def measure(name: str, arguments: argparse.Namespace) -> Result:
         idle = (cpu_seconds(server.pid) - spent) / (time.monotonic() - begun)
 
         begun, spent, waited = time.monotonic(), cpu_seconds(server.pid), waited_seconds(server.pid)
-        system = cpu_seconds(server.pid, only_system=True)
+        system = system_seconds(server.pid)
         calls = arguments.rate * arguments.seconds
         completed, again = offer(calls, arguments.rate)
         elapsed = time.monotonic() - begun
         waited = waited_seconds(server.pid) - waited
         time.sleep(arguments.settle)
         cost = cpu_seconds(server.pid) - spent - idle * (time.monotonic() - begun)
-        system = cpu_seconds(server.pid, only_system=True) - system
+        system = system_seconds(server.pid) - system
     per_call = 1e6 / completed if completed else float("nan")
     return Result(
         server=name,

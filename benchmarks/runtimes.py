@@ -3,10 +3,9 @@
 Theory of operation: ``sansip serve --runtime NAME`` has one core, this program the other. It sends OPTIONS at
 a fixed rate, one datagram or one write on one of many connections at a time, so that every runtime gets the
 same pattern of wake-ups, even a slow one; ``--burst`` sends several at once. The figure is the CPU time of
-the server's threads, to the nanosecond (``/proc/PID/task/*/schedstat``), divided by the requests answered
-with 200. Runtimes take turns, each time with a fresh process. The median of the rounds counts, and its ratio
-to that of the fastest. The lowest of the rounds stands beside it, because other work of the machine only
-adds.
+the server, to the nanosecond (``tools/cpu.py``), divided by the requests answered with 200. Runtimes take
+turns, each time with a fresh process. The median of the rounds counts, and its ratio to that of the fastest.
+The lowest of the rounds stands beside it, because other work of the machine only adds.
 
     python benchmarks/runtimes.py --rounds 5 --json runtimes.json
 """
@@ -30,6 +29,7 @@ ROOT = Path(__file__).resolve().parent.parent
 if str(ROOT) not in sys.path:
     sys.path.insert(0, str(ROOT))
 
+from tools.cpu import cpu_seconds  # noqa: E402 (needs the path above)
 from tools.peers import free_port, sansip_serve  # noqa: E402 (needs the path above)
 
 HOST = "127.0.0.1"
@@ -47,15 +47,6 @@ RUNTIMES = {
 CONNECTIONS = 32
 # Seconds of load before the measurement begins.
 WARM_UP = 0.5
-
-
-def cpu_seconds(pid: int) -> float:
-    """Return the CPU time of all threads of a process."""
-    total = 0
-    for path in Path(f"/proc/{pid}/task").glob("*/schedstat"):
-        with contextlib.suppress(OSError):
-            total += int(path.read_text().split()[0])
-    return total / 1e9
 
 
 def request(number: int, transport: str, local: tuple[str, int]) -> bytes:

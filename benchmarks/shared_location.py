@@ -26,18 +26,13 @@ from sansip.location import Binding, NodeFlow, SharedRead, SharedWrite
 from sansip_server.config.redis import RedisSettings, parse_redis
 from sansip_server.stores.redis_client import RedisClient
 from sansip_server.stores.redis_location import RedisLocation
+from tools.cpu import cpu_seconds
 from tools.peers import Program, free_port, sansip_serve
 from tools.redises import HOST, redis_server
 
 BATCHES = (1, 4, 16, 64, 256)
 USERS = 1_000
 OUTSTANDING = 64
-
-
-def cpu(pid: int) -> float:
-    """Return the CPU time of a process so far, user and system, in seconds."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def store(port: int, redis: Program, seconds: float) -> None:
@@ -77,12 +72,12 @@ def _measure(
 ) -> tuple[float, float, float]:
     names = itertools.cycle([f"sip:user{number}@biloxi.test" for number in range(10_000)])
     done, begun = 0, time.perf_counter()
-    ours, theirs = time.process_time(), cpu(pid)
+    ours, theirs = time.process_time(), cpu_seconds(pid)
     while time.perf_counter() - begun < seconds:
         function(list(itertools.islice(names, batch)))
         done += batch
     took = time.perf_counter() - begun
-    return done / took, (time.process_time() - ours) / done * 1e6, (cpu(pid) - theirs) / done * 1e6
+    return done / took, (time.process_time() - ours) / done * 1e6, (cpu_seconds(pid) - theirs) / done * 1e6
 
 
 def request(method: str, user: str, number: int, port: int) -> bytes:
@@ -131,12 +126,12 @@ def server(name: str, directory: Path, options: list[str], seconds: float, redis
         drive("REGISTER", b"200", (HOST, port), 1.0, 1)
         text = f"  {name:22}"
         for method, status in (("REGISTER", b"200"), ("MESSAGE", b"404")):
-            before, theirs, begun = cpu(program.pid), cpu(redis.pid), time.monotonic()
+            before, theirs, begun = cpu_seconds(program.pid), cpu_seconds(redis.pid), time.monotonic()
             done = drive(method, status, (HOST, port), seconds, 1_000_000)
             took = time.monotonic() - begun
             text += (
-                f" {method} {done / took:6.0f}/s {(cpu(program.pid) - before) / done * 1e6:6.0f} µs"
-                f" (Redis {(cpu(redis.pid) - theirs) / done * 1e6:3.0f} µs)"
+                f" {method} {done / took:6.0f}/s {(cpu_seconds(program.pid) - before) / done * 1e6:6.0f} µs"
+                f" (Redis {(cpu_seconds(redis.pid) - theirs) / done * 1e6:3.0f} µs)"
             )
         print(text, flush=True)
 
