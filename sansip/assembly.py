@@ -151,6 +151,8 @@ class Assembly(Service):
         self.ua.tell = self.tell
         self.ua.tell_due(self.timers.beside())
         self.location.tell_expiry(self.timers.beside())
+        # Hears of the first deadline of modules that tell it.
+        self.module_due = self.timers.beside()
         keys = config.nonce_keys or [config.secret or seed]
         self.authenticator: Authenticator | None = None
         self.bans = Bans(limits.bans)

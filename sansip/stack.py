@@ -269,7 +269,7 @@ class Stack(Assembly):
         if timers.others <= now:
             self.ua.time_passed(now)
         hooks = self.modules.stack_hooks
-        if hooks.has_clocks:
+        if hooks.has_clocks or timers.others <= now:
             hooks.time_passed(now)
         if timers.others <= now:
             for binding in self.location.expire(now):

@@ -86,7 +86,7 @@ class Modules:
                 self.fresh.append(module)
             self._by_type[kind] = module
         hooks = self._overriding()
-        self.stack_hooks = StackHooks(hooks, self.failed)
+        self.stack_hooks = StackHooks(hooks, self.failed, stack.module_due)
         acting = [module.methods for hook in _ANSWERING for module, _ in hooks[hook]]
         # None: some module acts on requests of any method.
         self._methods = frozenset().union(*acting) if all(acting) else None

@@ -237,6 +237,8 @@ class Module:
         by_default: a server has it without a table in its configuration.
         methods: of the requests outside of dialogs for which ``request_received``, ``response_leaving`` and
             ``request_ended`` do anything; empty: of any. The server may leave them out for others.
+        tells_due: it calls ``core.has_due`` when ``next_due`` becomes an earlier time, and so is not asked
+            after each message.
         without_passwords: what is wrong where a server that strangers reach over UDP asks nobody for a
             password; `sansip check` says it.
         requires: modules that are started before it.
@@ -261,6 +263,7 @@ class Module:
     over_workers: ClassVar[bool | Literal["first"]] = False
     gathers: ClassVar[frozenset[str]] = frozenset()
     methods: ClassVar[frozenset[str]] = frozenset()
+    tells_due: ClassVar[bool] = False
     without_passwords: ClassVar[str] = ""
 
     settings: Any

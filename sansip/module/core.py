@@ -95,6 +95,10 @@ class Core:
     def timers(self) -> ModuleTimers:
         return self._own.timers
 
+    def has_due(self, deadline: float) -> None:
+        """``next_due`` of the module, which ``tells_due``, is ``deadline``, or a later one before that."""
+        self._stack.modules.stack_hooks.has_due(deadline)
+
     @property
     def entropy(self) -> Entropy:
         return self._stack.proxy.entropy

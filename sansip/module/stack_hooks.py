@@ -10,6 +10,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Coroutine, Iterator, Mapping
 from functools import partial
+from math import inf
 from typing import TYPE_CHECKING, Any, Final
 
 from sansip.module.base import DROP, PASS, Module, Reply
@@ -29,16 +30,19 @@ _MOST_TOLD: Final = 100
 class StackHooks:
     """Calls ``methods``, which are by the name of their hook; ``failed`` hears of what they raise.
 
-    ``has_clocks``: whether some module has a clock of its own, to be asked by ``next_due``.
+    ``has_clocks``: whether some module has a clock of its own, to be asked by ``next_due``. ``due``: a time
+    before which those that tell it (``Module.tells_due``) have nothing to do; ``tell`` hears when it changes.
     """
 
     __slots__ = (
         "_event_received",
         "_failed",
         "_next_due",
+        "_tell",
         "_telling",
         "_time_passed",
         "_told",
+        "due",
         "has_clocks",
         "message_arrived",
         "request_received",
@@ -49,8 +53,11 @@ class StackHooks:
         self,
         methods: Mapping[str, tuple[Method, ...]],
         failed: Callable[[Module, str, BaseException], None],
+        tell: Callable[[float], None],
     ) -> None:
         self._failed = failed
+        self._tell = tell
+        self.due = inf
         # Events under way, each told by a module as it heard of the one before, and how many were told.
         self._telling = self._told = 0
         self.replace(methods)
@@ -61,9 +68,13 @@ class StackHooks:
         self.stray_received = methods["stray_received"]
         self.request_received = methods["request_received"]
         self._event_received = methods["event_received"]
-        self._next_due = methods["next_due"]
+        asked = methods["next_due"]
+        self._next_due = tuple(one for one in asked if not one[0].tells_due)
         self.has_clocks = bool(self._next_due)
         self._time_passed = methods["time_passed"]
+        if len(self._next_due) < len(asked):
+            # Some are here from before: they are asked once.
+            self.has_due(0.0)
 
     def judge(self, message: Request | Response, flow: Flow, now: float) -> Reply | bool | None:
         """Return None for a message to take, False for one to drop, or the answer to give at once."""
@@ -169,8 +180,14 @@ class StackHooks:
             if not self._telling:
                 self._told = 0
 
+    def has_due(self, deadline: float) -> None:
+        """A module that tells its deadline has something to do at ``deadline``."""
+        if deadline < self.due:
+            self.due = deadline
+            self._tell(deadline)
+
     def next_due(self) -> float | None:
-        """Return when ``time_passed`` has something to do."""
+        """Return when ``time_passed`` has something to do for modules that do not tell it."""
         due = None
         for _, hook in self._next_due:
             try:
@@ -186,6 +203,7 @@ class StackHooks:
 
     def time_passed(self, now: float) -> None:
         """Let modules with clocks of their own do the work that is due."""
+        self.due = inf
         for module, hook in self._time_passed:
             try:
                 due = module.next_due()
@@ -195,5 +213,9 @@ class StackHooks:
             try:
                 if due is not None and due <= now:
                     hook(now)
+                    due = module.next_due() if module.tells_due else None
+                if due is not None and module.tells_due and due < self.due:
+                    self.due = due
             except Exception as error:
                 self._failed(module, "time_passed", error)
+        self._tell(self.due)

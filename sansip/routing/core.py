@@ -113,6 +113,8 @@ class Core(Protocol):
     server_name: str
     wall: Wall
     ua: UserAgent
+    # Hears of the first deadline of modules (``sansip.module.stack_hooks``).
+    module_due: Callable[[float], None]
     # Whether bindings are acknowledged only once the outside has stored them.
     durable: bool
     # The nodes that share the location; None where it is this server's alone.

@@ -10,7 +10,7 @@ import heapq
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from sansip.modules.events.subscription import Subscription
 
@@ -23,7 +23,7 @@ _NONE: Final[dict[str, Subscription]] = {}
 class Book:
     """The subscriptions of one server."""
 
-    __slots__ = ("_by_resource", "_by_watcher", "_coming", "_heap", "_number", "_unanswered", "ids")
+    __slots__ = ("_by_resource", "_by_watcher", "_coming", "_heap", "_number", "_unanswered", "ids", "tell")
 
     def __init__(self) -> None:
         self.ids: dict[str, Subscription] = {}
@@ -35,6 +35,8 @@ class Book:
         self._unanswered: dict[str, int] = {}
         self._heap: list[tuple[float, int, Subscription]] = []
         self._number = 0
+        # Hears when a subscription has to be looked at, as soon as that is known.
+        self.tell: Callable[[float], None] | None = None
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -121,6 +123,8 @@ class Book:
             heap[:] = kept.values()
             heapq.heapify(heap)
         heapq.heappush(heap, (due, one.number, one))
+        if self.tell is not None:
+            self.tell(due)
 
     def next_due(self) -> float | None:
         heap = self._heap

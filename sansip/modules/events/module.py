@@ -61,6 +61,7 @@ class Events(Module):
     methods = frozenset(("SUBSCRIBE",))
     over_workers = FIRST
     gathers = frozenset(("SUBSCRIBE",))
+    tells_due = True
     Settings = EventsSettings
     tables = (SUBSCRIPTIONS,)
     events = (NodeChanged,)
@@ -80,6 +81,7 @@ class Events(Module):
     # --- its life
 
     def start(self, core: Core, now: float) -> None:
+        self._book.tell = core.has_due
         self._tags = Tags(core.secret("tags"), core.entropy, _MARK)
         self._keeping = Keeping(core)
         self._notifying = Notifying(core, self._book, self._keeping, self._present)

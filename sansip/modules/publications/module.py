@@ -49,6 +49,7 @@ class Publications(Module):
     methods = frozenset(("PUBLISH",))
     over_workers = FIRST
     gathers = frozenset(("PUBLISH",))
+    tells_due = True
     Settings = PublicationsSettings
     tables = (PUBLICATIONS,)
     requires = (Events,)
@@ -70,6 +71,7 @@ class Publications(Module):
     # --- its life
 
     def start(self, core: Core, now: float) -> None:
+        self._shelf.tell = core.has_due
         self._rows = core.rows(PUBLICATIONS)
         self._events = core.module(Events)
         if core.node and core.shares:

@@ -6,6 +6,8 @@ import heapq
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from sansip.modules.publications.publication import Publication
 
 __all__ = ["Shelf"]
@@ -16,9 +18,11 @@ _STALE: Final = 1_000
 class Shelf:
     """The publications of one server."""
 
-    __slots__ = ("_by_resource", "_heap", "_number", "_size")
+    __slots__ = ("_by_resource", "_heap", "_number", "_size", "tell")
 
     def __init__(self) -> None:
+        # Hears when a publication ends, as soon as that is known.
+        self.tell: Callable[[float], None] | None = None
         self._by_resource: dict[tuple[str, str], dict[str, Publication]] = {}
         self._heap: list[tuple[float, int, Publication]] = []
         self._number = 0
@@ -57,6 +61,8 @@ class Shelf:
             heap[:] = [entry for entry in heap if self._ends(entry)]
             heapq.heapify(heap)
         heapq.heappush(heap, (one.expires_at, self._number, one))
+        if self.tell is not None:
+            self.tell(one.expires_at)
 
     def remove(self, one: Publication) -> None:
         """Take a publication away; harmless where it is gone."""

@@ -1,0 +1,63 @@
+"""A module that tells its deadline (``Module.tells_due``) is not asked for it after each message."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sansip.module import Module
+from sansip.testing import ModuleBench
+
+
+class Alarm(Module):
+    """Wants to be called ``due``, and counts how often it is asked."""
+
+    name = "alarm"
+    tells_due = True
+
+    def __init__(self, settings: Any) -> None:
+        super().__init__(settings)
+        self.due: float | None = None
+        self.asked = 0
+        self.called: list[float] = []
+
+    def next_due(self) -> float | None:
+        self.asked += 1
+        return self.due
+
+    def time_passed(self, now: float) -> None:
+        self.called.append(now)
+        self.due = None if self.due is None or len(self.called) == 3 else self.due + 5.0
+
+
+def test_asked_when_time_passes_alone() -> None:
+    """The deadline is asked for after each message, and most messages change none."""
+    bench = ModuleBench(Alarm)
+    module, stack = bench.module, bench.stack
+    bench.perform(stack.time_passed(bench.now))
+    asked, begun = module.asked, bench.now
+    for _ in range(5):
+        bench.call("nobody")
+    assert module.asked == asked
+    # An earlier time counts, a later one is asked for in its turn.
+    for after in (9.0, 7.0, 8.0):
+        module.core.has_due(begun + after)
+    module.due = begun + 7.0
+    assert stack.next_deadline() is not None
+    bench.wait(30.0)
+    assert [round(at - begun) for at in module.called] == [7, 12, 17]
+
+
+def test_a_reload_asks_once() -> None:
+    """What a module has told is not lost with the set of modules that heard of it."""
+    bench = ModuleBench(Alarm)
+    module, begun = bench.module, bench.now
+    bench.perform(bench.stack.time_passed(bench.now))
+    module.due = begun + 3.0
+    module.core.has_due(begun + 3.0)
+    bench.stack.modules.stack_hooks.replace(bench.stack.modules._overriding())
+    bench.wait(5.0)
+    assert [round(at - begun) for at in module.called] == [3]
+    module.due = None
+    bench.wait(5.0)
+    found = bench.stack.next_deadline()
+    assert found is None or found > bench.now
