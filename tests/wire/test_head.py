@@ -11,8 +11,6 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
-from importlib.machinery import ExtensionFileLoader
-from importlib.util import module_from_spec, spec_from_loader
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +18,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import sansip
 from sansip.errors import RemoteProtocolError
 from sansip.limits import DEFAULT
 from sansip.wire import Request, head, parse_message
@@ -30,18 +27,8 @@ from tests.fuzz.mutate import change
 from tests.missing import missing
 from tests.wire import head_rules
 from tests.wire.head_messages import MESSAGES
+from tests.wire.scanners import ROOT
 from tests.wire.strategies import plain_requests, spelled, torn
-
-# Where the sources of what is imported lie, also where it is installed.
-ROOT = Path(sansip.__file__).parents[1]
-
-
-def load(path: Path) -> Any:
-    """Return the extension at ``path``, a module of its own each time."""
-    loader = ExtensionFileLoader("sansip.wire._head", str(path))
-    module = module_from_spec(spec_from_loader("sansip.wire._head", loader))
-    loader.exec_module(module)
-    return module
 
 
 @pytest.fixture
@@ -215,8 +202,10 @@ SANITIZED = """
 import itertools, sys
 from pathlib import Path
 from sansip.wire.names import SPELLINGS
-from tests.wire.test_head import load, mutated
+from tests.wire.scanners import load
+from tests.wire.test_head import mutated
 from tests.wire.head_messages import MESSAGES
+from tests.wire.scanners import ROOT
 from tests.wire.test_brief import OPTIONS, REGISTER
 from tests.wire.test_echo import OK
 from tests.wire.test_ending import ACK

@@ -35,7 +35,7 @@ _WIDE = dataclasses.replace(
 def _scanner() -> Any:
     """Return the C scanner, compiled now: a module of its own."""
     from hatch_build import compile_scanner
-    from tests.wire.test_head import ROOT, load
+    from tests.wire.scanners import ROOT, load
 
     return load(compile_scanner(ROOT, Path(tempfile.mkdtemp(prefix="sansip-head-"))))
 

@@ -1,0 +1,52 @@
+"""The C module for tests: the installed one, else compiled for them; and who reads what is read in brief."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from importlib.machinery import ExtensionFileLoader
+from importlib.util import module_from_spec, spec_from_loader
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import sansip
+from sansip.wire import head
+
+__all__ = ["ROOT", "build", "load", "read_by"]
+
+# Where the sources of what is imported lie, also where it is installed.
+ROOT = Path(sansip.__file__).parents[1]
+# What is read in brief, by the name of the function of the C module, and what calls that.
+_READ = {
+    "brief": "read_parts",
+    "echo": "read_echo_parts",
+    "ending": "read_ending_parts",
+    "opening": "read_opening_parts",
+    "passing": "read_passing_parts",
+}
+
+
+def load(path: Path) -> Any:
+    """Return the extension at ``path``, a module of its own each time."""
+    loader = ExtensionFileLoader("sansip.wire._head", str(path))
+    module = module_from_spec(spec_from_loader("sansip.wire._head", loader))
+    loader.exec_module(module)
+    return module
+
+
+def build(folder: Path) -> Any:
+    """Return the C module, compiled into ``folder`` where none is installed."""
+    if head.HAS_SCANNER:
+        return head._MODULE
+    from hatch_build import compile_scanner
+
+    strict = ("-Wall", "-Wextra", "-Werror", "-Wno-unused-parameter", "-Wno-missing-field-initializers")
+    return load(compile_scanner(ROOT, folder, *strict))
+
+
+def read_by(patch: pytest.MonkeyPatch, scanner: Any, *names: str) -> None:
+    """Have ``scanner`` read in brief, the patterns where it is None; ``names``: all kinds of messages."""
+    for name in names or _READ:
+        module = import_module(f"sansip.wire.{name}")
+        patch.setattr(module, _READ[name], None if scanner is None else getattr(scanner, name))
