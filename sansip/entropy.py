@@ -39,6 +39,10 @@ class Entropy:
         self._pool = pool[16:]
         return pool[:16]
 
+    def put_back(self, token: str) -> None:
+        """Have ``token``, the last one, which nobody has seen, be the next one."""
+        self._pool = token + self._pool
+
     def number(self, below: int) -> int:
         """Return an integer in ``range(below)``, near enough uniform for weights."""
         return int(self.token(), 16) % below

@@ -182,6 +182,8 @@ class Reception:
                 return False
             if not looks:
                 return bool(transaction.takes(echo, now))
+            if not transaction.repeats(echo):
+                return False
             message, flow = self._shown(data, echo, transaction.hop, listener, source)
             if self.admits(message, flow, now) and not (
                 type(message) is UnreadResponse and transaction.takes(echo, now)

@@ -72,3 +72,12 @@ def test_a_hash_is_no_token() -> None:
 def test_a_long_seed() -> None:
     """BLAKE2 takes 64 octets of key; a longer seed is cut, not refused."""
     assert Entropy(b"x" * 100).token() == Entropy(b"x" * 64).token()
+
+
+def test_a_token_that_nobody_has_seen_comes_again() -> None:
+    """What was begun and did not happen leaves no trace in what follows: a replay may go another way."""
+    first, second = Entropy(SEED), Entropy(SEED)
+    for _ in range(9):
+        token = second.token()
+        second.put_back(token)
+        assert second.token() == token == first.token()

@@ -11,12 +11,17 @@ if TYPE_CHECKING:
     from sansip.transport import Listener
     from sansip.wire import Request
 
-__all__ = ["new_branch", "same_branch", "seal"]
+__all__ = ["new_branch", "same_branch", "seal", "token_of"]
 
 
 def new_branch(entropy: Entropy, suffix: str = "") -> str:
     """Return a branch that is unique and carries ``suffix``, such as the hash of a proxy's loop detection."""
     return f"{MAGIC_COOKIE}{entropy.mark}{entropy.token()}.{suffix}"
+
+
+def token_of(branch: str) -> str:
+    """Return the token that ``new_branch`` has taken for ``branch``."""
+    return branch[branch.index(".") - 16 : branch.index(".")]
 
 
 def same_branch(entropy: Entropy, token: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from sansip.client.via import new_branch
+from sansip.client.via import new_branch, token_of
 from sansip.proxy.direct import direct_way
 from sansip.proxy.flow_loss import node_flow
 from sansip.proxy.flow_tokens import came_token, goes_token
@@ -60,7 +60,8 @@ def relay_usual(
     if way is None or (client.failover_time and node_flow(target) is not None):
         return None
     breadth = breadth_of(request, proxy.limits.max_breadth)
-    if breadth < 1:
+    # A module must not see a Content-Length that did not come.
+    if breadth < 1 or (handle is not None and "content-length" not in request.keys):
         return None
     listener = way.listener
     came = came_token(proxy, request, caller, wants_flow) if records else ""
@@ -74,12 +75,11 @@ def relay_usual(
     data = forwarded(request, way.text, request.max_forwards, breadth, via, record_routes)
     size = len(data)
     if handle is not None:
-        # What a module adds may be too much; and it must not see a Content-Length that did not come.
+        # What a module adds may be too much.
         size += GROWTH - len(via) - sum(map(len, record_routes))
-        if "content-length" not in request.keys:
-            return None
     if size > client.tcp_above and client.tcp_above and way.flow.transport == UDP:
         # RFC 3261 18.1.1: it may have to go by TCP.
+        client.entropy.put_back(token_of(branch))
         return None
     line = request.first_line
     lines = line("from") or "", line("to") or "", line("call-id") or "", line("cseq") or "", request.to_tag

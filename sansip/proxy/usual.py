@@ -312,13 +312,16 @@ class Usual:
         RFC 3261 16.7: a proxy does not look at the rest. The reader would.
         """
         status = echo.status
-        if (
+        return not (
             self.done
             or self.watched
             or not (100 < status < 200 if invite and status < 200 else 200 <= status < 300)
-            or echo.top != self._via
             or not echo.goes_back
-        ):
+        ) and self.repeats(echo)
+
+    def repeats(self, echo: Echo) -> bool:
+        """Whether ``echo`` has our Via on top, and the lines that went there; so the reader accepts it."""
+        if echo.top != self._via:
             return False
         from_, to, call_id, cseq, tag = self._lines
         behind = echo.repeats(from_, to, call_id, cseq)

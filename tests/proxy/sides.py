@@ -162,7 +162,7 @@ class Side:
             if isinstance(one, SendDatagram) and one.address == CALLER:
                 self.told = one.data
             if isinstance(one, SendDatagram) and b"Record-Route: " in one.data and one.address == CALLER:
-                self.route = one.data.partition(b"Record-Route: ")[2].partition(b"\r\n")[0].decode()
+                self.route = one.data.partition(b"Record-Route: ")[2].partition(b"\r\n")[0].decode("latin-1")
         # The number of the transaction is the stack's own.
         return [
             (one.listener, one.data, one.address) if isinstance(one, SendDatagram) else one for one in actions
