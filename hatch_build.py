@@ -1,8 +1,9 @@
-"""What is compiled when a wheel is made: the C scanner of heads always, the hot modules on request.
+"""What is compiled when a wheel is made: two modules in C always, the hot modules on request.
 
-The scanner (``sansip/wire/_head.c``) takes a second; where there is no C compiler, or it fails, the wheel is
-made without it and one line says so; ``SANSIP_PURE=1`` leaves it out. ``SANSIP_COMPILE=1 pip install .``
-makes the compiled build: a wheel with the hot modules compiled.
+The scanner of heads (``sansip/wire/_head.c``) and the datagrams of a socket (``sansip_sockets/_udp.c``) take
+a second each; where there is no C compiler, or it fails, the wheel is made without them and one line says so;
+``SANSIP_PURE=1`` leaves them out. ``SANSIP_COMPILE=1 pip install .`` makes the compiled build: a wheel with
+the hot modules compiled.
 
 Theory of operation: mypyc turns annotated modules into C extensions; the source
 is one and the same. With the variable, the modules below are compiled in a copy of the
@@ -96,7 +97,7 @@ class CompileHook(BuildHookInterface[Any]):
     """Adds the extensions to a wheel."""
 
     PLUGIN_NAME = "custom"
-    _scanner: Path | None = None
+    _in_c: Path | None = None
 
     def _wanted(self) -> bool:
         return self.target_name == "wheel" and os.environ.get("SANSIP_COMPILE", "") not in ("", "0")
@@ -110,7 +111,7 @@ class CompileHook(BuildHookInterface[Any]):
         if self.target_name != "wheel" or version == "editable":
             return
         if os.environ.get("SANSIP_PURE", "") in ("", "0"):
-            self._add_scanner(build_data)
+            self._add_modules_in_c(build_data)
         if not self._wanted():
             return
         directory = Path(self.directory) / "compiled"
@@ -124,22 +125,24 @@ class CompileHook(BuildHookInterface[Any]):
 
     def finalize(self, version: str, build_data: dict[str, Any], artifact_path: str) -> None:
         """Take away what is in the wheel by now."""
-        if self._scanner is not None:
-            shutil.rmtree(self._scanner, ignore_errors=True)
+        if self._in_c is not None:
+            shutil.rmtree(self._in_c, ignore_errors=True)
 
-    def _add_scanner(self, build_data: dict[str, Any]) -> None:
+    def _add_modules_in_c(self, build_data: dict[str, Any]) -> None:
         # Not beside the wheel: `finalize` takes it away.
-        directory = self._scanner = Path(tempfile.mkdtemp(prefix="sansip-scanner-"))
-        try:
-            path = compile_scanner(Path(self.root), directory)
-        except (OSError, subprocess.CalledProcessError) as error:
-            self.app.display_warning(
-                f"sansip: the reader in Python reads all messages, for C was not compiled: {error}"
-            )
-            return
-        build_data["force_include"][str(path)] = f"sansip/wire/{path.name}"
-        build_data["pure_python"] = False
-        build_data["infer_tag"] = True
+        directory = self._in_c = Path(tempfile.mkdtemp(prefix="sansip-in-c-"))
+        for compiled, package, lacking in (
+            (compile_scanner, "sansip/wire", "the reader in Python reads all messages"),
+            (compile_datagrams, "sansip_sockets", "Python's sockets move the datagrams"),
+        ):
+            try:
+                path = compiled(Path(self.root), directory)
+            except (OSError, subprocess.CalledProcessError) as error:
+                self.app.display_warning(f"sansip: {lacking}, for C was not compiled: {error}")
+                continue
+            build_data["force_include"][str(path)] = f"{package}/{path.name}"
+            build_data["pure_python"] = False
+            build_data["infer_tag"] = True
 
 
 def compile_scanner(root: Path, directory: Path, *flags: str) -> Path:
@@ -147,16 +150,24 @@ def compile_scanner(root: Path, directory: Path, *flags: str) -> Path:
 
     Raises OSError where there is no compiler, CalledProcessError where it fails.
     """
-    target = directory / f"_head{sysconfig.get_config_var('EXT_SUFFIX')}"
+    return _compile(root / "sansip" / "wire" / "_head.c", directory, *flags)
+
+
+def compile_datagrams(root: Path, directory: Path, *flags: str) -> Path:
+    """The same for the datagrams of a socket."""
+    return _compile(root / "adapters" / "sockets" / "sansip_sockets" / "_udp.c", directory, *flags)
+
+
+def _compile(source: Path, directory: Path, *flags: str) -> Path:
+    target = directory / f"{source.stem}{sysconfig.get_config_var('EXT_SUFFIX')}"
     compiler = (sysconfig.get_config_var("CC") or "cc").split()
     if shutil.which(compiler[0]) is None:
         # The one that made this Python is not here.
         compiler = ["cc"]
     linking = (sysconfig.get_config_var("LDSHARED") or "cc -shared").split()[1:]
     include = f"-I{sysconfig.get_path('include')}"
-    source = str(root / "sansip" / "wire" / "_head.c")
     subprocess.run(
-        [*compiler, "-O2", "-fPIC", include, *flags, source, *linking, "-o", str(target)], check=True
+        [*compiler, "-O2", "-fPIC", include, *flags, str(source), *linking, "-o", str(target)], check=True
     )
     return target
 

@@ -62,9 +62,10 @@ def test_nothing_else_is_installed(wheel: zipfile.ZipFile) -> None:
     assert top == {package.name for package in PACKAGES}
 
 
-def test_the_scanner_is_compiled(wheel: zipfile.ZipFile, tmp_path: Path) -> None:
-    """Where there is a compiler the wheel has the C module and is of this platform; else it is pure."""
-    extension = f"sansip/wire/_head{sysconfig.get_config_var('EXT_SUFFIX')}"
+@pytest.mark.parametrize("module", ["sansip/wire/_head", "sansip_sockets/_udp"])
+def test_the_modules_in_c_are_compiled(wheel: zipfile.ZipFile, tmp_path: Path, module: str) -> None:
+    """Where there is a compiler the wheel has the C modules and is of this platform; else it is pure."""
+    extension = f"{module}{sysconfig.get_config_var('EXT_SUFFIX')}"
     if shutil.which("cc") is not None:
         assert extension in wheel.namelist()
         assert "-none-any" not in str(wheel.filename)

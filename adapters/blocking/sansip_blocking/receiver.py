@@ -18,9 +18,10 @@ import socket
 import struct
 from typing import TYPE_CHECKING
 
+from sansip.actions import Address
 from sansip_blocking.jobs import Jobs
 from sansip_sockets import READ, PolledWaiter
-from sansip_sockets.datagrams import DATAGRAM_SIZE, DatagramSocket
+from sansip_sockets.datagrams import DatagramSocket
 
 if TYPE_CHECKING:
     from sansip_sockets import Hub
@@ -62,13 +63,12 @@ class Receiver:
             self._take(sock)
         number = datagrams.number
         inbox = hub.inbox
-        recvfrom = sock.recvfrom
+        wait = datagrams.datagrams.wait
         received = hub.driver.datagrams_received
         perform = hub.perform
         for served in range(LOOK):
-            try:
-                batch = [recvfrom(DATAGRAM_SIZE)]
-            except OSError:
+            batch: list[tuple[bytes, Address]] = []
+            if wait(batch):
                 # No datagram came in time, or an error of an earlier send came, which the pump reads.
                 return served > 0
             now = clock()

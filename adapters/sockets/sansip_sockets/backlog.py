@@ -43,31 +43,32 @@ class _Line:
 class Backlog:
     """Datagrams by source. ``room`` is in octets; ``is_crowd(address)`` says which count as many."""
 
-    __slots__ = ("_free", "_is_crowd", "_lines", "_order", "dropped")
+    __slots__ = ("_free", "_is_crowd", "_order", "dropped", "lines")
 
     def __init__(self, room: int, is_crowd: Callable[[Address], bool]) -> None:
         self._free = room
         self._is_crowd = is_crowd
-        self._lines: dict[str, _Line] = {}
+        # By source; never another dictionary: its truth is asked at each wake-up.
+        self.lines: dict[str, _Line] = {}
         # The sources in the order of their turns; a source that was served goes to the end.
         self._order: deque[str] = deque()
         self.dropped = 0
 
     def __bool__(self) -> bool:
         """Whether any datagram waits."""
-        return bool(self._lines)
+        return bool(self.lines)
 
     def put(self, datagram: tuple[bytes, Address]) -> str:
         """Queue ``datagram``; return "", or its source if too much of that waits already."""
         data, address = datagram
         source = source_of(address[0])
-        line = self._lines.get(source)
+        line = self.lines.get(source)
         cost = len(data) + OVERHEAD
         if line is None:
             if cost > self._free:
                 self.dropped += 1
                 return source
-            line = self._lines[source] = _Line(CROWD if self._is_crowd(address) else 1)
+            line = self.lines[source] = _Line(CROWD if self._is_crowd(address) else 1)
             self._order.append(source)
         elif cost > self._free or line.octets + cost > self._free * line.turns:
             self.dropped += 1
@@ -83,7 +84,7 @@ class Backlog:
         order = self._order
         while order and len(taken) < most:
             source = order.popleft()
-            line = self._lines[source]
+            line = self.lines[source]
             for _ in range(min(line.turns, most - len(taken), len(line.waiting))):
                 datagram = line.waiting.popleft()
                 taken.append(datagram)
@@ -93,5 +94,5 @@ class Backlog:
             if line.waiting:
                 order.append(source)
             else:
-                del self._lines[source]
+                del self.lines[source]
         return taken

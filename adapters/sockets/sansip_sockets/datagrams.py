@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import socket
 from collections import deque
+from errno import EAGAIN
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -25,6 +26,7 @@ from sansip.notices import LimitNotices
 from sansip_sockets.backlog import Backlog
 from sansip_sockets.bind import BoundListener
 from sansip_sockets.icmp import read_icmp_errors
+from sansip_sockets.udp import datagrams_of
 from sansip_sockets.waits import PAUSE, READ, WRITE, Pump, Wait, wake
 
 if TYPE_CHECKING:
@@ -42,10 +44,6 @@ SLICE = 16
 ROUNDS = 4
 # Datagrams read in one look at the most, so that a flood does not keep us reading.
 READS = 1_024
-# No UDP payload is longer (RFC 768: 16-bit length).
-DATAGRAM_SIZE = 65_535
-# The pump never waits for the socket, even if a runtime has made it blocking.
-DONTWAIT = socket.MSG_DONTWAIT
 # Datagrams kept while the socket's send buffer is full. Beyond it they are
 # dropped, like on any congested link; SIP repeats them.
 QUEUE = 1_024
@@ -66,12 +64,13 @@ class DatagramSocket:
     """A UDP listener. ``sendto`` is the way out and may be replaced while it is full."""
 
     __slots__ = ("_backlog", "_closed", "_had_error", "_hub", "_listener", "_notices", "_queue", "_said",
-                 "dropped", "number", "sock")  # fmt: skip
+                 "datagrams", "dropped", "number", "sock")  # fmt: skip
 
     def __init__(self, hub: Host, listener: BoundListener) -> None:
         self._hub = hub
         self._listener = listener
         self.sock = listener.sock
+        self.datagrams = datagrams_of(listener.sock)
         self.number = listener.id
         self._queue: deque[SendDatagram] = deque()
         self._had_error = False
@@ -89,33 +88,30 @@ class DatagramSocket:
         received = hub.driver.datagrams_received
         perform = hub.perform
         clock = hub.clock
-        recvfrom = self.sock.recvfrom
-        turns = tuple(map(range, TURNS))
+        receive = self.datagrams.receive
         wait: Wait = (READ, self.sock, None)
         soon: Wait = (READ, self.sock, 0.0)
         backlog = self._backlog
+        lines = backlog.lines
         while True:
-            yield soon if backlog else wait
+            yield soon if lines else wait
             if self._closed:
                 break
             try:
-                if backlog:
+                if lines:
                     self._serve_by_turns()
                     continue
-                for reads in turns:
+                for most in TURNS:
                     batch: list[tuple[bytes, Address]] = []
-                    append = batch.append
-                    try:
-                        for _ in reads:
-                            append(recvfrom(DATAGRAM_SIZE, DONTWAIT))
-                    except BlockingIOError:
+                    ended = receive(batch, most)
+                    if ended == EAGAIN:
                         if not batch:
-                            if reads is turns[0]:
+                            if most == 1:
                                 # The socket woke us and had nothing to read: so the error
                                 # queue has something.
                                 self._read_errors()
                             break
-                    except OSError:
+                    elif ended:
                         # The pending error of an earlier send; the datagrams behind it are
                         # read in the next turn.
                         self._read_errors()
@@ -151,21 +147,21 @@ class DatagramSocket:
         """Read whatever waits, and serve a few batches of it, one datagram of each source after another."""
         hub = self._hub
         backlog = self._backlog
-        recvfrom = self.sock.recvfrom
         for _ in range(ROUNDS):
-            reads = READS
-            while reads:
-                reads -= 1
-                try:
-                    source = backlog.put(recvfrom(DATAGRAM_SIZE, DONTWAIT))
-                except BlockingIOError:
-                    break
-                except OSError:
-                    # The error of an earlier send, to a flooder that is gone: other datagrams wait behind it.
-                    self._read_errors()
-                else:
+            left = READS
+            while left > 0:
+                read: list[tuple[bytes, Address]] = []
+                ended = self.datagrams.receive(read, BATCH)
+                left -= len(read) or 1
+                for datagram in read:
+                    source = backlog.put(datagram)
                     if source:
                         self._notices.reached("datagram_backlog", source, hub.clock())
+                if ended == EAGAIN:
+                    break
+                if ended:
+                    # The error of an earlier send, to a flooder that is gone: other datagrams wait behind it.
+                    self._read_errors()
             now = hub.clock()
             batch = backlog.take(SLICE)
             if not batch:
@@ -242,7 +238,7 @@ class DatagramSocket:
                     self._hub.report(f"send to {action.address}", error)
                 self._tell(action.owner, getattr(error, "strerror", None) or str(error))
         if not self._closed:
-            self._hub.sendto[self.number] = self.sock.sendto
+            self._hub.sendto[self.number] = self.datagrams.sendto
 
 
 def _blocked(_data: bytes, _address: Address) -> int:

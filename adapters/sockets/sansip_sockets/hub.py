@@ -141,7 +141,7 @@ class Hub:
         """Spawn the pump of ``listener``."""
         if listener.transport in DATAGRAMS:
             datagrams = self.datagrams[listener.id] = DatagramSocket(self, listener)
-            self.sendto[listener.id] = listener.sock.sendto
+            self.sendto[listener.id] = datagrams.datagrams.sendto
             self.spawn(datagrams.pump())
         else:
             self.spawn(self.streams.accepting.listen(listener))
