@@ -190,6 +190,9 @@ class Reception:
             ):
                 self._response_received(message, flow, now)
             return True
+        if isinstance(transaction, BriefRequest):
+            # RFC 3261 18.1.2
+            return not looks and transaction.hop.address[0] == source[0] and transaction.takes(echo, now)
         user, hop = transaction.user, transaction.flow
         if not isinstance(user, Usual | BriefRequest) or hop.conn or hop.address[0] != source[0]:
             return False

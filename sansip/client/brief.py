@@ -1,16 +1,19 @@
 """A request of a user agent that exists as octets alone, on its way to one address by UDP.
 
 Theory of operation: most requests of a user agent that sends many (NOTIFYs) go to one numeric address, and
-get a 2xx that says nothing new. Such a request is its octets and its transaction alone, and of such a 2xx
-only what finds the transaction is read (``wire.echo``). With any other input it becomes the ``Sending`` that
-it would have been from the start, and that takes the input.
+get a 2xx that says nothing new. Such a request is its octets alone, and of such a 2xx only what finds it is
+read (``wire.echo``). It stands in the tables in the place of its client transaction, whose timers it shares
+with the others that left in the same moment (``Departed``). With any other input ``unfold`` puts the
+transaction there, in the state and with the timers that it would have by then, and the request becomes the
+``Sending`` that it would have been from the start.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from sansip.client.sending import Sending
+from sansip.transaction.non_invite_client import COMPLETED, TRYING
 from sansip.wire import Request
 from sansip.wire.echo import Echo
 from sansip.wire.reader import read_again
@@ -20,55 +23,125 @@ if TYPE_CHECKING:
     from sansip.transaction import ClientTransaction
     from sansip.transport import Flow
 
-__all__ = ["BriefRequest"]
+__all__ = ["BriefRequest", "Departed"]
+
+_NEVER: Final = -1.0
 
 
 class BriefRequest:
-    """One request. Made by ``Client.send_octets``.
+    """One request. Made by ``Client.send_octets``; ``send`` sends it.
 
     Attributes:
         number: of its CSeq.
+        hop: where it was sent.
+        answered_at: when its 2xx came; below zero before that.
+        folded: whether it stands for its transaction.
     """
 
-    __slots__ = ("_asker", "_branch", "_client", "_contact", "_data", "_provisional", "number")
+    __slots__ = (
+        "_asker",
+        "_branch",
+        "_client",
+        "_contact",
+        "_data",
+        "_method",
+        "_owner",
+        "_provisional",
+        "_started",
+        "answered_at",
+        "folded",
+        "hop",
+        "number",
+    )
 
     def __init__(
-        self, client: Outlet, asker: Any, data: bytes, branch: str, number: int, contact: str
+        self, client: Outlet, asker: Any, method: str, branch: str, data: bytes, number: int, contact: str
     ) -> None:
         self._client = client
         # A ``BriefAsker``, which is above this file.
         self._asker = asker
+        self._method = method
+        self._branch = branch
         # The request, for the ``Sending`` that it may become.
         self._data = data
-        self._branch = branch
         self.number = number
         # The line Contact of the peer as it is known.
         self._contact = contact
         self._provisional = False
+        self.answered_at = _NEVER
+        self.folded = True
 
-    def start(self, method: str, flow: Flow, now: float) -> None:
+    def send(self, flow: Flow, now: float) -> None:
         """Send it over ``flow``, which is of UDP."""
-        transaction = self._client.transactions.begin_client(self._branch, method, self._data, flow, self)
-        transaction.start(now)
+        self.hop = flow
+        self._started = now
+        client = self._client
+        layer = client.transactions
+        owner = self._owner = layer.latest = layer.latest + 1
+        layer.owners[owner] = layer.clients[f"{self._branch} {self._method}"] = self
+        client.sender.send(flow, self._data, now, owner)
+
+    def takes(self, echo: Echo, now: float) -> bool:
+        """Take ``echo``, a response that came from where the request went; or do nothing."""
+        if not self._is_usual(echo):
+            return False
+        if self.answered_at < 0.0:
+            # RFC 3261 17.1.2.2: from here on a repeated one is absorbed.
+            self.answered_at = now
+            self._data = b""
+            asker, self._asker = self._asker, None
+            asker.taken(self, now)
+        return True
+
+    def _is_usual(self, echo: Echo) -> bool:
+        contact = echo.contact
+        # RFC 3261 12.2.1.2: another Contact moves the target of the dialog.
+        return 200 <= echo.status < 300 and (contact is None or contact == self._contact)
+
+    # --- as a transaction
+
+    @property
+    def user(self) -> BriefRequest:
+        """The user of the transaction."""
+        return self
+
+    @property
+    def unanswered(self) -> bool:
+        """Whether no response has come."""
+        return self.answered_at < 0.0
+
+    def over(self) -> None:
+        """Leave the tables."""
+        layer = self._client.transactions
+        layer.clients.pop(f"{self._branch} {self._method}", None)
+        layer.owners.pop(self._owner, None)
+
+    def unfold(self) -> None:
+        """Put the transaction that this has stood for in its place."""
+        if not self.folded:
+            return
+        self.folded = False
+        layer = self._client.transactions
+        timers, values = layer.timers, layer.values
+        state = TRYING if self.answered_at < 0.0 else COMPLETED
+        key = f"{self._branch} {self._method}"
+        client = layer.revive_client(self._owner, key, self._method, self._data, self.hop, self, state)
+        if self.answered_at >= 0.0:
+            client.end_timer = timers.put(self.answered_at + values.t4, values.t4, client, "timer K")
+            return
+        client.interval = values.t1
+        started = self._started
+        client.resend_timer = timers.put(started + values.t1, values.t1, client, "timer E")
+        client.end_timer = timers.put(started + values.t1x64, values.t1x64, client, "timer F")
+
+    # --- the user of that transaction
 
     def returns(self, transaction: ClientTransaction, echo: Echo, now: float) -> bool:
-        """Take ``echo``, a response that came from where the request went; or do nothing."""
-        contact = echo.contact
-        if not 200 <= echo.status < 300 or not (contact is None or contact == self._contact):
-            # RFC 3261 12.2.1.2: another Contact moves the target of the dialog.
+        """As ``takes``, where ``transaction`` stands in its place."""
+        if not self._is_usual(echo):
             return False
         transaction.feed("2xx", echo, now)
         return True
-
-    def _become(self, transaction: ClientTransaction) -> Sending:
-        request = read_again(self._data)
-        assert isinstance(request, Request)
-        self._data = b""
-        sending = Sending(self._client, request, self._asker, None)
-        sending.resume(transaction, self._branch, self._provisional)
-        return sending
-
-    # --- the user of the client transaction
 
     def response_received(self, transaction: ClientTransaction, response: Any, now: float) -> None:
         """A response came, or (``returns``) what was read of one."""
@@ -83,3 +156,40 @@ class BriefRequest:
     def client_failed(self, transaction: ClientTransaction, reason: str, now: float) -> None:
         """The peer was silent, or cannot be reached."""
         self._become(transaction).client_failed(transaction, reason, now)
+
+    def _become(self, transaction: ClientTransaction) -> Sending:
+        request = read_again(self._data)
+        assert isinstance(request, Request)
+        self._data = b""
+        sending = Sending(self._client, request, self._asker, None)
+        sending.resume(transaction, self._branch, self._provisional)
+        return sending
+
+
+class Departed:
+    """The requests that left at one time, with the timers that their transactions would have each."""
+
+    __slots__ = ("_client", "at", "requests")
+
+    def __init__(self, client: Outlet, now: float) -> None:
+        self._client = client
+        self.at = now
+        self.requests: list[BriefRequest] = []
+        client.timers.start(now, client.transactions.values.t1, self, "timer E")
+
+    def timer_fired(self, name: str, now: float) -> None:
+        """Find out what has come by the time of Timer E; forget those that were answered."""
+        requests, self.requests = self.requests, []
+        for one in requests:
+            if one.folded:
+                if name == "timer K":
+                    one.over()
+                elif one.answered_at >= 0.0:
+                    self.requests.append(one)
+                else:
+                    # Its Timer E is due, and fires next.
+                    one.unfold()
+        if self.requests:
+            # RFC 3261 17.1.2.2: Timer K is T4; it began when the response came, so this is a little more.
+            client = self._client
+            client.timers.start(now, client.transactions.values.t4, self, "timer K")

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from sansip.client.ack import Ack
-from sansip.client.brief import BriefRequest
+from sansip.client.brief import BriefRequest, Departed
 from sansip.client.outlet import Outlet
 from sansip.client.sending import Sending
 from sansip.errors import RemoteProtocolError
@@ -92,7 +92,12 @@ class Client(Outlet):
             contact: the line Contact of the peer as it is known; a 2xx that has another is given to
                 ``asker.final``, each other one to ``asker.taken``.
         """
-        BriefRequest(self, asker, data, branch, number, contact).start(method, flow, now)
+        departed: Departed | None = self.departed
+        if departed is None or departed.at != now:
+            departed = self.departed = Departed(self, now)
+        brief = BriefRequest(self, asker, method, branch, data, number, contact)
+        departed.requests.append(brief)
+        brief.send(flow, now)
 
     def send_ack(
         self,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sansip.client.places import Places, ResolveFunction
 
@@ -26,11 +26,13 @@ class Outlet:
         guarded: places that only modules send requests to.
         places: where names lead, and which of those places failed lately.
         failover_time: seconds of silence after which another place is tried (``ProxyConfig``).
+        departed: the requests that left as octets last: a ``Departed``, which is above this file.
         tcp_above: octets from which TCP is used instead of UDP (``ProxyConfig``).
     """
 
     __slots__ = (
         "auth",
+        "departed",
         "entropy",
         "failover_time",
         "guarded",
@@ -66,6 +68,7 @@ class Outlet:
         self.guarded = guarded
         self.failover_time = failover_time
         self.tcp_above = tcp_above
+        self.departed: Any = None
 
     def configure(self, failover_time: float, tcp_above: int) -> None:
         """Go by these from now on."""
