@@ -55,6 +55,7 @@ class Notifier(SubscriptionUsage):
         usual: the duration of a refresh that names none (RFC 6665 4.2.1.1).
         content: makes the content of each NOTIFY; None: ``change`` brings it.
         lean: each NOTIFY is an effect ``SendNotify``, and ``notify`` makes it; else a ``Send``.
+        is_sending: whether a NOTIFY has no answer yet.
         params: what follows in each Subscription-State of a subscription that lasts (RFC 6446 9.3).
     """
 
@@ -62,8 +63,8 @@ class Notifier(SubscriptionUsage):
         "_body",
         "_changed",
         "_fields",
-        "_sending",
         "content",
+        "is_sending",
         "lean",
         "least",
         "most",
@@ -79,10 +80,10 @@ class Notifier(SubscriptionUsage):
     content: MakeContent | None
     params: str
     lean: bool
-    # Content of the next NOTIFY; whether one is under way, and whether its content is out of date.
+    is_sending: bool
+    # Content of the next NOTIFY, and whether that of the one under way is out of date.
     _body: bytes
     _fields: Headers
-    _sending: bool
     _changed: bool
 
     @classmethod
@@ -167,12 +168,7 @@ class Notifier(SubscriptionUsage):
         self.usual = most if usual is None else usual
         self.content, self.params = content, params
         self._body, self._fields = b"", []
-        self._changed = self._sending = self.lean = False
-
-    @property
-    def is_sending(self) -> bool:
-        """Whether a NOTIFY has no answer yet."""
-        return self._sending
+        self._changed = self.is_sending = self.lean = False
 
     # --- what arrives
 
@@ -207,23 +203,22 @@ class Notifier(SubscriptionUsage):
             and self.content is not None
         )
 
-    def refresh_by(self, number: int, expires_at: float, now: float) -> SendNotify | None:
+    def refresh_by(self, number: int, expires_at: float) -> bool:
         """As ``received``, of a SUBSCRIBE that only refreshes, which the caller answers with 200.
 
-        Return the NOTIFY to send; None while one has no answer.
+        Return whether the caller sends a NOTIFY (``tell``); not while one has no answer.
         """
         self.dialog.remote_cseq = number
         self.expires_at = expires_at
-        if self._sending:
+        if self.is_sending:
             self._changed = True
-            return None
-        return self.tell(now)
+        return not self.is_sending
 
     def response_received(self, request: Request, response: Response, now: float) -> list[Effect]:
         """A final response, received or made, to a NOTIFY."""
         status = response.status
         if status >= 200:
-            self._sending = False
+            self.is_sending = False
             # RFC 6665 4.2.2: these statuses end it, and so does silence (408).
             ends = status in ENDING or status == 408
             self._input("NOTIFY refused" if ends else "NOTIFY answered", response, now)
@@ -231,7 +226,7 @@ class Notifier(SubscriptionUsage):
 
     def taken(self, number: int, now: float) -> Sequence[Effect]:
         """A 2xx to NOTIFY ``number``, which says nothing else."""
-        self._sending = False
+        self.is_sending = False
         if self.state == ACTIVE and not self._changed:
             return ()
         self._input("NOTIFY answered", number, now)
@@ -239,7 +234,7 @@ class Notifier(SubscriptionUsage):
 
     def lost(self, response: Response, now: float) -> list[Effect]:
         """No NOTIFY gets through any more: it ends (RFC 6665 4.2.2)."""
-        self._sending = False
+        self.is_sending = False
         self._input("NOTIFY refused", response, now)
         return self._take()
 
@@ -279,7 +274,7 @@ class Notifier(SubscriptionUsage):
     # --- effects
 
     def notify_now(self, _argument: Any, now: float) -> None:
-        if self._sending:
+        if self.is_sending:
             self._changed = True
             return
         self._changed = False
@@ -288,7 +283,7 @@ class Notifier(SubscriptionUsage):
         self._notify(self.state, f"{self.state};expires={left}{self.params}")
 
     def _notify(self, words: str, state: str) -> None:
-        self._sending = True
+        self.is_sending = True
         if self.content is None:
             fields, body = self._fields, self._body
         else:
@@ -302,15 +297,20 @@ class Notifier(SubscriptionUsage):
     def tell(self, now: float) -> SendNotify | None:
         """As ``change`` of a ``lean`` one: return the NOTIFY to send; None while one has no answer."""
         content = self.content
-        if self._sending or self.state != ACTIVE or self.expires_at is None or content is None:
+        if self.is_sending or self.state != ACTIVE or self.expires_at is None or content is None:
             effects = self.change(b"", (), now)
             return effects[0] if effects and isinstance(effects[0], SendNotify) else None
-        self._changed, self._sending = False, True
+        number = self.begin()
         fields, body = content(ACTIVE)
-        number = self._number = self.dialog.next_cseq()
         # As ``notify_now``.
         left = max(0, int(self.expires_at - now))
         return SendNotify(number, f"{ACTIVE};expires={left}{self.params}", fields, body)
+
+    def begin(self) -> int:
+        """Note that a NOTIFY leaves, as ``tell`` does; return its number."""
+        self._changed, self.is_sending = False, True
+        number = self._number = self.dialog.next_cseq()
+        return number
 
     @property
     def headers(self) -> Headers:

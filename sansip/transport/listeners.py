@@ -153,6 +153,10 @@ class Listeners:
             raise LookupError(f"there is no listener {number}")
         return listener
 
+    def find(self, number: int) -> Listener | None:
+        """Return listener ``number`` if it is not being given up."""
+        return self._by_id.get(number)
+
     def __contains__(self, number: int) -> bool:
         """Whether ``number`` is a listener that is not being given up."""
         return number in self._by_id

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
+from functools import lru_cache
 
-__all__ = ["BadFilter", "Content", "Verdict"]
+from sansip.wire.fields import encode, header_line
+
+__all__ = ["BadFilter", "Content", "Verdict", "fields_of", "line", "write"]
+
+# Packages have few media types.
+line = lru_cache(maxsize=64)(header_line)
 
 
 class Verdict(Enum):
@@ -19,11 +25,30 @@ class Verdict(Enum):
 
 @dataclass(slots=True)
 class Content:
-    """The body of a NOTIFY, its media type, and fields beside Content-Type."""
+    """The body of a NOTIFY, its media type, and fields beside Content-Type; it does not change any more.
+
+    ``octets``: what ``write`` has made of it.
+    """
 
     type: str
     body: bytes
     headers: tuple[tuple[str, str], ...] = ()
+    octets: bytes = field(default=b"", compare=False, repr=False)
+
+
+def fields_of(content: Content | None) -> tuple[list[tuple[str, object]], bytes]:
+    """Return the fields, but for Content-Length, and the body of a NOTIFY with ``content``."""
+    if content is None:
+        return [], b""
+    return [("Content-Type", content.type), *content.headers], content.body
+
+
+def write(content: Content) -> bytes:
+    """Return the lines of ``content``, with the empty line behind them, and the body."""
+    fields, body = fields_of(content)
+    lines = "".join([f"{line(name, value)}\r\n" for name, value in fields])
+    content.octets = encode(f"{lines}Content-Length: {len(body)}\r\n\r\n") + body
+    return content.octets
 
 
 class BadFilter(ValueError):

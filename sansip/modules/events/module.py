@@ -32,6 +32,7 @@ from sansip.modules.events.screening import filter_of, mark_of, refuse_filter, s
 from sansip.modules.events.settings import EventsSettings
 from sansip.modules.events.shown import Shown, shown
 from sansip.modules.events.subscription import Subscription
+from sansip.modules.events.telling import Telling
 from sansip.ua.merged import Merged
 from sansip.ua.tags import Tags
 from sansip.wire import SipUri
@@ -92,8 +93,9 @@ class Events(Module):
         if self._owners.several:
             self._notifying.check = self._owners.check
             core.timers.start(now, FIRST_LOOK, self, None)
+        self._telling = Telling(core, self._book, self._keeping, self._notifying)
         self._refreshing = Refreshing(
-            core, self._book, self._keeping, self._notifying, self._tags, self._present
+            core, self._book, self._keeping, self._notifying, self._telling, self._tags, self._present
         )
         self._beginning = Beginning(core, self._book, self._notifying, self._tags, self._present)
 
@@ -191,7 +193,15 @@ class Events(Module):
         counts.
         """
         self._notifying.now = now
+        client = self.core.ua.client
         for number, one in enumerate(self._book.of(event, resource)):
+            if (
+                number < GROUP
+                and key is None
+                and (one.package.interval <= 0.0 or one.may_leave_at(now) <= now)
+                and self._telling.tell(one, now, client)
+            ):
+                continue
             one.note(key, value)
             if number < GROUP:
                 self._notifying.consider(one, now)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 
 from sansip.dialog import Notifier, Respond, SendNotify, SubscriptionEnded, Tell
 from sansip.errors import RemoteProtocolError
-from sansip.modules.events.content import Verdict
+from sansip.modules.events.content import Verdict, fields_of
 from sansip.modules.events.notices import SubscriptionLimitReached, WatcherChanged
 from sansip.modules.events.row import BLOCK
 from sansip.modules.events.sending import way_of
@@ -60,7 +60,7 @@ class Notifying:
         self.check: Check | None = None
         # The second in which a limit was told of.
         self._told = -1
-        self._sent = core.counter("notified", "NOTIFYs that were sent, by package", ("event",))
+        self.sent = core.counter("notified", "NOTIFYs that were sent, by package", ("event",))
         self._over_count = core.counter("ended", "Subscriptions that ended, by reason", ("reason",))
 
     def usage(self, one: Subscription, dialog: Dialog, event: str, expires_at: float = 0.0) -> Notifier:
@@ -95,9 +95,7 @@ class Notifying:
             # The whole state has what they led to: told after it, they would be out of order.
             one.changes.clear()
         one.full = False
-        if content is None:
-            return [], b""
-        return [("Content-Type", content.type), *content.headers], content.body
+        return fields_of(content)
 
     def perform(self, one: Subscription, effects: Sequence[Effect], now: float) -> None:
         """Do what the usage of ``one`` wants done."""
@@ -112,7 +110,7 @@ class Notifying:
     def send(self, one: Subscription, made: SendNotify, now: float) -> None:
         """Send the NOTIFY that ``made`` says."""
         one.left(now)
-        self._sent.add(one.package.event)
+        self.sent.add(one.package.event)
         client = self._core.ua.client
         if not send_octets(one, made, client, now):
             client.send(one.usage.notify(made), one, now, hop=way_of(one, client))

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from sansip.modules.events.notifying import Notifying
     from sansip.modules.events.settings import EventsSettings
     from sansip.modules.events.subscription import Subscription
+    from sansip.modules.events.telling import Telling
     from sansip.routing.usages import UsageArrived
     from sansip.ua.tags import Tags
 
@@ -43,6 +44,7 @@ class Refreshing:
         book: Book,
         keeping: Keeping,
         notifying: Notifying,
+        telling: Telling,
         tags: Tags,
         settings: Callable[[], EventsSettings],
     ) -> None:
@@ -50,6 +52,7 @@ class Refreshing:
         self._book = book
         self._keeping = keeping
         self._notifying = notifying
+        self._telling = telling
         self._tags = tags
         self._settings = settings
 
@@ -117,10 +120,14 @@ class Refreshing:
             handle.decided = True
             notifying.perform(one, usage.received(handle.message, handle, now, seconds), now)
         else:
-            made = usage.refresh_by(number, now + seconds, now)
+            sends = usage.refresh_by(number, now + seconds)
             fields = "".join([f"{header_line(name, value)}\r\n" for name, value in usage.headers])
             contact = f"Contact: <{usage.dialog.local_target}>\r\n"
             arrived.grant(f"{contact}{fields}Expires: {seconds}\r\n", now)
-            if made is not None:
-                notifying.send(one, made, now)
-        notifying.consider(one, now)
+            # 4.2.1.2: a NOTIFY follows each.
+            if sends and not self._telling.tell(one, now, self._core.ua.client):
+                made = usage.tell(now)
+                if made is not None:
+                    notifying.send(one, made, now)
+        if one.dirty or one.params or one.due != usage.expires_at:
+            notifying.consider(one, now)

@@ -7,12 +7,12 @@ the dialog and the way do, the number, the state, and the content. Each other on
 
 from __future__ import annotations
 
-from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from sansip.client import new_branch
 from sansip.dialog import aim
 from sansip.errors import RemoteProtocolError
+from sansip.modules.events.content import line
 from sansip.modules.events.sending import way_of
 from sansip.transport import Flow, next_hop
 from sansip.transport.transports import UDP
@@ -26,9 +26,6 @@ if TYPE_CHECKING:
     from sansip.transport import Listener
 
 __all__ = ["Head", "same_way", "send_octets"]
-
-# Packages have few media types.
-_line = lru_cache(maxsize=64)(header_line)
 
 
 class Head:
@@ -70,8 +67,7 @@ class Head:
         flow = self.flow
         if flow is None:
             return True
-        listeners = client.listeners
-        return flow.listener in listeners and listeners[flow.listener] is self.listener
+        return client.listeners.find(flow.listener) is self.listener
 
 
 def same_way(one: Flow, other: Flow) -> bool:
@@ -142,7 +138,7 @@ def send_octets(one: Subscription, made: SendNotify, client: Client, now: float)
     if flow is None:
         return False
     branch = new_branch(client.entropy)
-    lines = "".join([f"{_line(name, value)}\r\n" for name, value in made.fields])
+    lines = "".join([f"{line(name, value)}\r\n" for name, value in made.fields])
     text = (
         f"{head.begin}{branch}{head.middle}{made.number}{head.end}{made.state}\r\n{lines}"
         f"Content-Length: {len(made.body)}\r\n\r\n"

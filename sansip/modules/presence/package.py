@@ -55,12 +55,15 @@ class _Seen:
 class _View:
     """The composed state of one user, and what of it was written, for all watchers who see the same."""
 
-    __slots__ = ("bodies", "parts", "state")
+    __slots__ = ("content", "contents", "parts", "shows", "state")
 
     def __init__(self, state: list[Part]) -> None:
         self.state = state
         self.parts: dict[Shows, list[Part]] = {}
-        self.bodies: dict[Shows, bytes] = {}
+        self.contents: dict[Shows, Content] = {}
+        # Most watchers see the same: what was shown last, and to whom.
+        self.shows: Shows | None = None
+        self.content: Content | None = None
 
 
 class PresencePublishing(Publishing):
@@ -160,11 +163,15 @@ class PresencePackage(Package):
         if polite:
             # RFC 5025 3.2.1: as if the user were there and unavailable.
             return Content(TYPE, write_pidf(resource, [closed()]))
-        bodies = self._view(resource).bodies
-        body = bodies.get(seen.shows)
-        if body is None:
-            body = bodies[seen.shows] = write_pidf(resource, self._shown(resource, seen.shows))
-        return Content(TYPE, body)
+        view, shows = self._view(resource), seen.shows
+        if view.shows is shows:
+            return view.content
+        content = view.contents.get(shows)
+        if content is None:
+            content = Content(TYPE, write_pidf(resource, self._shown(resource, shows)))
+            view.contents[shows] = content
+        view.shows, view.content = shows, content
+        return content
 
     # --- filters
 

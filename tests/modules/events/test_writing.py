@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from sansip.module import Use
-from sansip.modules.events import Events, EventsSettings, notifying, writing
+from sansip.modules.events import Events, EventsSettings, notifying, telling, writing
 from sansip.routing.trust import TrustedPeer
-from tests.modules.events.weather import Reports, Stored
+from tests.modules.events.weather import Reports, Stored, change
 from tests.modules.watching import Watcher
 
 ROUTES = [("Record-Route", "<sip:192.0.2.1:5060;lr>"), ("Record-Route", "<sip:192.0.2.9;lr>")]
@@ -29,6 +29,9 @@ def told(headers: list[tuple[str, str]], contact: str, contacts: tuple[str, ...]
         watcher.contact = one
         assert watcher.subscribe() == 200
     watcher.wait(1.0)
+    for word in ("rain", "J\u00fcrgen"):
+        watcher.wait(6.0)
+        change(watcher.rig, word, watcher)
     assert watcher.subscribe(0) == 200
     return [notify.to_bytes() for notify in watcher.notifies]
 
@@ -48,8 +51,19 @@ def test_the_same_octets(
     headers: list[tuple[str, str]], contact: str, contacts: tuple[str, ...], monkeypatch: Any
 ) -> None:
     """The quick way is another way to write, and says nothing else."""
+    tell, took = telling.Telling.tell, []
+
+    def seen(*given: Any) -> bool:
+        took.append(tell(*given))
+        return took[-1]
+
+    monkeypatch.setattr(telling.Telling, "tell", seen)
     quick = told(headers, contact, contacts)
-    assert len(quick) == 2 + len(contacts)
+    # Parameters of Event may be rates.
+    assert took.count(True) == (0 if headers and headers[0][0] == "Event" else 2)
+    assert len(quick) == 4 + len(contacts)
+    monkeypatch.setattr(telling.Telling, "tell", lambda *given: False)
+    assert told(headers, contact, contacts) == quick
     monkeypatch.setattr(notifying, "send_octets", lambda *given: False)
     assert told(headers, contact, contacts) == quick
 
