@@ -103,6 +103,8 @@ class StackConfig:
         ``Swap`` and
             ``Count`` of ``sansip.module.sharing`` are put to it); False: this stack has its own.
         shares_rows: other nodes write the rows of modules as well.
+        keeps_rows: the outside keeps the rows of modules after the end of this process. If not, modules that
+            hold in memory what they need write none.
         seat: the place of this stack among the workers of one server (``sansip.seat``). All of them need the
             same ``secret``, and the outside answers ``SharedRead`` and ``SharedWrite`` for all.
         dns: name servers to ask (RFC 3263). None puts ``Resolve`` to the outside,
@@ -133,6 +135,7 @@ class StackConfig:
     durable: bool = False
     shared: NodeConfig | None = None
     shares_rows: bool = False
+    keeps_rows: bool = True
     seat: Seat | None = None
     aliases: list[str] = field(default_factory=list)
     address_realms: bool = False

@@ -399,6 +399,11 @@ class Core:
         return bool(self._stack.config.shares_rows)
 
     @property
+    def keeps_rows(self) -> bool:
+        """Whether rows are there after the end of this process; if not, nobody but the module reads them."""
+        return bool(self._stack.config.keeps_rows)
+
+    @property
     def place(self) -> str:
         """A name of this process that the next one in its place has, too, and no other: where it listens.
 

@@ -167,6 +167,8 @@ def run_server(
         config.began = time.time()
         if worker is not None:
             config.seat, config.durable, config.shares_values = worker.seat, False, True
+            # The parent keeps them for the next worker in this place.
+            config.keeps_rows = True
         access.configure(config)
         seed = os.urandom(32)
         stack: ServedStack

@@ -2,6 +2,7 @@
 
 Theory of operation: the row of a new or refreshed subscription is waited for (``put``). Rows that are out of
 date, and those of subscriptions that ended, are collected, and one coroutine writes them until none is left.
+Where rows end with the process (no ``store``, no ``rows``), nobody would read them, and none is written.
 """
 
 from __future__ import annotations
@@ -29,6 +30,8 @@ class Keeping:
 
     def __init__(self, core: Core) -> None:
         self._core = core
+        # Whether rows are written.
+        self.keeps = core.keeps_rows
         self.rows = core.rows(SUBSCRIPTIONS)
         # Keys of rows to delete, and subscriptions whose row is out of date.
         self._gone: list[tuple[str, str]] = []
@@ -43,7 +46,10 @@ class Keeping:
 
     async def put(self, one: Subscription, seconds: int, now: float, cseq: int | None = None) -> None:
         """Write the row of ``one``, which ends in ``seconds``; it is durable on return."""
-        await self.rows.put(row_of(one, self._core.node, self._core.unix(now) + seconds, remote_cseq=cseq))
+        if self.keeps:
+            await self.rows.put(
+                row_of(one, self._core.node, self._core.unix(now) + seconds, remote_cseq=cseq)
+            )
 
     def put_later(
         self,
@@ -82,7 +88,8 @@ class Keeping:
 
     def discard(self, row: SubscriptionRow) -> None:
         """The next ``sweep`` deletes ``row``."""
-        self._gone.append((row.package, row.id))
+        if self.keeps:
+            self._gone.append((row.package, row.id))
 
     def sweep(self, now: float) -> None:
         """Write, and delete, what was noted."""

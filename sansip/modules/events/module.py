@@ -344,7 +344,7 @@ class Events(Module):
         now = self._notifying.now = request.now
         request.decided = True
         if wanted:
-            one.kept = True
+            one.kept = self._keeping.keeps
             self._book.add(one)
         self._notifying.perform(one, one.usage.accept(message, request, wanted, now), now)
         if wanted:

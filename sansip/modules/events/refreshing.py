@@ -94,6 +94,9 @@ class Refreshing:
         return partial(self._begin, one, min(asked, settings.longest), number)
 
     def _begin(self, one: Subscription, seconds: int, number: int, arrived: UsageArrived, now: float) -> None:
+        if not self._keeping.keeps:
+            self._stored(one, seconds, number, arrived, None, now)
+            return
         stored = arrived.guarded(partial(self._stored, one, seconds, number, arrived), self._core.failed)
         arrived.waits(now)
         self._keeping.put_later(one, seconds, now, number, stored)

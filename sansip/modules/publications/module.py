@@ -363,6 +363,9 @@ class Publications(Module):
         serial = self._serial_of(before, says, now)
         document, made, body = say
         after = Publication(kind.event, before.resource, etag, made, body, document, now + seconds, serial)
+        if not self.core.keeps_rows:
+            self._renewed(kind, before, after, seconds, arrived, None, now)
+            return
         before.busy = True
         change = self._rows.change(
             self._row(after, now), delete=[(before.event, before.resource, before.etag)]
@@ -395,6 +398,8 @@ class Publications(Module):
 
     async def _write(self, rows: list[PublicationRow], gone: list[Key]) -> bool:
         """Write ``rows`` in the place of ``gone``; False where another node has replaced that already."""
+        if not self.core.keeps_rows:
+            return True
         if not gone or not self.core.node:
             await self._rows.put(*rows, delete=gone)
             return True
@@ -423,7 +428,7 @@ class Publications(Module):
     def _forget(self, ended: Iterable[Publication], now: float) -> None:
         told: dict[tuple[str, str], None] = {}
         for one in ended:
-            if not one.busy:
+            if not one.busy and self.core.keeps_rows:
                 self._gone.append((one.event, one.resource, one.etag))
             told[one.event, one.resource] = None
         if self._gone and not self._sweeping:

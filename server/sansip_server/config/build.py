@@ -201,6 +201,7 @@ def stack_config(
         # The Redis with the modules' rows also has their shared values.
         shares_values=settings.rows is not None,
         shares_rows=settings.rows is not None,
+        keeps_rows=settings.rows is not None or settings.store is not None,
         server_name=settings.server_name,
         secret=secret,
         auth=settings.digest if settings.auth == "digest" else None,
