@@ -185,9 +185,8 @@ class Reception:
             if not transaction.repeats(echo):
                 return False
             message, flow = self._shown(data, echo, transaction.hop, listener, source)
-            if self.admits(message, flow, now) and not (
-                type(message) is UnreadResponse and transaction.takes(echo, now)
-            ):
+            verdict = self._core.modules.stack_hooks.judge(message, flow, now)
+            if verdict is None and not (type(message) is UnreadResponse and transaction.takes(echo, now)):
                 self._response_received(message, flow, now)
             return True
         if isinstance(transaction, BriefRequest):
@@ -262,9 +261,14 @@ class Reception:
     def admits(self, message: Request | Response, flow: Flow, now: float) -> bool:
         """Show ``message`` to modules as it arrives; return whether it may go on."""
         verdict = self._core.modules.stack_hooks.judge(message, flow, now)
+        if verdict is not None:
+            self.turn_away(message, flow, verdict, now)
+        return verdict is None
+
+    def turn_away(self, message: Request | Response, flow: Flow, verdict: Reply | bool, now: float) -> None:
+        """Drop ``message``, or answer it, as modules want."""
         if isinstance(verdict, Reply) and isinstance(message, Request):
             self._reply_statelessly(message, flow, verdict, now)
-        return verdict is None
 
     def _reply_statelessly(self, request: Request, flow: Flow, reply: Reply, now: float) -> None:
         if request.method != "ACK":
@@ -411,16 +415,21 @@ class Reception:
             route = before
         self._run(route, handle, now)
 
-    def is_left(self, handle: IncomingRequest, arrived: Callable[[], Arrived | None], now: float) -> bool:
-        """Show a new request to modules; return whether it is left to a quick way, unread.
+    def is_left(
+        self,
+        handle: IncomingRequest,
+        before: Route | None,
+        arrived: Callable[[], Arrived | None],
+        now: float,
+    ) -> bool:
+        """Whether a new request that modules have seen is left to a quick way, unread.
 
-        If not, everything has been done. The default route is to decide on it.
+        If not, everything has been done. ``before``: what decides on it, as ``StackHooks.before`` says.
         """
-        before = self._core.modules.stack_hooks.before(default_route, handle)
         if (
             before is default_route
-            and not handle.decided
             and type(handle.message) is UnreadRequest
+            and not handle.decided
             # What a module may have said of the relay without a look at the message.
             and handle.follows is None
             and handle.flows is None

@@ -121,6 +121,18 @@ class Hooks:
         None where it waits: ``go(given, allowed, now)`` follows.
         """
         handle.now = now
+        return self.leaves(handle, branch, message, go, given, now)
+
+    def leaves(
+        self,
+        handle: Any,
+        branch: object,
+        message: Request,
+        go: Callable[[Any, bool, float], None],
+        given: Any,
+        now: float,
+    ) -> bool | None:
+        """Do what ``leaving`` does with a handle that knows the time, or that nobody has looked at."""
         for method in self._branch_leaving:
             try:
                 work = method[1](handle, branch, message)
@@ -148,6 +160,10 @@ class Hooks:
             line.append(partial(self._received_late, handle, branch, response, go))
             return False
         handle.now = now
+        return self.arrives(handle, branch, response, go, now)
+
+    def arrives(self, handle: Any, branch: object, response: Response, go: Go, now: float) -> bool:
+        """Do what ``received`` does; nothing waits of that branch, and as in ``leaves``."""
         for method in self._response_received:
             try:
                 work = method[1](handle, branch, response)
@@ -185,6 +201,10 @@ class Hooks:
     def ended(self, handle: Any, branch: object, status: int, now: float) -> None:
         """A branch has ended with ``status``."""
         handle.now = now
+        self.ends(handle, branch, status)
+
+    def ends(self, handle: Any, branch: object, status: int) -> None:
+        """Do what ``ended`` does, as in ``leaves``."""
         for who, hook in self._branch_ended:
             try:
                 hook(handle, branch, status)
@@ -201,6 +221,10 @@ class Hooks:
             line.append(partial(self._answering_late, handle, response, go))
             return False
         handle.now = now
+        return self.answers(handle, response, go, now)
+
+    def answers(self, handle: Any, response: Response, go: Go, now: float) -> bool:
+        """Do what ``answering`` does; nothing waits on the way back, and as in ``leaves``."""
         for method in self._response_leaving:
             try:
                 work = method[1](handle, response)
@@ -228,6 +252,10 @@ class Hooks:
     def done(self, handle: Any, now: float) -> None:
         """The final answer has left."""
         handle.now = now
+        self.finishes(handle)
+
+    def finishes(self, handle: Any) -> None:
+        """Do what ``done`` does, as in ``leaves``."""
         for who, hook in self._request_ended:
             try:
                 hook(handle)

@@ -66,7 +66,7 @@ class Pair(Usual):
         self,
         proxy: Proxy,
         method: str,
-        request: Callable[[], Request],
+        request: Request | Callable[[], Request],
         lines: tuple[str, str, str, str, str | None],
         caller: Flow,
         target: Target | Callable[[], Target],
@@ -79,7 +79,8 @@ class Pair(Usual):
         self.flow = caller
         self._steps = INVITE if method == "INVITE" else NON_INVITE
         self._state = 0
-        self._folded = True
+        # Any: mypyc takes it for unchanged where a hook, say, has been called meanwhile.
+        self._folded: Any = True
         # Whether the client transaction has ended, and the server transaction has not.
         self._half = False
         # The client transaction, once there is one.
@@ -123,7 +124,7 @@ class Pair(Usual):
         status = echo.status
         steps = self._steps
         act, following = (steps.provisional if status < 200 else steps.success)[self._state]
-        if status == 100 and act == RING and steps is INVITE and self.repeats(echo):
+        if status == 100 and act == RING and steps is INVITE and self._folded and self.repeats(echo):
             # RFC 3261 16.7 step 5: a 100 goes no further.
             self._state = following
             self._provisional = True
@@ -132,6 +133,7 @@ class Pair(Usual):
             return True
         if (
             act == OTHER
+            or not self._folded
             or not self.knows(self.method == "INVITE", echo)
             or not self._is_ready(self.hop, echo)
         ):

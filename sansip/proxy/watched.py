@@ -1,12 +1,13 @@
 """The usual relay of a request that modules look at: their hooks are called, and it stays one object.
 
-Theory of operation: this is ``Usual``, with each hook called where a response context and its branch call it,
-in the same order. A hook gets a message and a branch that nobody has read yet (``sansip.wire.unread``,
-``sansip.proxy.unseen``): if no hook looks, octets go on as without modules. What a hook has read leaves as it
-is after the hook. While a hook waits with the copy of an INVITE, or with its first 2xx, this stays as well. A
-hook that looks into the branch, refuses the copy, waits with something else, or turns a response into one of
-another class, makes this a response context with one branch, in the state that these would be in at that
-moment; and they go on.
+Theory of operation: this is ``Usual`` over transactions, with each hook called where a response context and
+its branch call it, in the same order. A hook gets a message and a branch that nobody has read yet
+(``sansip.wire.unread``, ``sansip.proxy.unseen``): if no hook looks, octets go on as without modules. What a
+hook has read leaves as it is after the hook. While a hook waits with the copy of an INVITE, or with its first
+2xx, this stays as well. A hook that looks into the branch, refuses the copy, waits with something else, or
+turns a response into one of another class, makes this a response context with one branch, in the state that
+these would be in at that moment; and they go on. ``WatchedPair`` (``proxy.watched_pair``) does the same
+without transactions, for as long as no module looks at anything.
 """
 
 from __future__ import annotations
@@ -17,10 +18,10 @@ from typing import TYPE_CHECKING, Any, Final
 from sansip.client.via import seal
 from sansip.proxy.context import ResponseContext
 from sansip.proxy.hooks import waits_of
+from sansip.proxy.pair import Pair
 from sansip.proxy.returning import take_back
 from sansip.proxy.ringing import begin
 from sansip.proxy.unseen import fill_over, is_over, is_unseen, seen, unseen
-from sansip.proxy.usual import Usual
 from sansip.transport.flow import ensure_length
 from sansip.transport.next_hop import NextHop
 from sansip.transport.transports import UDP
@@ -29,9 +30,12 @@ from sansip.wire.echo import Echo
 from sansip.wire.unread import UnreadRequest, UnreadResponse, unread_request, unread_response
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from sansip.proxy.branch import Branch
+    from sansip.proxy.proxy import Proxy
     from sansip.proxy.target import Target
-    from sansip.transaction import ClientTransaction
+    from sansip.transaction import ClientTransaction, ServerTransaction
     from sansip.transport import Flow, Listener
     from sansip.wire import Request, Response
 
@@ -41,10 +45,10 @@ __all__ = ["GROWTH", "Watched"]
 GROWTH: Final = 400
 
 
-class Watched(Usual):
+class Watched(Pair):
     """One request on its way to its one target, before the eyes of modules."""
 
-    __slots__ = ("_answered", "_final", "_goal", "_held", "_leaving", "_shown", "handle", "shown_transaction")
+    __slots__ = ("_answered", "_final", "_goal", "_held", "_leaving", "_sent", "_shown", "handle")
 
     # Written by ``be_seen_by``.
     # Whether modules look at the first 2xx, and that, where they have.
@@ -57,8 +61,24 @@ class Watched(Usual):
     # While modules look at the copy: that, its flow and listener, and the flow of the phone.
     _leaving: tuple[Request, Flow, Listener, Flow | None] | None
     _shown: Branch | None
+    # The client transaction, once there is one.
+    _sent: ClientTransaction | None
     handle: Any
-    shown_transaction: ClientTransaction | None
+
+    def __init__(
+        self,
+        proxy: Proxy,
+        request: Request | Callable[[], Request],
+        lines: tuple[str, str, str, str, str | None],
+        caller: Flow,
+        server: ServerTransaction,
+        target: Target | Callable[[], Target],
+        branch: str,
+    ) -> None:
+        super().__init__(proxy, server.method, request, lines, caller, target, branch)
+        self.watched = True
+        self.server = server
+        self._folded = False
 
     def be_seen_by(self, handle: Any) -> None:
         """Have the modules of ``handle``, the object that they get for the request, look."""
@@ -68,7 +88,7 @@ class Watched(Usual):
         self._leaving = None
         self._answered = False
         self._final = None
-        self.shown_transaction = None
+        self._sent = None
         handle.decided = True
         handle.usual = self
 
@@ -98,6 +118,12 @@ class Watched(Usual):
         given = message, flow.transport, listener, alive, True
         go = partial(self._leaves_late, via)
         allowed = handle.modules.hooks.leaving(handle, branch, message, go, given, now)
+        return self._has_left(allowed, given, via, now)
+
+    def _has_left(self, allowed: bool | None, given: Any, via: str, now: float) -> bool:
+        """Go on once modules have seen the copy: ``leave`` returns this."""
+        method, branch = self.method, self._shown
+        assert branch is not None
         if self._became is None and (
             (allowed is None and method == "INVITE") or (allowed and self._starts(via, now))
         ):
@@ -125,7 +151,7 @@ class Watched(Usual):
             return False
         self._leaving = None
         self.start(message.method, data, flow, via, now)
-        self.shown_transaction = self._transaction
+        self._sent = self._transaction
         return True
 
     def _leaves_late(self, via: str, given: Any, allowed: bool, now: float) -> None:
@@ -148,6 +174,11 @@ class Watched(Usual):
         if self._became is None and not self.done:
             self.show(None)
         return self._became
+
+    @property
+    def shown_transaction(self) -> ClientTransaction | None:
+        """The client transaction of its copy; None before that has left."""
+        return self._sent
 
     @property
     def shown_target(self) -> Target:
@@ -188,6 +219,7 @@ class Watched(Usual):
             self._prepare()
             assert self._shown is not None
             return self._shown
+        self.unfold()
         transaction = self._transaction
         self._target = self.shown_target
         branch = super().become()
@@ -207,6 +239,7 @@ class Watched(Usual):
     def _prepare(self) -> None:
         """Become a response context whose branch waits for modules to see its copy."""
         assert self._leaving is not None
+        self.unfold()
         message, flow, _, _ = self._leaving
         self._leaving = None
         proxy, server = self.proxy, self.server
@@ -285,11 +318,16 @@ class Watched(Usual):
 
     def _rings(self, handle: Any, message: Response, tag: str | None, now: float) -> None:
         """A provisional response other than 100 to an INVITE."""
-        proxy, hooks = self.proxy, handle.modules.hooks
+        hooks = handle.modules.hooks
         self._provisional = True
         # RFC 3261 16.7 step 2: Timer C looks at this time when it fires.
         self._rang = now
         passed = hooks.received(handle, self._shown, message, self._passes_late, now)
+        self._rings_on(handle, passed, message, tag, now)
+
+    def _rings_on(self, handle: Any, passed: bool, message: Response, tag: str | None, now: float) -> None:
+        """Go on with a provisional response that modules have seen; not ``passed``: it waits."""
+        proxy, hooks = self.proxy, handle.modules.hooks
         if (
             not passed
             or self._became is not None
@@ -309,10 +347,14 @@ class Watched(Usual):
         if self.call is not None:
             self.call.rings(now)
         if hooks.answering(handle, message, self.server.respond, now):
-            if type(message) is UnreadResponse:
-                self.server.feed("send 1xx", message._unread[1], now)
-            else:
-                self.server.respond(message, now)
+            self._rings_back(message, now)
+
+    def _rings_back(self, message: Response, now: float) -> None:
+        """Send a provisional response back, which modules have seen leave."""
+        if type(message) is UnreadResponse:
+            self.server.feed("send 1xx", message._unread[1], now)
+        else:
+            self.server.respond(message, now)
 
     def _passes_late(self, response: Response, now: float) -> None:
         """A provisional response has waited for a module."""
@@ -338,6 +380,10 @@ class Watched(Usual):
         """Show the first 2xx; return False where the branch goes on with it."""
         self._answered = True
         passed = handle.modules.hooks.received(handle, self._shown, message, self._decides_late, now)
+        return self._is_over_by(handle, passed, message, now)
+
+    def _is_over_by(self, handle: Any, passed: bool, message: Response, now: float) -> bool:
+        """Go on with the first 2xx, which modules have seen; not ``passed``: it waits."""
         if not passed and self._became is None and handle.method == "INVITE":
             return False
         if not passed or self._became is not None or not _is_2xx(message):
@@ -360,8 +406,10 @@ class Watched(Usual):
 
     def _answers(self, handle: Any, message: Response, now: float) -> None:
         """A 2xx to a request that is no INVITE."""
-        if self.done or not self._is_over(handle, message, now):
-            return
+        if not self.done and self._is_over(handle, message, now):
+            self._answers_on(handle, message, now)
+
+    def _answers_on(self, handle: Any, message: Response, now: float) -> None:
         self._end()
         self._final = None
         self._hang_up(message.status, now)
@@ -446,6 +494,9 @@ class Watched(Usual):
             if is_unseen(branch):
                 is_over(branch, self._rest(handle))
             return
+        if is_unseen(branch):
+            # A module may have kept it, to look at it later.
+            is_over(branch, self._rest(handle))
         self.handle = self._shown = None
 
     # --- the user of the server transaction

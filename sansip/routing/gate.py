@@ -7,7 +7,7 @@ nothing is asked twice.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,16 +27,19 @@ class Gate(Protocol):
     def allows(self, flow: Flow, now: float) -> bool:
         """Count a request of the sender at ``flow``; if it may not send one more, tell so."""
 
-    def admits(self, message: Request | Response, flow: Flow, now: float) -> bool:
-        """Show ``message`` to modules as it arrives; return whether it may go on."""
+    def turn_away(self, message: Request | Response, flow: Flow, verdict: Any, now: float) -> None:
+        """Drop ``message``, or answer it, as modules want who have seen it arrive (``StackHooks.judge``)."""
 
     def take(self, request: Request, flow: Flow, now: float, counted: bool = False) -> None:
         """Take a request, which modules have admitted, the long way; ``counted``: as ``allows`` did."""
 
-    def is_left(self, handle: IncomingRequest, arrived: Callable[[], Arrived | None], now: float) -> bool:
-        """Show a new request to modules; return whether it is left to the quick way, unread.
+    def is_left(
+        self, handle: IncomingRequest, before: Any, arrived: Callable[[], Arrived | None], now: float
+    ) -> bool:
+        """Whether a new request that modules have seen is left to the quick way, unread.
 
-        If not, everything has been done. ``arrived()`` is what the handle would know of it as it came.
+        If not, everything has been done. ``before``: what decides on it (``StackHooks.before``).
+        ``arrived()`` is what the handle would know of it as it came.
         """
 
 

@@ -80,6 +80,7 @@ class Incoming:
         "_context",
         "_steps",
         "_tag",
+        "_unmade",
         "_waited",
         "arrived",
         "asked",
@@ -112,6 +113,9 @@ class Incoming:
         "usual",
         "waits",
     )
+
+    # What makes it, while nobody has looked at it (``sansip.routing.unmade``); used nowhere else.
+    _unmade: Any
 
     def __init__(
         self, core: Core, message: Request, flow: Flow, server: ServerTransaction | None, now: float

@@ -22,8 +22,7 @@ from sansip.proxy.pair import Pair
 from sansip.proxy.record_route import record_route_lines
 from sansip.proxy.recording import Recording
 from sansip.proxy.steered import Steered
-from sansip.proxy.usual import Usual
-from sansip.proxy.watched import GROWTH, Watched
+from sansip.proxy.watched import GROWTH
 from sansip.routing.brief_proof import challenge_lines, prove_caller
 from sansip.routing.gate import settle
 from sansip.routing.leading import LedCall, PlainCall, lead_of
@@ -31,6 +30,8 @@ from sansip.routing.lookup import target_of
 from sansip.routing.opening_flows import callers_token, hidden_contact, phones_token, token_size
 from sansip.routing.plain_params import asks_alike, leads_alike
 from sansip.routing.request import IncomingRequest
+from sansip.routing.seen import seen_pair, seen_relay, send_seen
+from sansip.routing.unmade import UnmadeRequest, unmade
 from sansip.transaction.refusals import refusal_tag
 from sansip.transport import Flow
 from sansip.transport.transports import DEFAULT_PORT, UDP
@@ -133,7 +134,10 @@ class Openings:
         if not hooks.message_arrived:
             return self._sends(opening, data, flow, force_rport, None, looks, now)
         message = unread_request("INVITE", (read_again, data))
-        if self._gate.admits(message, flow, now) and not (
+        verdict = hooks.judge(message, flow, now)
+        if verdict is not None:
+            self._gate.turn_away(message, flow, verdict, now)
+        elif not (
             type(message) is UnreadRequest
             and self._sends(opening, data, flow, force_rport, message, looks, now)
         ):
@@ -308,19 +312,24 @@ class Openings:
             text = "\n".join((text, *opening.deciding))
         hashed = text_hash(text, proxy.loop_secret)
         handle = None
+        given: Any = None
         if looks:
             read = (_read, data, flow, force_rport)
             if message is None:
                 message = unread_request("INVITE", read)
             else:
                 read_later(message, read)
-            opened = transactions.open_server(key, "INVITE", flow, None)
-            handle = opened.user = IncomingRequest(core, message, flow, opened, now)
-            handle.hashed, handle.asked = hashed, aor
-            if opening.route is not None:
-                handle.leaves = listeners[listener]
-            if hooks.request_received and not self._gate.is_left(handle, partial(_arrived, opening), now):
-                return True
+            far = None if opening.route is None else listeners[listener]
+            given = core, core.modules, message, flow, key, hashed, aor, far, False, now
+            handle = unmade(message, given)
+            if hooks.request_received:
+                before = hooks.before(core.route, handle)
+                if (
+                    before is not core.route
+                    or type(handle) is not UnmadeRequest
+                    or type(message) is not UnreadRequest
+                ) and not self._gate.is_left(handle, before, partial(_arrived, opening), now):
+                    return True
         recording = self._recording(opening, flow, now)
         ours = came = goes = ""
         if records:
@@ -362,22 +371,19 @@ class Openings:
             # RFC 3261 17.2.1: a 100 within 200 ms, so that the caller stops resending.
             pair.send(key, sent, opening.trying(noted), out, via, now)
             return True
-        server = handle.server
-        assert server is not None
-        server.feed("send 1xx", opening.trying(noted), now)
-        handle.recording, handle.record = recording, records
-        if proxy.hooks.active:
-            watched = Watched(proxy, handle.message, repeated, flow, server, goal, branch)
+        trying = opening.trying(noted)
+        if type(handle) is UnmadeRequest and proxy.hooks.active:
+            watched = seen_pair(proxy, handle, given, repeated, flow, goal, branch)
             watched.be_first(recording, records, listener, hashed, breadth, counted)
             watched.call = _recorded(proxy, opening, host, now)
-            watched.be_seen_by(handle)
-            if not watched.leave("INVITE", sent, out, via, leaves, None, now):
+            if not watched.departs(key, sent, trying, out, via, leaves, now):
                 settle(watched, now)
-        else:
-            usual = Usual(proxy, handle.message, repeated, flow, server, goal, branch)
-            usual.be_first(recording, records, listener, hashed, breadth, counted)
-            usual.call = _recorded(proxy, opening, host, now)
-            usual.start("INVITE", sent, out, via, now)
+            return True
+        handle.recording, handle.record = recording, records
+        relay = seen_relay(proxy, handle, repeated, flow, goal, branch)
+        relay.be_first(recording, records, listener, hashed, breadth, counted)
+        relay.call = _recorded(proxy, opening, host, now)
+        send_seen(relay, handle, sent, trying, out, via, leaves, now)
         return True
 
     def _led(

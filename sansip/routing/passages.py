@@ -11,20 +11,19 @@ from __future__ import annotations
 
 import re
 from functools import partial
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from sansip.client.via import new_branch
-from sansip.proxy.dialog_mark import Reading
 from sansip.proxy.loop import Arrived, text_hash
 from sansip.proxy.pair import Pair
 from sansip.proxy.stateless import stateless_branch
 from sansip.proxy.target import Target
-from sansip.proxy.usual import Usual
-from sansip.proxy.watched import GROWTH, Watched
+from sansip.proxy.watched import GROWTH
 from sansip.routing.brief_proof import keeps_credentials
 from sansip.routing.gate import settle
 from sansip.routing.plain_params import leads_alike
-from sansip.routing.request import IncomingRequest
+from sansip.routing.seen import seen_pair, seen_relay, send_seen
+from sansip.routing.unmade import UnmadeRequest, unmade
 from sansip.transaction.refusals import MARK as REFUSAL_MARK
 from sansip.transaction.refusals import refusal_tag
 from sansip.transport import Flow
@@ -102,7 +101,10 @@ class Passages:
         if not hooks.message_arrived:
             return self._sends(passing, data, flow, force_rport, None, now)
         message = unread_request(passing.method, (read_again, data))
-        if self._gate.admits(message, flow, now) and not (
+        verdict = hooks.judge(message, flow, now)
+        if verdict is not None:
+            self._gate.turn_away(message, flow, verdict, now)
+        elif not (
             type(message) is UnreadRequest and self._sends(passing, data, flow, force_rport, message, now)
         ):
             self._gate.take(message, flow, now)
@@ -198,7 +200,8 @@ class Passages:
         method = passing.method
         out = Flow(UDP, leaves.id, (passing.host, passing.port or DEFAULT_PORT))
         breadth = core.limits.max_breadth
-        server = handle = None
+        handle = None
+        given: Any = None
         hashed = ""
         if method != "ACK":
             decides = f"{passing.uri}\n{passing.from_tag}\n{to_tag}\n{passing.call_id}\n{int(passing.cseq)}"
@@ -210,15 +213,16 @@ class Passages:
                 message = unread_request(method, read)
             else:
                 read_later(message, read)
-            if hashed:
-                server = transactions.open_server(key, method, flow, None)
-            handle = IncomingRequest(core, message, flow, server, now)
-            handle.leaves, handle.from_dialog, handle.reading = far, True, Reading.WHOLE
-            handle.hashed = hashed
-            if server is not None:
-                server.user = handle
-            if hooks.request_received and not self._gate.is_left(handle, partial(_arrived, passing), now):
-                return True
+            given = core, core.modules, message, flow, key if hashed else "", hashed, "", far, True, now
+            handle = unmade(message, given)
+            if hooks.request_received:
+                before = hooks.before(core.route, handle)
+                if (
+                    before is not core.route
+                    or type(handle) is not UnmadeRequest
+                    or type(message) is not UnreadRequest
+                ) and not self._gate.is_left(handle, before, partial(_arrived, passing), now):
+                    return True
         if not hashed:
             # RFC 3261 16.11: no state.
             if proxy.records.hears_acks:
@@ -236,24 +240,24 @@ class Passages:
         call = proxy.records.of(passing.call_id, passing.from_tag, to_tag, passing.uri)
         if proxy.bodies is not None and handle is None:
             call = proxy.bodies.ending(passing.call_id, passing.from_tag, to_tag, passing.uri, call)
-        if handle is None or server is None:
+        if handle is None:
             later = partial(_read, data, flow, force_rport, kept)
             pair = Pair(proxy, method, later, lines, flow, _AS_ASKED, branch)
             pair.be_within(far.id, hashed, breadth)
             pair.call = call
             pair.send(key, sent, b"", out, via, now)
-        elif proxy.hooks.active:
-            watched = Watched(proxy, handle.message, lines, flow, server, _AS_ASKED, branch)
+            return True
+        if type(handle) is UnmadeRequest and proxy.hooks.active:
+            watched = seen_pair(proxy, handle, given, lines, flow, _AS_ASKED, branch)
             watched.be_within(far.id, hashed, breadth)
             watched.call = call
-            watched.be_seen_by(handle)
-            if not watched.leave(method, sent, out, via, leaves, None, now):
+            if not watched.departs(key, sent, b"", out, via, leaves, now):
                 settle(watched, now)
-        else:
-            usual = Usual(proxy, handle.message, lines, flow, server, _AS_ASKED, branch)
-            usual.be_within(far.id, hashed, breadth)
-            usual.call = call
-            usual.start(method, sent, out, via, now)
+            return True
+        relay = seen_relay(proxy, handle, lines, flow, _AS_ASKED, branch)
+        relay.be_within(far.id, hashed, breadth)
+        relay.call = call
+        send_seen(relay, handle, sent, b"", out, via, leaves, now)
         return True
 
 
