@@ -34,6 +34,7 @@ COMPILED = (
     "clock.py",
     "entropy.py",
     "sources.py",
+    "sums.py",
     "wire/abnf.py",
     "wire/brief.py",
     "wire/compose.py",

@@ -17,6 +17,7 @@ import select
 import signal
 import socket
 import time
+import traceback
 from collections.abc import Callable
 
 __all__ = ["NOT_STARTED", "Nursery"]
@@ -48,6 +49,9 @@ class Nursery:
                 os.environ.pop("NOTIFY_SOCKET", None)
                 _Nurse(theirs, run).serve()
                 status = 0
+            except Exception:
+                traceback.print_exc()
+                raise
             finally:
                 os._exit(status)
         theirs.close()
@@ -154,6 +158,10 @@ class _Nurse:
             for sock in (self._sock, self._bell, self._ringer):
                 sock.close()
             status = self._run(number, incarnation, reloads, link)
+        except Exception:
+            # The parent names the worker and its status; why is known here alone.
+            traceback.print_exc()
+            raise
         finally:
             os._exit(status)
 

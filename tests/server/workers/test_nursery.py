@@ -68,3 +68,22 @@ def test_no_descriptor_is_left(bench: Bench, monkeypatch: pytest.MonkeyPatch) ->
 
     monkeypatch.setattr(socket, "recv_fds", without)
     assert bench.start() == (1, 7, NOT_STARTED)
+
+
+def test_why_a_worker_ends_is_told(capfd: pytest.CaptureFixture[str]) -> None:
+    """The parent knows the exit status alone: what was raised stands in the worker's own output."""
+
+    def fails(*given: object) -> int:
+        raise LookupError("no such place")
+
+    parent, sock = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    nurse = _Nurse(sock, fails)
+    ours, theirs = socket.socketpair()
+    with parent, sock, nurse._bell, nurse._ringer, ours:
+        socket.send_fds(parent, [marshal.dumps(("start", 1, 7, 0))], [theirs.fileno()])
+        theirs.close()
+        assert nurse._obey()
+        (pid,) = nurse._children
+        _, status = os.waitpid(pid, 0)
+    assert os.waitstatus_to_exitcode(status) == 1
+    assert "LookupError: no such place" in capfd.readouterr().err
