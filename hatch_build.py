@@ -89,9 +89,9 @@ COMPILED = (
     "routing/awaitables.py",
     "routing/stepper.py",
 )
-# Among them, but left as they are: a class that others derive from which are not compiled, and one that
-# compiled code could not fill.
-INTERPRETED = ("client/asker.py", "proxy/unseen.py")
+# Among them, but left as they are: a class that others derive from which are not compiled, one that compiled
+# code could not fill, and settings: the configuration is read by their types, and mypyc keeps plain ones.
+INTERPRETED = ("client/asker.py", "proxy/config.py", "proxy/unseen.py", "registrar/config.py")
 
 
 class CompileHook(BuildHookInterface[Any]):

@@ -1,17 +1,22 @@
-"""hatch_build.py: what is compiled is derived from by compiled classes alone.
+"""hatch_build.py: what must not be compiled is not.
 
 Theory of operation: mypyc makes native classes, and Python refuses to make an object of an interpreted class
 that derives from one ("interpreted classes cannot inherit from compiled"). Nothing fails before that object
-is wanted, so the sources are read here: the compiled build is not there in most runs.
+is wanted, so the sources are read here: the compiled build is not there in most runs. Nor does mypyc keep
+more of an annotation than a plain type, and the configuration is read by annotations.
 """
 
 from __future__ import annotations
 
 import ast
+import dataclasses
+import inspect
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any, get_args, get_type_hints
 
 from hatch_build import COMPILED, INTERPRETED
+from sansip_server.config.schema import Settings
 
 ROOT = Path(__file__).parent.parent
 CORE = ROOT / "sansip"
@@ -56,3 +61,29 @@ def test_nobody_derives_from_a_compiled_class() -> None:
         for base in sorted(bases & native.keys())
     ]
     assert derived == []
+
+
+def settings(kind: Any, seen: dict[type, dict[str, Any]]) -> dict[type, dict[str, Any]]:
+    """Return the annotations of the dataclass ``kind``, and of all that it names."""
+    if dataclasses.is_dataclass(kind) and isinstance(kind, type) and kind not in seen:
+        seen[kind] = get_type_hints(kind)
+        for hint in seen[kind].values():
+            settings(hint, seen)
+    for one in get_args(kind):
+        settings(one, seen)
+    return seen
+
+
+def test_settings_keep_their_types() -> None:
+    """``max_contacts = 5`` was refused in the compiled build: "expected <class 'type'>"."""
+    files = compiled()
+    found = settings(Settings, {})
+    assert len(found) > 10
+    lost = [
+        f"{kind.__name__}.{name}: {hint}"
+        for kind, hints in found.items()
+        if Path(inspect.getfile(kind)) in files
+        for name, hint in hints.items()
+        if hint not in (bool, int, float, str, bytes)
+    ]
+    assert lost == []
