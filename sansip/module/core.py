@@ -323,9 +323,10 @@ class Core:
         *,
         key: Callable[[bytes], Any] | None = None,
         received: Callable[[bytes, float], None] | None = None,
+        lost: Callable[[str, float], None] | None = None,
     ) -> Datagrams:
         """Return a UDP socket that talks to ``remote``, an address and a port; see ``Datagrams``."""
-        peer = Datagrams(self._stack.sockets, remote, key, self._guarded(received))
+        peer = Datagrams(self._stack.sockets, remote, key, self._guarded(received), lost)
         peer.owner = self._own
         return peer
 

@@ -25,6 +25,7 @@ __all__ = [
     "DATAGRAM",
     "REST",
     "Exchange",
+    "Lost",
     "Owner",
     "Peer",
     "PeerBusy",
@@ -41,6 +42,7 @@ DATAGRAM = 65_507
 
 Remote = tuple[str, int]
 Received = Callable[[bytes, float], None]
+Lost = Callable[[str, float], None]
 # A module's view of time and results: (result or exception, now).
 Callback = Callable[[Any, float], None]
 

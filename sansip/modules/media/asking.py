@@ -2,7 +2,7 @@
 
 Theory of operation: a hook that waits does not hear what time it is when it goes on, and a breaker must. So
 the answer comes with its time, and a failure is a ``RelayFailed`` with its time. A command is one object: it
-is awaited, or told without a wait, and the relay judges what came before anyone goes on.
+is awaited, or put with a callback. The ``line`` to its relay keeps it until it is answered.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from sansip.module.peer import Exchange
     from sansip.modules.media.settings import RelaySettings
 
-__all__ = ["Asked", "Command", "NoRelay", "RelayBusy", "RelayFailed"]
+__all__ = ["Asked", "Command", "Line", "NoRelay", "RelayBusy", "RelayFailed"]
 
 
 class RelayFailed(Exception):
@@ -44,6 +44,8 @@ class Asked(Protocol):
     """A relay, as its protocol sees it."""
 
     settings: RelaySettings
+    # Whether something was wrong with it, so that it is told of work that it does.
+    doubted: bool
 
     @property
     def uri(self) -> str: ...
@@ -54,59 +56,43 @@ class Asked(Protocol):
     def is_full(self, now: float) -> RelayFailed: ...
 
 
-class _Relay(Protocol):
-    """A relay, as a command of it sees it."""
+class Line(Protocol):
+    """What brings commands to a relay, as one of them sees it."""
 
-    def begun(self, command: Command, now: float) -> Exchange: ...
-    def ended(self, command: Command, answer: bytes | Exception | None, now: float) -> RelayFailed | None: ...
+    def begin(self, command: Command, now: float) -> None: ...
+    def forget(self, command: Command) -> None: ...
 
 
 class Command(Inside):
-    """A command under way. Awaiting it returns (the answer, when), or raises ``RelayFailed``."""
+    """A command under way. Awaiting it returns (the answer, when), or raises ``RelayFailed``.
 
-    __slots__ = ("_callback", "_exchange", "_relay", "begun", "data", "is_ping", "key", "number")
+    Attributes:
+        key: its cookie.
+        callback: who waits; None where nobody does.
+        begun: when it was sent first; ``due``: when it is sent again, or has failed; ``left``: how often yet.
+        exchange: what brings it, where its relay is asked over a stream.
+    """
 
-    def __init__(self, relay: _Relay, number: int, key: bytes, data: bytes, is_ping: bool = False) -> None:
-        self._relay = relay
+    __slots__ = ("_line", "begun", "callback", "data", "due", "exchange", "is_ping", "key", "left")
+
+    def __init__(self, line: Line, key: bytes, data: bytes, is_ping: bool) -> None:
+        self._line = line
         self.is_ping = is_ping
-        self._callback: Callback | None = None
-        self._exchange: Exchange | None = None
-        self.number = number
-        # Its cookie.
         self.key = key
         self.data = data
-        # When it was sent.
-        self.begun = 0.0
+        self.callback: Callback | None = None
+        self.exchange: Exchange | None = None
 
     def __await__(self) -> Generator[Any, Any, tuple[bytes, float]]:
         try:
             pair: tuple[bytes, float] = yield Question(self)
             return pair
         finally:
-            if self._callback is not None:
+            if self.callback is not None:
                 # The one who asked gave up: a repeated command would open ports that no call uses.
-                self._callback = None
-                if self._exchange is not None:
-                    self._exchange.abandon()
-                self._relay.ended(self, None, self.begun)
+                self.callback = None
+                self._line.forget(self)
 
     def put(self, callback: Callback, now: float) -> None:
-        self._callback = callback
-        self.begun = now
-        self._exchange = self._relay.begun(self, now)
-        self._exchange.put(self._came, now)
-
-    def fail(self, error: RelayFailed) -> None:
-        """Wait no longer."""
-        callback, self._callback = self._callback, None
-        if callback is not None:
-            if self._exchange is not None:
-                self._exchange.abandon()
-            callback(error, error.now)
-
-    def _came(self, answer: bytes | Exception, now: float) -> None:
-        callback, self._callback = self._callback, None
-        if callback is None:
-            return
-        failed = self._relay.ended(self, answer, now)
-        callback((answer, now) if failed is None else failed, now)
+        self.callback = callback
+        self._line.begin(self, now)

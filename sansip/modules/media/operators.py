@@ -49,7 +49,7 @@ class SessionRow:
 def relay_row(relay: Relay, now: float) -> RelayRow:
     """Return the row of ``relay``."""
     full = "full" if now and now < relay.full_until else ""
-    latency = None if relay.latency is None else round(relay.latency, 6)
+    latency = None if relay.line.latency is None else round(relay.line.latency, 6)
     settings = relay.settings
     return RelayRow(
         relay.uri,
@@ -58,7 +58,7 @@ def relay_row(relay: Relay, now: float) -> RelayRow:
         relay.state,
         relay.breaker.why or full or (relay.oddness(now) if now else ""),
         relay.sessions,
-        relay.commands,
+        relay.line.commands,
         relay.failures,
         relay.strays,
         latency,

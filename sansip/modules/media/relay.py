@@ -1,6 +1,6 @@
-"""One relay: its socket, its breaker, its figures.
+"""One relay: its breaker, its pings, its figures.
 
-Theory of operation: all calls share the relay's one socket and its breaker. If a command waits longer than a
+Theory of operation: all calls share the relay's ``line`` and its breaker. If a command waits longer than a
 relay that lives needs, a ping goes beside it. If nothing at all is answered in a command's time, the breaker
 opens, and where there is another relay the commands that wait fail at once, so their calls go there without a
 wait of their own. If other commands are answered, only this one has failed: no call of a stranger, whose
@@ -11,15 +11,15 @@ tries a relay that is down.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable
-from functools import partial
-from typing import TYPE_CHECKING, Any, Final, Literal, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
 from sansip.module.peer import PeerBusy
-from sansip.modules.media.asking import Command, RelayBusy, RelayFailed
+from sansip.modules.media.asking import RelayBusy, RelayFailed
 from sansip.modules.media.breaker import Breaker
+from sansip.modules.media.deletions import Deletions
 from sansip.modules.media.events import RelayDoubted
+from sansip.modules.media.line import DatagramLine, StreamLine
 from sansip.modules.media.ng import Ng, cookie_of
 from sansip.modules.media.rtpproxy import RtpProxy
 from sansip.modules.media.versions import asked, doubt
@@ -28,7 +28,8 @@ from sansip.transport.transports import TLS
 if TYPE_CHECKING:
     from sansip.clock import Timer
     from sansip.module import Core
-    from sansip.module.peer import Exchange
+    from sansip.module.websockets import WebSocketPeer
+    from sansip.modules.media.asking import Command
     from sansip.modules.media.settings import MediaSettings, RelaySettings
 
 __all__ = ["Admin", "Relay"]
@@ -42,50 +43,32 @@ _SUSPECT: Final = 1.2
 # for so many seconds.
 _ODD: Final = 3
 _AVOIDED: Final = 10.0
-# Deletions under way at one time: as many calls end at once as there are. → the others wait in line
-_DELETIONS: Final = 64
-# Seconds until one is tried again that could not be sent, and octets of one that never can.
-_LATER: Final = 0.5
-_LONGEST: Final = 65_000
 # The path and the sub-protocol of ng over WebSocket.
 _PATH, _PROTOCOL = "/", "ng.rtpengine.com"
-
-
-class _Peer(Protocol):
-    heard: float
-
-    def ask(self, data: bytes, within: float = ..., attempts: int = ..., key: Any = ...) -> Exchange: ...
 
 
 class Relay:
     """A relay. ``told(relay, now)`` is called when it goes down or comes up."""
 
     __slots__ = (
-        "_begun",
         "_cookie",
         "_core",
-        "_delayed",
-        "_deleting",
-        "_deletions",
         "_media",
-        "_number",
         "_odd",
         "_odd_until",
         "_others",
-        "_peer",
         "_pinging",
         "_timer",
         "_told",
-        "_tries",
         "_watching",
-        "_within",
         "admin",
         "breaker",
-        "commands",
+        "deletions",
+        "doubted",
         "failures",
         "full_until",
         "gone",
-        "latency",
+        "line",
         "protocol",
         "sessions",
         "settings",
@@ -106,48 +89,43 @@ class Relay:
         # Whether there is another relay for its calls.
         self._others = others
         self.settings = settings
-        self._measure(media)
+        self._media = media
         self.breaker = Breaker(media.rest, media.longest_rest)
         self.admin: Admin = "active"
         self.gone = False
         self.full_until = 0.0
         self.sessions = 0
-        self.commands = 0
         self.failures = 0
         self.strays = 0
-        self.latency: float | None = None
+        # Whether something was wrong since it last did some work.
+        self.doubted = True
         # What it told, "" where it did not; None before it was asked.
         self.version: str | None = None
         # A relay answers a cookie that it knows with the old answer: a restarted server needs others.
         self._cookie = core.entropy.token()[:8].encode()
-        self._number = 0
-        # Deletions under way, those that wait for one of them to end, and whether something else sends these.
-        self._deleting = 0
-        self._deletions: deque[bytes] = deque()
-        self._delayed = False
-        # Commands that wait, the oldest first.
-        self._begun: dict[int, Command] = {}
         self._watching = self._pinging = False
         # Failures of single commands in a row, and until when calls prefer others for them.
         self._odd = 0
         self._odd_until = 0.0
         self._timer: Timer | None = None
         self.protocol: Ng | RtpProxy = RtpProxy() if settings.kind == "rtpproxy" else Ng()
-        self._peer = self._open()
-
-    def _open(self) -> _Peer:
-        core, settings = self._core, self.settings
-        remote = (settings.host, settings.port)
         if settings.kind in ("ng", "rtpproxy"):
-            return core.datagrams(remote, key=cookie_of, received=self._stray)
-        filters = (TLS,) if settings.kind == "ng+wss" else ()
-        return core.websocket(
-            remote,
-            filters,
+            remote = (settings.host, settings.port)
+            self.line: DatagramLine | StreamLine = DatagramLine(core, self, remote, self._cookie)
+        else:
+            self.line = StreamLine(self, self._open, self._cookie)
+        self.line.measure(media.deadline / media.tries, media.tries)
+        self.deletions = Deletions(core, self.line, self.breaker)
+
+    def _open(self, received: Callable[[bytes, float], None]) -> WebSocketPeer:
+        settings = self.settings
+        return self._core.websocket(
+            (settings.host, settings.port),
+            (TLS,) if settings.kind == "ng+wss" else (),
             path=_PATH,
             protocol=_PROTOCOL,
             key=cookie_of,
-            received=self._stray,
+            received=received,
             name=settings.name,
         )
 
@@ -181,85 +159,37 @@ class Relay:
         return f"{self._odd} odd answers in a row" if now < self._odd_until else ""
 
     def _is_late(self, now: float) -> bool:
-        oldest = next(iter(self._begun.values()), None)
+        oldest = next(iter(self.line.waiting.values()), None)
         return oldest is not None and now - oldest.begun > self._media.retry * _SUSPECT
 
     def take(self, settings: RelaySettings, media: MediaSettings) -> None:
         """Have other settings, with the same uri."""
         self.settings = settings
-        self._measure(media)
-
-    def _measure(self, media: MediaSettings) -> None:
         self._media = media
-        # How often a command is sent, and the seconds in between.
-        self._tries = media.tries
-        self._within = media.deadline / media.tries
+        self.line.measure(media.deadline / media.tries, media.tries)
 
     # --- commands
 
     def ask(self, command: bytes, is_ping: bool = False) -> Command:
         """Return ``command`` under a cookie of its own, to be awaited: its answer, and when."""
-        self._number = number = self._number + 1
-        key = b"%b_%d" % (self._cookie, number)
-        return Command(self, number, key, b"%b %b" % (key, command), is_ping)
+        return self.line.new(command, is_ping)
 
-    def tell(self, command: bytes, now: float) -> None:
-        """Send ``command``, a deletion, and have nobody wait for it."""
-        self._deletions.append(command)
-        if not self._delayed:
-            self._delete(now)
-
-    def _delete(self, now: float) -> None:
-        """Send what waits, as far as there is room."""
-        waiting = self._deletions
-        self._delayed = True
-        while waiting and self._deleting < _DELETIONS:
-            self._deleting += 1
-            command = waiting.popleft()
-            # One that cannot be sent is over at once.
-            self.ask(command).put(partial(self._deleted, command), now)
-            if waiting and waiting[0] is command:
-                # This server has too many questions under way (``limits.module_questions``).
-                self._core.timers.start(now, _LATER, self, "delete")
-                return
-        self._delayed = False
-
-    def _deleted(self, command: bytes, result: Any, now: float) -> None:
-        """A deletion is over: the next one goes, unless the relay is down, where time ends its calls."""
-        self._deleting -= 1
-        if isinstance(result, Exception) and self.breaker.state != "closed":
-            self._deletions.clear()
-        elif isinstance(result, RelayBusy) and len(command) < _LONGEST:
-            self._deletions.appendleft(command)
-        elif self._deletions and not self._delayed:
-            self._delete(now)
-
-    def begun(self, command: Command, now: float) -> Exchange:
-        """Return how ``command`` goes out."""
-        self.commands += 1
-        self._begun[command.number] = command
+    def begins(self, now: float) -> None:
+        """A command goes out."""
         if not self._watching:
             self._watching = True
             self._core.timers.start(now, self._media.retry * _SUSPECT, self, "watch")
-        return self._peer.ask(command.data, self._within, self._tries, command.key)
 
-    def ended(self, command: Command, answer: bytes | Exception | None, now: float) -> RelayFailed | None:
-        """Note what became of ``command``; None for an answer: nobody waits for one any more."""
-        self._begun.pop(command.number, None)
-        if answer is None:
-            return None
-        if isinstance(answer, Exception):
-            return self._unanswered(command, answer, now)
-        seconds = now - command.begun
-        self.latency = seconds if self.latency is None else self.latency + 0.125 * (seconds - self.latency)
-        if self.breaker.state != "closed" and self.breaker.answered():
+    def lives(self, now: float) -> None:
+        """It has answered, and was thought to be down."""
+        if self.breaker.answered():
             self._told(self, now)
-        return None
 
-    def _unanswered(self, command: Command, error: Exception, now: float) -> RelayFailed:
+    def failed(self, command: Command, error: Exception, now: float) -> RelayFailed:
+        """Note that ``command`` has no answer; return the exception for who waits for it."""
         if isinstance(error, PeerBusy):
             return RelayBusy(f"{self.uri}: {error}", now)
-        if self._peer.heard >= command.begun:
+        if self.line.heard >= command.begun:
             # It has answered others: so it lives, and has no answer to this one.
             return self.odd(str(error), now)
         return self.broke(str(error), now)
@@ -267,6 +197,7 @@ class Relay:
     def odd(self, why: str, now: float) -> RelayFailed:
         """Note a command that has no answer of use, of a relay that lives; return the exception for it."""
         self.failures += 1
+        self.doubted = True
         self._odd += 1
         if self._odd >= _ODD:
             self._odd_until = now + _AVOIDED
@@ -277,19 +208,18 @@ class Relay:
     def broke(self, why: str, now: float) -> RelayFailed:
         """Note that it does not answer; return the exception for it."""
         self.failures += 1
+        self.doubted = True
         failed = RelayFailed(f"{self.uri}: {why}", now)
         if self.breaker.failed(why, now):
             self._told(self, now)
             self._plan(now)
             if self._others(self):
-                for command in list(self._begun.values()):
-                    if not command.is_ping:
-                        self._begun.pop(command.number, None)
-                        command.fail(failed)
+                self.line.give_up([one for one in self.line.waiting.values() if not one.is_ping], failed)
         return failed
 
     def worked(self) -> None:
-        """It did what a call needs."""
+        """It did what a call needs, and something was wrong before (``doubted``)."""
+        self.doubted = False
         self._odd = 0
         self._odd_until = 0.0
         self.breaker.worked()
@@ -299,14 +229,14 @@ class Relay:
         self.full_until = now + _FULL
         return RelayFailed(f"{self.uri} is full", now)
 
-    def _stray(self, data: bytes, now: float) -> None:
+    def stray(self, data: bytes, now: float) -> None:
         """An answer that no command waits for: late, twice, or made up."""
         self.strays += 1
         if self.breaker.state == "closed" or not data.startswith(self._cookie):
             return
-        if self.protocol.is_answer(data) and self.breaker.answered():
+        if self.protocol.is_answer(data):
             # A late one: it was only slow.
-            self._told(self, now)
+            self.lives(now)
             self._plan(now)
 
     # --- pings
@@ -338,9 +268,6 @@ class Relay:
         if name == "watch":
             self._watch(now)
             return
-        if name == "delete":
-            self._delete(now)
-            return
         self._timer = None
         if self.admin != "disabled" and (self.breaker.state == "closed" or self.breaker.may_try(now)):
             self._core.run(self._ping(now), now)
@@ -348,7 +275,7 @@ class Relay:
 
     def _watch(self, now: float) -> None:
         """Have a ping beside a command that waits long: does the relay live?"""
-        self._watching = bool(self._begun) and not self.gone
+        self._watching = bool(self.line.waiting) and not self.gone
         if self._watching:
             self._core.timers.start(now, self._media.retry * _SUSPECT, self, "watch")
             if self._is_late(now):

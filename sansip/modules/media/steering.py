@@ -157,4 +157,4 @@ def delete(relay: Relay, names: Names, now: float) -> None:
     (The relay ends a call without packets by itself.)
     """
     if relay.breaker.state == "closed":
-        relay.tell(relay.protocol.deletion(names), now)
+        relay.deletions.tell(relay.protocol.deletion(names), now)

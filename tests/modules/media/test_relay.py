@@ -170,8 +170,8 @@ def test_many_calls_end_at_once() -> None:
     before = len(relay.commands)
     relay.queue = []
     for number in range(1_000):
-        one.tell(b"d7:call-id4:%04d7:command6:delete8:from-tag1:ae" % number, rig.now)
-    rig.take(rig.stack.time_passed(rig.now))
+        one.deletions.tell(b"d7:call-id4:%04d7:command6:delete8:from-tag1:ae" % number, rig.now)
+    rig.wait(0.15)
     while queue := relay.queue:
         assert len(queue) <= 64
         relay.queue = []
@@ -179,6 +179,7 @@ def test_many_calls_end_at_once() -> None:
         for data in queue:
             for found in Engine.answer(relay, data):
                 rig.take(rig.stack.datagram_received(rig.socket, found, FIRST, rig.now))
+        rig.wait(0.15)
     assert relay.commands[before:] == ["delete"] * 1_000
 
 
@@ -199,8 +200,8 @@ def _deletions(rig: MediaRig, number: int) -> None:
     """Have so many calls end."""
     (one,) = rig.media._relays
     for each in range(number):
-        one.tell(b"d7:call-id4:%04d7:command6:delete8:from-tag1:ae" % each, rig.now)
-    rig.take(rig.stack.time_passed(rig.now))
+        one.deletions.tell(b"d7:call-id4:%04d7:command6:delete8:from-tag1:ae" % each, rig.now)
+    rig.wait(0.15)
 
 
 def test_deletions_without_an_answer() -> None:
@@ -214,7 +215,7 @@ def test_deletions_without_an_answer() -> None:
     rig.wait(2.0)
     assert rig.command("media.list")[0]["state"] == "up"
     assert relay.commands.count("delete") == 100
-    assert rig.media._relays.get(f"ng:{FIRST[0]}:{FIRST[1]}")._deleting == 0
+    assert rig.media._relays.get(f"ng:{FIRST[0]}:{FIRST[1]}").deletions.under_way == 0
 
 
 def test_deletions_wait_for_room() -> None:
@@ -231,17 +232,17 @@ def test_deletions_wait_for_room() -> None:
     rig.wait(3.0)
     assert relay.commands.count("delete") == 3
     (one,) = rig.media._relays
-    assert (len(one._deletions), one._deleting, one._delayed) == (0, 0, False)
+    assert (len(one.deletions), one.deletions.under_way) == (0, 0)
 
 
 def test_a_deletion_that_never_fits() -> None:
     """It is dropped, and those behind it go."""
     rig = MediaRig()
     (one,) = rig.media._relays
-    one.tell(b"d7:command6:delete1:x66000:%be" % (b"x" * 66_000), rig.now)
+    one.deletions.tell(b"d7:command6:delete1:x66000:%be" % (b"x" * 66_000), rig.now)
     _deletions(rig, 1)
     assert rig.engine.commands == ["delete"]
-    assert (len(one._deletions), one._deleting) == (0, 0)
+    assert (len(one.deletions), one.deletions.under_way) == (0, 0)
 
 
 def test_deletions_of_a_dead_relay() -> None:
@@ -253,8 +254,8 @@ def test_deletions_of_a_dead_relay() -> None:
     (one,) = rig.media._relays
     relay.queue = []
     for number in range(1_000):
-        one.tell(b"d7:call-id4:%04d7:command6:delete8:from-tag1:ae" % number, rig.now)
+        one.deletions.tell(b"d7:call-id4:%04d7:command6:delete8:from-tag1:ae" % number, rig.now)
     rig.wait(1.5)
     assert rig.command("media.list")[0]["state"] == "down"
-    assert (len(one._deletions), one._deleting) == (0, 0)
+    assert (len(one.deletions), one.deletions.under_way) == (0, 0)
     assert len({data.partition(b" ")[0] for data in relay.queue if b"delete" in data}) == 64
