@@ -107,20 +107,23 @@ class Pair(Usual):
             key = f"{key} {method}"
         self._key = key
         client_key = self._client_key = f"{self._id} {method}"
-        layer.servers[key] = layer.clients[client_key] = self
         owners = layer.owners
-        owners[number] = owners[number + 1] = self
+        layer.servers[key] = owners[number] = self
         if first:
             sender.send(self.flow, first, now, number)
         if data:
+            layer.clients[client_key] = owners[number + 1] = self
             sender.send(hop, data, now, number + 1)
         # RFC 3261 17.1.1.2, 17.1.2.2: Timer A or E, which finds out what has come by then.
         self._timer = proxy.timers.start(now, self._values.t1, self, "look")
 
     # --- what is usual
 
-    def takes(self, echo: Echo, now: float) -> bool:
-        """Send ``echo``, of the next hop's host, back as the transactions would; or do nothing."""
+    def takes(self, echo: Echo, now: float, ready: bool = False) -> bool:
+        """Send ``echo``, of the next hop's host, back as the transactions would; or do nothing.
+
+        ``ready``: whether it is known already that it may go back, with what goes.
+        """
         status = echo.status
         steps = self._steps
         act, following = (steps.provisional if status < 200 else steps.success)[self._state]
@@ -134,8 +137,7 @@ class Pair(Usual):
         if (
             act == OTHER
             or not self._folded
-            or not self.knows(self.method == "INVITE", echo)
-            or not self._is_ready(self.hop, echo)
+            or not (ready or (self.knows(self.method == "INVITE", echo) and self._is_ready(self.hop, echo)))
         ):
             return False
         proxy = self.proxy

@@ -21,6 +21,7 @@ from sansip.wire import read_again, response_to
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+    from sansip.clock import Timer
     from sansip.proxy.bodies import Plan
     from sansip.proxy.branch import Branch
     from sansip.proxy.proxy import Proxy
@@ -48,7 +49,7 @@ class _Alone:
 class Steered(Pair):
     """One INVITE on its way to its one target, whose bodies are replaced."""
 
-    __slots__ = ("_asked", "_handled", "_line", "_make", "_octets", "_plan", "_waits")
+    __slots__ = ("_asked", "_handled", "_line", "_make", "_plan", "_waits")
 
     def __init__(
         self,
@@ -72,8 +73,6 @@ class Steered(Pair):
         self._waits = False
         # The responses behind the one that waits; None where none does.
         self._line: list[Echo] | None = None
-        # The octets that go back in place of the response that is looked at.
-        self._octets: bytes | None = None
 
     @property
     def came_as(self) -> Request:
@@ -86,10 +85,6 @@ class Steered(Pair):
         """Do what ``send`` does, once the plan has a body for ``data``."""
         self._waits = True
         self.send(key, b"", first, hop, via, now)
-        # Nobody can answer it yet.
-        layer = self.proxy.transactions
-        del layer.clients[self._client_key]
-        del layer.owners[self.number + 1]
         self._plan.begins(self, data, now)
 
     def leave(self, data: bytes, now: float) -> None:
@@ -99,9 +94,9 @@ class Steered(Pair):
             return
         self._waits = False
         proxy, timer = self.proxy, self._timer
-        if timer is not None:
-            timer.cancel()
         if not self._folded:
+            if timer is not None:
+                timer.cancel()
             # A CANCEL that was none has looked at it.
             Usual.start(self, "INVITE", data, self.hop, self._via, now)
             self.become()
@@ -111,7 +106,8 @@ class Steered(Pair):
         self._data = data
         self._started = now
         proxy.sender.send(self.hop, data, now, self.number + 1)
-        self._timer = proxy.timers.start(now, self._values.t1, self, "look")
+        if timer is None:
+            self._timer = proxy.timers.start(now, self._values.t1, self, "look")
 
     def refuse(
         self, status: int, headers: Iterable[tuple[str, str]], now: float, *, cancelled: bool = False
@@ -128,10 +124,14 @@ class Steered(Pair):
         self.server.respond(response, now)
 
     def timer_fired(self, name: str, now: float) -> None:
-        if name != "look" or (not self._waits and self._line is None):
-            super().timer_fired(name, now)
-            return
         proxy = self.proxy
+        if name != "look" or (not self._waits and self._line is None):
+            if name == "look" and not self._state and now < self._started + self._values.t1:
+                # It began with the wait; RFC 3261 17.1.1.2: Timer A begins when the INVITE leaves.
+                self._timer = self._timer_a()
+            else:
+                super().timer_fired(name, now)
+            return
         if not self._waits or now - self._started < proxy.hooks.hook_time:
             # RFC 3261 17.1.1.2: it has not left, or has a response, which waits for the relay's time at most.
             self._timer = proxy.timers.start(now, self._values.t1, self, "look")
@@ -140,19 +140,13 @@ class Steered(Pair):
         self._plan.gives_up(now)
         self.refuse(500, (), now)
 
+    def _timer_a(self) -> Timer:
+        t1 = self._values.t1
+        return self.proxy.timers.put(self._started + t1, t1, self, "look")
+
     # --- what comes back
 
-    def knows(self, invite: bool, echo: Echo) -> bool:
-        return self._octets is not None or super().knows(invite, echo)
-
-    def _is_ready(self, hop: Flow, echo: Echo) -> bool:
-        made = self._octets
-        if made is None:
-            return super()._is_ready(hop, echo)
-        echo.data = made
-        return True
-
-    def takes(self, echo: Echo, now: float) -> bool:
+    def takes(self, echo: Echo, now: float, ready: bool = False) -> bool:
         """As ``Pair.takes``; what has a body waits for the plan, and what follows waits behind it."""
         line = self._line
         if line is not None:
@@ -162,7 +156,7 @@ class Steered(Pair):
         status = echo.status
         if status == 100 or status >= 300:
             return super().takes(echo, now)
-        if not (self.knows(True, echo) and super()._is_ready(self.hop, echo)):
+        if not (self.knows(True, echo) and self._is_ready(self.hop, echo)):
             return False
         go = partial(self._goes, echo)
         data = self._plan.answers(echo.data, echo.contact, echo.tag or "", status, go, now)
@@ -174,19 +168,14 @@ class Steered(Pair):
                 self._provisional = True
                 self._rang = now
             return True
-        return self._goes_as(echo, data, now)
-
-    def _goes_as(self, echo: Echo, data: bytes, now: float) -> bool:
-        self._octets = data
-        try:
-            return super().takes(echo, now)
-        finally:
-            self._octets = None
+        echo.data = data
+        return super().takes(echo, now, True)
 
     def _goes(self, echo: Echo, data: bytes, now: float) -> None:
         """The plan has ``data`` for a response that waited."""
         line, self._line = self._line, None
-        if not (self._folded and self._goes_as(echo, data, now)):
+        echo.data = data
+        if not (self._folded and super().takes(echo, now, True)):
             self._play(echo, now)
         for one in line or ():
             if not (self._folded and self.takes(one, now)):
@@ -230,6 +219,13 @@ class Steered(Pair):
             super().unfold()
         else:
             self.become()
+
+    def _unfold(self) -> None:
+        timer = self._timer
+        if not self._state and timer is not None and timer.deadline < self._started + self._values.t1:
+            timer.cancel()
+            self._timer = self._timer_a()
+        super()._unfold()
 
     def become(self) -> Branch:
         if self._folded:

@@ -129,11 +129,11 @@ class WatchedPair(Watched):
 
     # --- what is usual
 
-    def takes(self, echo: Echo, now: float) -> bool:
+    def takes(self, echo: Echo, now: float, ready: bool = False) -> bool:
         """As ``Pair.takes``; modules see what goes back."""
         handle, status, steps = self.handle, echo.status, self._steps
         if handle is None or status == 100 or not self._folded:
-            return Pair.takes(self, echo, now)
+            return Pair.takes(self, echo, now, ready)
         act, following = (steps.provisional if status < 200 else steps.success)[self._state]
         if (
             act == OTHER

@@ -1,7 +1,8 @@
-"""Answers taken to the relay that has their offer, and what becomes of a call that gets no relay.
+"""The media of a call: it gets a session, its answers are taken to the relay, or there is none for it.
 
-Theory of operation: an answer goes to the relay of its offer, and the message waits until that is back. Where
-no relay can be had the call is refused, hung up, or goes on as it is, as the settings say.
+Theory of operation: a call has a session from its first offer on. An answer goes to the relay of its offer,
+and the message waits until that is back. Where no relay can be had the call is refused, hung up, or goes on
+as it is, as the settings say.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from sansip.errors import RemoteProtocolError
+from sansip.module import Slot
 from sansip.modules.media import steering
 from sansip.modules.media.asking import NoRelay, RelayFailed
 from sansip.modules.media.body import Found, put
@@ -30,20 +32,53 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Sequence
 
     from sansip.module.base import Waits
-    from sansip.modules.calls import Talk
+    from sansip.modules.calls import Call, Talk
+    from sansip.modules.media.profiles import Wish
     from sansip.modules.media.relay import Relay
     from sansip.proxy.branch import Branch
     from sansip.routing import IncomingRequest
     from sansip.wire import Message
 
-__all__ = ["RETRY", "Answering"]
+__all__ = ["LOOK", "RETRY", "Answering"]
 
 # With a 503 where no relay can be had.
 RETRY: Final = (("Retry-After", "10"),)
+# Seconds between two looks for calls that nobody ended.
+LOOK: Final = 60.0
 
 
 class Answering(Operated):
     """The module with its answers."""
+
+    # Of an INVITE that makes a dialog.
+    _session: Slot[Session] = Slot()
+
+    def _make(
+        self, call_id: str, tag: str, target: str, wish: Wish, call: Call | None, now: float
+    ) -> Session | None:
+        """Return the session of a new call, whose caller is ``tag`` at ``target``; None: too many."""
+        settings = self.settings
+        session = self._sessions.make(
+            settings.most, self._prefix, call_id, tag, wish, settings.set, call, now
+        )
+        if session is not None:
+            if target:
+                session.targets[tag] = (target,)
+            if call is None and not self._looking:
+                self._looking = True
+                self.core.timers.start(now, LOOK, self, None)
+        return session
+
+    def _note_offer(
+        self, session: Session, leg: Leg, sdp: bytes, made: bytes, relay: Relay, took: float, now: float
+    ) -> None:
+        """Note that ``relay`` has an offer, and made ``made`` of it."""
+        self._took.observe(took)
+        self._relayed.add(relay.settings.uri)
+        leg.relay, leg.asked, leg.offered = relay, sdp, made
+        session.said[session.caller_tag] = sdp
+        if session.over:
+            forget(session, now)
 
     @property
     def _most_tags(self) -> int:
@@ -108,27 +143,35 @@ class Answering(Operated):
                 self._unanswered(session, str(error), now, self._dialog(request, branch, message))
                 return
             self._took.observe(now - began)
-            self._answered(session, names, found.sdp, made, source, leg)
+            self._answered(session, names.offerer, names.answerer, found.sdp, made, source, leg)
 
         if relay.usable() and type(relay.protocol) is Ng:
             return steering.ask(relay, "answer", names, found.sdp, options, told, began)
         return _told(steering.answer(relay, names, found.sdp, options, began), told)
 
     def _answered(
-        self, session: Session, names: Names, sdp: bytes, made: bytes, source: Side, leg: Leg | None
+        self,
+        session: Session,
+        offerer: str,
+        answerer: str,
+        sdp: bytes,
+        made: bytes,
+        source: Side,
+        leg: Leg | None,
     ) -> None:
         """Note an answer that its relay has: both sides have said something."""
-        session.sides[names.answerer] = source
-        offer = session.pending.pop(names.offerer, None)
+        session.sides[answerer] = source
+        offer = session.pending.pop(offerer, None)
         if offer is not None:
-            session.said[names.offerer], session.sent[names.answerer] = offer
+            session.said[offerer], session.sent[answerer] = offer
         elif leg is not None:
-            session.sent[names.answerer] = leg.offered
-        session.said[names.answerer], session.sent[names.offerer] = sdp, made
+            session.sent[answerer] = leg.offered
+        session.said[answerer], session.sent[offerer] = sdp, made
         if leg is not None and len(leg.answers) < self.core.limits.early_dialogs:
-            leg.answers[names.answerer] = (sdp, made)
-            session.labels[names.answerer] = leg.label
-        keep(session)
+            leg.answers[answerer] = (sdp, made)
+            session.labels[answerer] = leg.label
+        if session.call is not None:
+            keep(session)
 
     def _dialog(
         self, request: IncomingRequest, branch: Branch | None, message: Message

@@ -82,6 +82,8 @@ class Command(Inside):
         self.data = data
         self.callback: Callback | None = None
         self.exchange: Exchange | None = None
+        self.begun = self.due = 0.0
+        self.left = 0
 
     def __await__(self) -> Generator[Any, Any, tuple[bytes, float]]:
         try:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from sansip.module.datagrams import Datagrams
     from sansip.module.websockets import WebSocketPeer
     from sansip.modules.media.breaker import Breaker
+    from sansip.questions import Callback
 
 __all__ = ["DatagramLine", "Judge", "StreamLine"]
 
@@ -34,8 +35,10 @@ class Judge(Protocol):
     """The relay, as it hears of its commands."""
 
     breaker: Breaker
+    # Whether it looks now and then how long they wait.
+    watching: bool
 
-    def begins(self, now: float) -> None: ...
+    def watch(self, now: float) -> None: ...
     def lives(self, now: float) -> None: ...
     def failed(self, command: Command, error: Exception, now: float) -> RelayFailed: ...
     def stray(self, data: bytes, now: float) -> None: ...
@@ -71,6 +74,14 @@ class _Waiting:
         self.commands = number = self.commands + 1
         key = b"%b_%d" % (self._prefix, number)
         return Command(self, key, b"%b %b" % (key, command), is_ping)
+
+    def ask(self, command: bytes, callback: Callback, now: float) -> None:
+        """Send ``command``; ``callback((answer, when) or failure, when)`` hears what became of it."""
+        self.commands = number = self.commands + 1
+        key = b"%b_%d" % (self._prefix, number)
+        asked = Command(self, key, b"%b %b" % (key, command), False)
+        asked.callback = callback
+        self.begin(asked, now)
 
     def begin(self, command: Command, now: float) -> None:
         raise NotImplementedError
@@ -123,20 +134,21 @@ class DatagramLine(_Waiting):
         command.left = self._tries - 1
         self.waiting[command.key] = command
         sockets = self._peer.sockets
-        self._judge.begins(now)
-        try:
-            if sockets.questions >= sockets.limits.module_questions:
-                raise PeerBusy(f"{self._peer}: too many answers are waited for (limits.module_questions)")
-            self._peer.send(command.data, now)
-        except OSError as error:
-            del self.waiting[command.key]
-            self._fail(command, error, now)
-            return
-        sockets.questions += 1
-        self._dues.append(command)
+        if not self._judge.watching:
+            self._judge.watch(now)
+        dues = self._dues
+        dues.append(command)
         if not self._timed:
             self._timed = True
             sockets.timers.put(due, self._within, self, None)
+        sockets.questions += 1
+        try:
+            if sockets.questions > sockets.limits.module_questions:
+                raise PeerBusy(f"{self._peer}: too many answers are waited for (limits.module_questions)")
+            self._peer.send(command.data, now)
+        except OSError as error:
+            self.forget(command)
+            self._fail(command, error, now)
 
     def forget(self, command: Command) -> None:
         if self.waiting.pop(command.key, None) is not None:
@@ -149,7 +161,15 @@ class DatagramLine(_Waiting):
             self._judge.stray(data, now)
             return
         self._peer.sockets.questions -= 1
-        self._answered(command, data, now)
+        # As ``_answered``, for this is each of them.
+        callback, command.callback = command.callback, None
+        seconds = now - command.begun
+        latency = self.latency
+        self.latency = seconds if latency is None else latency + _PART * (seconds - latency)
+        if self._judge.breaker.state != "closed":
+            self._judge.lives(now)
+        if callback is not None:
+            callback((data, now), now)
 
     def _lose(self, reason: str, now: float) -> None:
         """Nobody listens there, or the socket is closed."""
@@ -205,7 +225,8 @@ class StreamLine(_Waiting):
         """Send ``command``, whose callback is set."""
         command.begun = now
         self.waiting[command.key] = command
-        self._judge.begins(now)
+        if not self._judge.watching:
+            self._judge.watch(now)
         command.exchange = self._peer.ask(command.data, self._within, self._tries, command.key)
         command.exchange.put(partial(self._came, command), now)
 

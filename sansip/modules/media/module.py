@@ -15,11 +15,12 @@ from sansip.errors import RemoteProtocolError
 from sansip.modules.calls import CallTakenBack
 from sansip.modules.calls.spiral import earlier
 from sansip.modules.media import steering
+from sansip.modules.media.answering import LOOK
 from sansip.modules.media.asking import NoRelay
 from sansip.modules.media.body import Found, dialog_of, find, has_body, put, target_of
 from sansip.modules.media.names import Names, Options
 from sansip.modules.media.profiles import NO_WISH, Side, Wish, needed, side_at, side_of
-from sansip.modules.media.riding import LOOK, Riding
+from sansip.modules.media.riding import Riding
 from sansip.modules.media.session import Leg, Session
 from sansip.modules.media.within import is_within
 from sansip.proxy.relayed import GONE

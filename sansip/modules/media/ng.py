@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from sansip.modules.media.asking import Asked
     from sansip.modules.media.names import Names, Options
 
-__all__ = ["Ng", "cookie_of", "described", "quick_reply"]
+__all__ = ["Ng", "composed", "cookie_of", "described", "made_of", "quick_reply"]
 
 # Characters of a relay's words that are shown.
 _SHOWN: Final = 80
@@ -54,14 +54,14 @@ class Ng:
     ) -> tuple[bytes, float]:
         """Return the description that goes on, and when. Raises ``RelayFailed``."""
         data, now = await relay.ask(described("offer", names, sdp, options))
-        return self.made(relay, "offer", sdp, data, now), now
+        return made_of(relay, "offer", sdp, data, now), now
 
     async def answer(
         self, relay: Asked, names: Names, sdp: bytes, options: Options, now: float
     ) -> tuple[bytes, float]:
         """The same for an answer."""
         data, now = await relay.ask(described("answer", names, sdp, options))
-        return self.made(relay, "answer", sdp, data, now), now
+        return made_of(relay, "answer", sdp, data, now), now
 
     def is_answer(self, data: bytes) -> bool:
         """Whether ``data``, which has a cookie of ours, is what a relay says that lives."""
@@ -80,53 +80,31 @@ class Ng:
             named = b"%b%b%b" % (named, to_tag, via)
         return b"d%be" % named
 
-    def made(self, relay: Asked, command: str, sdp: bytes, data: bytes, now: float) -> bytes:
-        """Return the description in a reply. Raises ``RelayFailed``."""
-        made: Any = quick_reply(data)
-        if made is None:
-            made = self._read(relay, command, data, now).get("sdp")
-        if not isinstance(made, bytes) or not _fits(sdp, made):
-            raise relay.odd(f"its answer to an {command} has no description that fits", now)
-        relay.worked()
-        return made
-
     async def command(self, relay: Asked, asked: dict[str, Any], now: float) -> tuple[dict[str, Any], float]:
         """Return the reply and when it came. Raises ``RelayFailed`` where there is none, or an error."""
         data, now = await relay.ask(bencode.write(asked))
-        return self._read(relay, asked["command"], data, now), now
-
-    def _read(self, relay: Asked, command: str, data: bytes, now: float) -> dict[str, Any]:
-        """Return a reply that says "ok". Raises ``RelayFailed`` for any other."""
-        try:
-            reply = bencode.read(data, len(cookie_of(data)) + 1)
-        except (ValueError, RecursionError) as error:
-            raise relay.odd(f"its answer is no bencode: {error}", now) from None
-        if not isinstance(reply, dict):
-            raise relay.odd("its answer is no dictionary", now)
-        result = reply.get("result")
-        if result in (b"ok", b"pong"):
-            return reply
-        if result == b"load limit":
-            # It lives, and has no room: the next one is asked, and this one after a while.
-            raise relay.is_full(now)
-        if result == b"error":
-            why = _words(reply.get("error-reason"))
-            raise RelayFailed(f"{relay.uri} refused {command}: {why}", now)
-        raise relay.odd(f"its answer has no result, but {_words(result)!r}", now)
+        return _read(relay, asked["command"], data, now), now
 
 
 def described(command: str, names: Names, sdp: bytes, options: Options) -> bytes:
-    """Return an offer or an answer: everything but names and description is written once for ``options``."""
-    call = names.call.encode("utf-8", "surrogateescape")
-    offerer = names.offerer.encode("utf-8", "surrogateescape")
-    values: tuple[Any, ...] = (len(call), call, len(offerer), offerer, len(sdp), sdp)
-    if names.answerer:
-        answerer = names.answerer.encode("utf-8", "surrogateescape")
-        values += (len(answerer), answerer)
-    if names.label:
-        label = names.label.encode("utf-8", "surrogateescape")
-        values += (len(label), label)
-    kind = (command, bool(names.answerer), bool(names.label))
+    """Return an offer or an answer of ``sdp``."""
+    return composed(command, names.call, names.label, names.offerer, names.answerer, sdp, options)
+
+
+def composed(
+    command: str, call: str, label: str, offerer: str, answerer: str, sdp: bytes, options: Options
+) -> bytes:
+    """Return ``described`` of these names: all but them and ``sdp`` is written once for ``options``."""
+    name = call.encode("utf-8", "surrogateescape")
+    tag = offerer.encode("utf-8", "surrogateescape")
+    values: tuple[Any, ...] = (len(name), name, len(tag), tag, len(sdp), sdp)
+    if answerer:
+        tag = answerer.encode("utf-8", "surrogateescape")
+        values += (len(tag), tag)
+    if label:
+        via = label.encode("utf-8", "surrogateescape")
+        values += (len(via), via)
+    kind = (command, bool(answerer), bool(label))
     form = options.forms.get(kind)
     if form is None:
         form = options.forms[kind] = _form(*kind, options)
@@ -154,6 +132,24 @@ def _form(command: str, answered: bool, labelled: bool, options: Options) -> byt
     return b"".join((*parts, b"e"))
 
 
+def made_of(relay: Asked, command: str, sdp: bytes, data: bytes, now: float) -> bytes:
+    """Return the description in the reply ``data`` to a command with ``sdp``. Raises ``RelayFailed``."""
+    made: Any = quick_reply(data)
+    if made is None:
+        made = _read(relay, command, data, now).get("sdp")
+    # RFC 8866 5.1, 5.14: it has the media that were sent, the kinds of the m= lines in order: no answer to
+    # another call does. Nothing else of it is read here.
+    if (
+        not isinstance(made, bytes)
+        or not made.startswith(b"v=0")
+        or _KINDS.findall(sdp) != _KINDS.findall(made)
+    ):
+        raise relay.odd(f"its answer to an {command} has no description that fits", now)
+    if relay.doubted:
+        relay.worked()
+    return made
+
+
 def quick_reply(data: bytes) -> bytes | None:
     """Return the description in a reply that says nothing else but "ok"; None for any other."""
     match = _REPLY.match(data)
@@ -164,12 +160,26 @@ def quick_reply(data: bytes) -> bytes | None:
     return data[begin:end] if data[end:] == _OK else None
 
 
+def _read(relay: Asked, command: str, data: bytes, now: float) -> dict[str, Any]:
+    """Return a reply that says "ok". Raises ``RelayFailed`` for any other."""
+    try:
+        reply = bencode.read(data, len(cookie_of(data)) + 1)
+    except (ValueError, RecursionError) as error:
+        raise relay.odd(f"its answer is no bencode: {error}", now) from None
+    if not isinstance(reply, dict):
+        raise relay.odd("its answer is no dictionary", now)
+    result = reply.get("result")
+    if result in (b"ok", b"pong"):
+        return reply
+    if result == b"load limit":
+        # It lives, and has no room: the next one is asked, and this one after a while.
+        raise relay.is_full(now)
+    if result == b"error":
+        why = _words(reply.get("error-reason"))
+        raise RelayFailed(f"{relay.uri} refused {command}: {why}", now)
+    raise relay.odd(f"its answer has no result, but {_words(result)!r}", now)
+
+
 def _words(value: Any) -> str:
     text = value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
     return "".join(c if c.isprintable() else "?" for c in text[:_SHOWN])
-
-
-def _fits(sent: bytes, made: bytes) -> bool:
-    """Whether ``made`` describes the media that were sent: no relay's answer to another call does."""
-    # RFC 8866 5.1, 5.14: the kinds of the m= lines, in order. Nothing else of it is read here.
-    return made.startswith(b"v=0") and _KINDS.findall(sent) == _KINDS.findall(made)

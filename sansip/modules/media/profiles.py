@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from sansip.modules.media.settings import MediaSettings, Profile
     from sansip.sdp import Description
 
-__all__ = ["NO_WISH", "Side", "Ways", "Wish", "needed", "side_at", "side_in", "side_of", "toward"]
+__all__ = ["NOTHING", "NO_WISH", "Side", "Ways", "Wish", "needed", "side_at", "side_in", "side_of", "toward"]
 
 
 class Side(NamedTuple):
@@ -53,6 +53,8 @@ class Wish(NamedTuple):
 
 
 NO_WISH = Wish()
+# Of a side that has said nothing.
+NOTHING = Side()
 # A medium that is used, and where all media go: what ``side_of`` reads of nearly all descriptions of phones.
 _MEDIUM: Final = re.compile(rb"\nm=[^ \r\n\0]+ ([1-9][0-9]{0,4}) [^ \r\n\0]+ [^ \r\n\0]")
 _PLACE: Final = re.compile(rb"\nc=IN (IP[46]) [^ \r\n\0]+\r?\n")

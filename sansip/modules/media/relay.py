@@ -60,7 +60,6 @@ class Relay:
         "_pinging",
         "_timer",
         "_told",
-        "_watching",
         "admin",
         "breaker",
         "deletions",
@@ -74,6 +73,7 @@ class Relay:
         "settings",
         "strays",
         "version",
+        "watching",
     )
 
     def __init__(
@@ -103,7 +103,7 @@ class Relay:
         self.version: str | None = None
         # A relay answers a cookie that it knows with the old answer: a restarted server needs others.
         self._cookie = core.entropy.token()[:8].encode()
-        self._watching = self._pinging = False
+        self.watching = self._pinging = False
         # Failures of single commands in a row, and until when calls prefer others for them.
         self._odd = 0
         self._odd_until = 0.0
@@ -147,7 +147,11 @@ class Relay:
     def takes_calls(self, now: float) -> bool:
         """Whether a new call may get it."""
         return (
-            self.usable() and self.admin == "active" and now >= self.full_until and self.settings.weight > 0
+            self.admin == "active"
+            and self.breaker.state == "closed"
+            and not self.gone
+            and now >= self.full_until
+            and self.settings.weight > 0
         )
 
     def is_suspect(self, now: float) -> bool:
@@ -174,11 +178,10 @@ class Relay:
         """Return ``command`` under a cookie of its own, to be awaited: its answer, and when."""
         return self.line.new(command, is_ping)
 
-    def begins(self, now: float) -> None:
-        """A command goes out."""
-        if not self._watching:
-            self._watching = True
-            self._core.timers.start(now, self._media.retry * _SUSPECT, self, "watch")
+    def watch(self, now: float) -> None:
+        """Look from now on how long commands wait."""
+        self.watching = True
+        self._core.timers.start(now, self._media.retry * _SUSPECT, self, "watch")
 
     def lives(self, now: float) -> None:
         """It has answered, and was thought to be down."""
@@ -275,8 +278,8 @@ class Relay:
 
     def _watch(self, now: float) -> None:
         """Have a ping beside a command that waits long: does the relay live?"""
-        self._watching = bool(self.line.waiting) and not self.gone
-        if self._watching:
+        self.watching = bool(self.line.waiting) and not self.gone
+        if self.watching:
             self._core.timers.start(now, self._media.retry * _SUSPECT, self, "watch")
             if self._is_late(now):
                 self._ping_now(now)

@@ -30,12 +30,13 @@ def score(uri: str, weight: int, key: str) -> float:
 
 
 class Relays:
-    """All relays, by their uri."""
+    """All relays, by their uri. ``only``: the one that there is; None where there are others, or none."""
 
-    __slots__ = ("_relays",)
+    __slots__ = ("_relays", "only")
 
     def __init__(self) -> None:
         self._relays: dict[str, Relay] = {}
+        self.only: Relay | None = None
 
     def __iter__(self) -> Iterator[Relay]:
         return iter(self._relays.values())
@@ -59,6 +60,7 @@ class Relays:
             else:
                 relay.take(one, settings)
             self._relays[one.uri] = relay
+        self.only = next(iter(self._relays.values())) if len(self._relays) == 1 else None
         for relay in before.values():
             relay.end(now)
 

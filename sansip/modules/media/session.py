@@ -54,6 +54,7 @@ class Session:
 
     Attributes:
         id: the call's name at the relays.
+        key: what operators know it by: the id of the call's record, where there is one.
         call_id: of its INVITE.
         call: its record in the module ``calls``, None without one.
         began: when.
@@ -102,11 +103,7 @@ class Session:
     targets: dict[str, tuple[str, ...]] = field(default_factory=dict)
     hosts: dict[str, str] = field(default_factory=dict)
     number: int = 0
-
-    @property
-    def key(self) -> str:
-        """What operators know it by: the id of the call's record, where there is one."""
-        return self.id if self.call is None else self.call.id
+    key: str = ""
 
     def note_target(self, tag: str, target: str, most: int, host: str = "") -> None:
         """Note that the side ``tag`` is at ``target`` from now on; ``most``: tags that there may be.

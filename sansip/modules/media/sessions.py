@@ -12,6 +12,7 @@ from sansip.modules.media import steering
 from sansip.modules.media.body import asked_of, dialog_of
 from sansip.modules.media.keeping import name_of, restored
 from sansip.modules.media.names import Names
+from sansip.modules.media.rtpproxy import RtpProxy
 from sansip.modules.media.session import Session
 
 if TYPE_CHECKING:
@@ -50,13 +51,21 @@ class Sessions:
         return self._by_key.get(key)
 
     def make(
-        self, prefix: str, call_id: str, tag: str, wish: Wish, set_: str, call: Call | None, now: float
+        self,
+        most: int,
+        prefix: str,
+        call_id: str,
+        tag: str,
+        wish: Wish,
+        set_: str,
+        call: Call | None,
+        now: float,
     ) -> Session | None:
-        """Return a new session, None where too many calls have this Call-ID.
+        """Return a new session, None where there are ``most``, or too many calls have this Call-ID.
 
         ``prefix``: what only the names of this process begin with.
         """
-        if len(self._by_dialog.get((call_id, tag), ())) >= _COPIES:
+        if len(self._by_key) >= most or len(self._by_dialog.get((call_id, tag), ())) >= _COPIES:
             return None
         self._number += 1
         name = name_of(call_id, f"{prefix}{self._number:x}" if call is None else call.id)
@@ -100,7 +109,8 @@ class Sessions:
             self._add(session)
 
     def _add(self, session: Session) -> None:
-        self._by_key[session.key] = session
+        session.key = key = session.id if session.call is None else session.call.id
+        self._by_key[key] = session
         self._by_dialog.setdefault((session.call_id, session.caller_tag), []).append(session)
 
     def drop(self, session: Session) -> None:
@@ -124,11 +134,11 @@ class Sessions:
 
 def forget(session: Session, now: float) -> None:
     """Have the relays of ``session`` delete it."""
-    labels = {session.labels.get(tag, "") for tag in session.labels} or {""}
     for relay in session.used:
-        if relay.settings.kind == "rtpproxy":
+        if type(relay.protocol) is RtpProxy:
+            labels = set(session.labels.values()) or {""}
             live = {leg.label for leg in session.legs.values() if not leg.over and leg.relay is relay}
             for label in live | labels:
                 steering.delete(relay, Names(session.id, label, session.caller_tag), now)
-        elif any(not leg.over for leg in session.legs.values()) or not session.legs:
+        elif not session.legs or not all(leg.over for leg in session.legs.values()):
             steering.delete(relay, Names(session.id, "", session.caller_tag), now)

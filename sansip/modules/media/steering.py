@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from sansip.later import Later
 from sansip.modules.media.asking import NoRelay, RelayFailed
 from sansip.modules.media.names import Names, Options
-from sansip.modules.media.ng import Ng, described
+from sansip.modules.media.ng import Ng, described, made_of
 
 if TYPE_CHECKING:
     from sansip.modules.media.relay import Relay
@@ -85,14 +85,19 @@ def _use(session: Session, relay: Relay) -> None:
 def first(relays: Relays, session: Session, now: float) -> Relay | None:
     """Return the rtpengine that an offer goes to first; None for any other relay, and where there is none."""
     relay = session.relay
-    if relay is None or session.moving or relay.admin == "draining" or not relay.usable():
+    only = relays.only
+    if relay is None and only is not None and only.settings.set == session.set_ and only.takes_calls(now):
+        # Nothing to choose.
+        relay = only
+    elif relay is None or session.moving or relay.admin == "draining" or not relay.usable():
         found = _candidates(relays, session, now)
         if not found:
             return None
         relay = found[0]
     if type(relay.protocol) is not Ng:
         return None
-    _use(session, relay)
+    if relay not in session.used:
+        _use(session, relay)
     return relay
 
 
@@ -111,14 +116,12 @@ def ask(
     it raises ends the ``Later``.
     """
     later: Later[None] = Later()
-    protocol = relay.protocol
-    assert isinstance(protocol, Ng)
 
     def heard(result: Any, now: float) -> None:
         try:
             if not isinstance(result, Exception):
                 try:
-                    result = protocol.made(relay, kind, sdp, result[0], now)
+                    result = made_of(relay, kind, sdp, result[0], now)
                 except RelayFailed as error:
                     result = error
             told(result, now)
@@ -129,7 +132,7 @@ def ask(
         else:
             later.set(None, now)
 
-    relay.ask(described(kind, names, sdp, options)).put(heard, now)
+    relay.line.ask(described(kind, names, sdp, options), heard, now)
     return later
 
 
