@@ -10,9 +10,8 @@ is one and the same. With the variable, the modules below are compiled in a copy
 tree, so that none of it is left beside the source, and put into the wheel next
 to their ``.py`` files: Python imports the extension where both exist. Compiled
 modules call each other without Python's ceremony, so what is compiled is the
-whole path of a message and nothing beside it. Three kinds of module stay as they
-are: ``stack.py``, which embedding programs may subclass, ``transport/sender.py``,
-which tests replace, and dataclasses that no message passes through.
+whole path of a message and nothing beside it. Two kinds of module stay as they
+are: ``stack.py``, which embedding programs may subclass, and dataclasses that no message passes through.
 """
 
 from __future__ import annotations
@@ -66,6 +65,7 @@ COMPILED = (
     "transport/framing.py",
     "transport/listeners.py",
     "transport/next_hop.py",
+    "transport/sender.py",
     "transport/via.py",
     "transaction/*.py",
     "client/*.py",

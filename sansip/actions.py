@@ -2,7 +2,9 @@
 
 Theory of operation: every input of ``Stack`` returns a list of these, to be
 performed in order. They are plain slotted values, made per message, so they
-are never frozen (a frozen dataclass costs three times as much to build).
+are never frozen (a frozen dataclass costs three times as much to build). Those of
+nearly every message have their ``__init__`` written out: in the compiled build
+it is compiled with the rest, where that of a dataclass is interpreted.
 """
 
 from __future__ import annotations
@@ -31,7 +33,7 @@ __all__ = [
 Address: TypeAlias = tuple[Any, ...]
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, init=False)
 class SendDatagram:
     """Send ``data`` from listener number ``listener`` to ``address``.
 
@@ -44,14 +46,25 @@ class SendDatagram:
     address: Address
     owner: int = 0
 
+    def __init__(self, listener: int, data: bytes, address: Address, owner: int = 0) -> None:
+        self.listener = listener
+        self.data = data
+        self.address = address
+        self.owner = owner
 
-@dataclass(slots=True)
+
+@dataclass(slots=True, init=False)
 class SendData:
     """Write ``data`` on connection ``conn`` (one whole message, or a keepalive). ``owner`` as above."""
 
     conn: int
     data: bytes
     owner: int = 0
+
+    def __init__(self, conn: int, data: bytes, owner: int = 0) -> None:
+        self.conn = conn
+        self.data = data
+        self.owner = owner
 
 
 @dataclass(slots=True)
@@ -116,11 +129,14 @@ class Ask:
     question: Any
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, init=False)
 class Notify:
     """An event (see ``sansip.events``) for the log and other watchers; needs no answer."""
 
     event: Any
+
+    def __init__(self, event: Any) -> None:
+        self.event = event
 
 
 @dataclass(slots=True)

@@ -51,7 +51,7 @@ from sansip.siblings import Siblings
 from sansip.transaction import TransactionLayer
 from sansip.transaction.retirement import Retirement
 from sansip.transaction.settlement import Settlement
-from sansip.transport import Connections, Listeners, Sender
+from sansip.transport import ActionSender, Connections, Listeners
 from sansip.transport.dns import Backups, Locator, Resolver
 from sansip.transport.flow_token import FlowTokens
 from sansip.ua import UserAgent
@@ -91,7 +91,7 @@ class Assembly(Service):
         if seat is not None:
             self.connections.begin_at(seat.first_connection)
         self.transactions = TransactionLayer(
-            self.timers, config.timers, Sender(self.out, self.connections), limits
+            self.timers, config.timers, ActionSender(self.out, self.connections), limits
         )
         shared = config.shared is not None or seat is not None
         self.location = SharedLocation(limits) if shared else MemoryLocation(limits)

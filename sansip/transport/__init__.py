@@ -5,12 +5,13 @@ from sansip.transport.flow import Flow
 from sansip.transport.framing import PING, PONG, StreamFramer
 from sansip.transport.listeners import Listener, Listeners
 from sansip.transport.next_hop import NextHop, Resolve, next_hop
-from sansip.transport.sender import Sender
+from sansip.transport.sender import ActionSender, Sender
 from sansip.transport.via import note_source
 
 __all__ = [
     "PING",
     "PONG",
+    "ActionSender",
     "Connections",
     "Flow",
     "Listener",

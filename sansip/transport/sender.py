@@ -7,7 +7,7 @@ instead of after 64*T1 (RFC 3261 17.1.4, 18.4).
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from sansip.actions import Action, SendDatagram
 
@@ -16,10 +16,32 @@ if TYPE_CHECKING:
     from sansip.transport.connections import Connections
     from sansip.transport.flow import Flow
 
-__all__ = ["Sender"]
+__all__ = ["ActionSender", "Sender"]
 
 
-class Sender:
+class Sender(Protocol):
+    """The way down, as those see it who send; tests have their own."""
+
+    @property
+    def connections(self) -> Connections: ...
+
+    def send(self, flow: Flow, data: bytes, now: float, owner: int = 0) -> None:
+        """Send ``data``; if that fails, transaction number ``owner`` is told (0: none)."""
+
+    def send_request(self, flow: Flow, data: bytes, transaction: Pending, now: float) -> None:
+        """Send ``data`` of ``transaction``, which is told when its connection is lost."""
+
+    def hand_over(self, transaction: Pending, flow: Flow) -> None:
+        """``transaction`` waits at ``flow`` from here on: its peer is there as well."""
+
+    def withdraw(self, transaction: Pending) -> bool:
+        """Take back what ``transaction`` sent, and return True, if its connection is not established."""
+
+    def forget(self, transaction: Pending) -> None:
+        """``transaction`` has ended: it waits for nothing."""
+
+
+class ActionSender:
     """Turns sends into actions appended to ``out``."""
 
     __slots__ = ("connections", "out")
@@ -29,14 +51,12 @@ class Sender:
         self.connections = connections
 
     def send(self, flow: Flow, data: bytes, now: float, owner: int = 0) -> None:
-        """Send ``data``; if that fails, transaction number ``owner`` is told (0: none)."""
         if flow.reliable:
             self.connections.send(flow, data, now, owner)
         else:
             self.out.append(SendDatagram(flow.listener, data, flow.address, owner))
 
     def send_request(self, flow: Flow, data: bytes, transaction: Pending, now: float) -> None:
-        """Send ``data`` of ``transaction``, which is told when its connection is lost."""
         if flow.reliable:
             connection = self.connections.send(flow, data, now, transaction.number)
             if connection is not None:
@@ -45,7 +65,6 @@ class Sender:
             self.out.append(SendDatagram(flow.listener, data, flow.address, transaction.number))
 
     def hand_over(self, transaction: Pending, flow: Flow) -> None:
-        """``transaction`` waits at ``flow`` from here on: its peer is there as well."""
         self.forget(transaction)
         transaction.flow = flow
         connection = self.connections.get(flow.conn) if flow.conn else None
@@ -53,7 +72,6 @@ class Sender:
             connection.waiting[transaction] = None
 
     def withdraw(self, transaction: Pending) -> bool:
-        """Take back what ``transaction`` sent, and return True, if its connection is not established."""
         connection = self.connections.get(transaction.flow.conn) if transaction.flow.conn else None
         if connection is None or connection.is_open:
             return False
@@ -63,7 +81,6 @@ class Sender:
         return True
 
     def forget(self, transaction: Pending) -> None:
-        """``transaction`` has ended: it waits for nothing."""
         if transaction.flow.conn:
             connection = self.connections.get(transaction.flow.conn)
             if connection is not None:

@@ -14,7 +14,7 @@ import socket
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from sansip.clock import Timers
 from sansip.entropy import Entropy
@@ -66,8 +66,8 @@ class Reply:
     sent: int = 0
 
 
-class _SocketSender(Sender):
-    """The sender of a transaction layer with a single socket."""
+class _SocketSender:
+    """The part of a sender that a transaction layer with a single socket needs."""
 
     __slots__ = ("send_now",)
 
@@ -107,7 +107,7 @@ class Pinger:
         self.trace = trace or (lambda direction, data: None)
         self._entropy = Entropy(os.urandom(32))
         self._timers = Timers()
-        self._layer = TransactionLayer(self._timers, TimerValues(), _SocketSender(self._send))
+        self._layer = TransactionLayer(self._timers, TimerValues(), cast("Sender", _SocketSender(self._send)))
         self._flow = Flow(target.transport, 0, target.address)
         self._framer = StreamFramer()
         self._channel: Channel | None = None
