@@ -76,3 +76,7 @@ def configure(level: str, style: str, stream: TextIO | None = None) -> None:
     # SQLAlchemy writes a traceback of each connection that it cannot reset; the store reports the outage.
     logging.getLogger("sqlalchemy.pool").setLevel(logging.CRITICAL)
     root.setLevel(level.upper())
+    # No line shows where in the program it was written, by which thread and process: Python's Logging HOWTO,
+    # "Optimization". To find the place out takes longer than all the rest of a line.
+    logging._srcfile = None
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False

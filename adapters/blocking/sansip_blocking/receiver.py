@@ -46,6 +46,9 @@ class Receiver:
         self._blocking: socket.socket | None = None
         # Descriptor -> its registration, and whether it may wait: an answer for as long as it is registered.
         self._judged: dict[int, tuple[object, bool]] = {}
+        # The only urgent listener, if there is one, and the watches among which it was found.
+        self._only: DatagramSocket | None = None
+        self._found_at = -1
 
     def serve(self) -> bool:
         """Unless something else is due now, serve datagrams until it is. Return whether there were any."""
@@ -85,11 +88,18 @@ class Receiver:
         datagrams = self._hub.datagrams
         if len(datagrams) != 1 or self._jobs.running:
             return None
-        (only,) = datagrams.values()
+        if self._found_at != self._waiter.changes:
+            (only,) = datagrams.values()
+            self._only = only if self._is_patient(only) else None
+            self._found_at = self._waiter.changes
+        return self._only
+
+    def _is_patient(self, only: DatagramSocket) -> bool:
+        """Whether all that is waited for, beside ``only`` and the inbox, can wait for ``BRISK``."""
         own = (only.sock.fileno(), self._hub.inbox.reader.fileno())
         for fd, key in self._waiter.watched.items():
             if key.events != READ:
-                return None
+                return False
             if fd in own:
                 continue
             registration, patient = self._judged.get(fd, (None, False))
@@ -97,8 +107,8 @@ class Receiver:
                 patient = _accepts_locally(fd)
                 self._judged[fd] = key.data, patient
             if not patient:
-                return None
-        return only
+                return False
+        return True
 
     def _take(self, sock: socket.socket) -> None:
         """Make ``sock`` wait in ``recvfrom``; the pump reads it with MSG_DONTWAIT."""

@@ -75,7 +75,14 @@ class _Driven:
         if self._end_timer is not None:
             self._end_timer()
             self._end_timer = None
-        self.resume(True)
+        # As in ``resume``: nearly every wake-up is this one, and the pump waits for the same again.
+        try:
+            wait = self._send(True)
+            if wait is not self._wait or wait[2] is not None:
+                self._follow(wait)
+        except StopIteration:
+            self.unwatch()
+            self._owner.ended(self)
 
     def timed_out(self) -> None:
         if self._end_timer is not None:
@@ -89,14 +96,16 @@ class _Driven:
 
     def resume(self, value: bool | None) -> None:
         try:
-            wait = self._send(value)  # type: ignore[arg-type]  # its kind is known here
-            while wait is not self._wait and wait[0] == PAUSE and not wait[2]:
-                self.unwatch()
-                wait = self._send(False)
+            self._follow(self._send(value))  # type: ignore[arg-type]  # its kind is known here
         except StopIteration:
             self.unwatch()
             self._owner.ended(self)
-            return
+
+    def _follow(self, wait: Wait) -> None:
+        """Wait for what the pump has yielded."""
+        while wait is not self._wait and wait[0] == PAUSE and not wait[2]:
+            self.unwatch()
+            wait = self._send(False)
         if wait is not self._wait:
             self._watch(wait)
         if wait[2] is not None:

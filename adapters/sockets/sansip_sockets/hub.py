@@ -34,6 +34,7 @@ from sansip.actions import (
     SendDatagram,
 )
 from sansip.driver import Driver, HandOver
+from sansip.stack import Stack
 from sansip.transport.transports import DATAGRAMS
 from sansip_sockets.answering import Answering, Handlers, StartCoroutine, judge
 from sansip_sockets.bind import BoundListener
@@ -104,7 +105,6 @@ class Hub:
             OpenDatagram: self.clients.open,
             CloseDatagram: self._shut,
             Ask: self.answering.ask,
-            Notify: self._event,
             HandOver: self._hand_over,
         }
         # Takes what is sent over a connection that this process does not have: that of another worker.
@@ -114,6 +114,8 @@ class Hub:
         self.strange_error: Callable[[int, Address, bytes, str], None] | None = None
         # When the heart wakes by itself; minus infinity while it looks already.
         self._armed = float("inf")
+        # A stack whose timers say when it is due: the next deadline is then two numbers to look at.
+        self._timed = driver.stack if isinstance(driver.stack, Stack) else None
         self._wall_offset = float("inf")
         self._drains: list[Drain] = []
         # Called once when the actions of this turn have been performed.
@@ -198,6 +200,7 @@ class Hub:
         """Do what the driver returned, in order. Raises nothing for one action's sake."""
         sendto = self.sendto
         sent = self.sent.append
+        notify = self._notify
         for action in actions:
             kind = type(action)
             try:
@@ -207,6 +210,9 @@ class Hub:
                         sent(action)  # type: ignore[arg-type]  # its kind is known here
                 elif kind is SendData:
                     self._writing.write(action)  # type: ignore[arg-type]  # its kind is known here
+                elif kind is Notify:
+                    if notify is not None:
+                        notify(action.event)  # type: ignore[union-attr]  # its kind is known here
                 else:
                     self._rare[kind](action)
             except Exception as error:
@@ -215,9 +221,18 @@ class Hub:
             self._writing.flush()
         if self._ends:
             self._end_turn()
-        # The heart wakes so soon anyway that nothing new can be due before.
-        if self._armed > now + 2 * SLACK:
-            self.settle(now)
+        # Unless the heart wakes so soon anyway that nothing new can be due before.
+        armed = self._armed
+        if armed > now + 2 * SLACK:
+            stack = self._timed
+            if (
+                stack is None
+                or stack.timers.earliest + SLACK < armed
+                or stack.unstarted
+                or stack.modules.stack_hooks.has_clocks
+                or self.driver.timers.earliest + SLACK < armed
+            ):
+                self.settle(now)
 
     def at_end(self, function: Callable[[], None]) -> None:
         """Call ``function`` after the last action of this ``perform``; for code that performs one."""
@@ -286,10 +301,6 @@ class Hub:
         if not isinstance(error, OSError):
             # The action has a wrong address, or a listener that does not exist: a bug above us.
             self.report(f"action {action!r:.200}", error)
-
-    def _event(self, action: Notify) -> None:
-        if self._notify is not None:
-            self._notify(action.event)
 
     def _hand_over(self, action: HandOver) -> None:
         foreign = self.on_foreign

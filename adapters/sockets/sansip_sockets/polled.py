@@ -63,6 +63,8 @@ class PolledWaiter(CallbackWaiter):
         # A heap.
         self._timers: list[_Timer] = []
         self._cancelled = 0
+        # How often a watch began or ended: where the number is the same, so are the watches.
+        self.changes = 0
 
     def fileno(self) -> int:
         """Return the descriptor that is readable while a pump can go on."""
@@ -105,6 +107,7 @@ class PolledWaiter(CallbackWaiter):
 
     def watch(self, fd: int, kind: int, ready: Callable[[], None]) -> End:
         """Call ``ready`` whenever ``fd`` is readable or writable."""
+        self.changes += 1
         # READ and WRITE are the numbers of the selectors module.
         key = self._selector.get_map().get(fd)
         if key is None:
@@ -117,6 +120,7 @@ class PolledWaiter(CallbackWaiter):
         return partial(self._unwatch, fd, kind, places)
 
     def _unwatch(self, fd: int, kind: int, places: list[Callable[[], None] | None]) -> None:
+        self.changes += 1
         places[kind] = None
         other = READ + WRITE - kind
         if places[other] is None:
