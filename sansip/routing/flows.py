@@ -46,7 +46,17 @@ if TYPE_CHECKING:
     from sansip.transport.flow_token import FlowToken, Named
     from sansip.wire import OtherUri, Request, TelUri
 
-__all__ = ["binding_at", "binding_over", "flow_of", "is_flow_of", "looking", "settle", "take_token"]
+__all__ = [
+    "binding_at",
+    "binding_over",
+    "flow_of",
+    "follow",
+    "is_flow_of",
+    "looking",
+    "sender_of",
+    "settle",
+    "take_token",
+]
 
 
 # Seconds for which a registration's token is good after its end: for requests that were on the way then.
@@ -72,6 +82,14 @@ def settle(request: Incoming, flows: FlowRoute) -> None:
     flows.target = target
 
 
+def follow(core: Core, token: FlowToken, now: float) -> Target | None:
+    """Return where ``token`` of a dialog leads, None where that is not known here (``settle``)."""
+    target = _present(core, token, now)
+    if target is None and not (core.nodes is not None and token.bound):
+        target = _as_written(core, token)
+    return target
+
+
 def take_token(request: Incoming, uri: SipUri, flows: FlowRoute | None, *, second: bool) -> FlowRoute:
     """Note the token in ``uri``, a Route value of ours; ``second``: another one came before it.
 
@@ -89,7 +107,7 @@ def take_token(request: Incoming, uri: SipUri, flows: FlowRoute | None, *, secon
         raise _refused("Flow Token Of A Dialog", "RFC 3261 12.2.1.1", message)
     request.from_node = request.from_node or is_vouched(core.nodes, message, uri)
     # RFC 5626 5.3: the sender's own flow does not tell the direction.
-    senders = None if second or flows is not None else _sender(core, token, request.flow, request.now)
+    senders = None if second or flows is not None else sender_of(core, token, request.flow, request.now)
     if not (token.bound or senders is not None or request.from_node or request.trusted is not None):
         # RFC 5626 5.3.1: a sender that has it may send to the phone. Others can read it in several places.
         raise _refused("Flow Token Of Others ([[trusted]])", "RFC 5626 5.3.1", message)
@@ -269,7 +287,7 @@ def _at_node(request: Incoming, binding: Binding) -> Target | None:
     return Target(path=led.path, binding=binding) if led.path else None
 
 
-def _sender(core: Core, token: FlowToken, flow: Flow, now: float) -> str | None:
+def sender_of(core: Core, token: FlowToken, flow: Flow, now: float) -> str | None:
     """Return whose phone sends over ``flow`` where that is what ``token`` means, None where it is not.
 
     RFC 5626 5.3: an outgoing request. "" where the user is not known.

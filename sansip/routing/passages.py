@@ -21,6 +21,7 @@ from sansip.proxy.target import Target
 from sansip.proxy.watched import GROWTH
 from sansip.routing.brief_proof import keeps_credentials
 from sansip.routing.gate import settle
+from sansip.routing.passing_flows import joined_routes, named_way
 from sansip.routing.plain_params import leads_alike
 from sansip.routing.seen import seen_pair, seen_relay, send_seen
 from sansip.routing.unmade import UnmadeRequest, unmade
@@ -95,6 +96,8 @@ class Passages:
         ):
             return False
         passing = read_passing(data, core.limits)
+        if passing is None and (joined := joined_routes(data)) is not None:
+            passing = read_passing(joined, core.limits)
         if passing is None or passing.method not in _METHODS:
             return False
         flow = Flow(UDP, listener, source)
@@ -152,7 +155,12 @@ class Passages:
         key = f"{passing.branch} {sent_by}"
         transactions = proxy.transactions
         listeners = core.listeners
+        goal = _AS_ASKED
         recorded = listeners.recorded_by(passing.route)
+        seen = looks and (proxy.hooks.active or hooks.request_received)
+        if recorded is None and not seen and (named := named_way(core, passing, flow, now)) is not None:
+            recorded = named[:2]
+            goal = named[2] or goal
         trust = proxy.trust
         uri = passing.uri
         if (
@@ -181,7 +189,13 @@ class Passages:
         unix = core.wall.unix(now)
         if not proxy.marks.is_whole(mark, passing.call_id, passing.from_tag, to_tag, passing.uri, who, unix):
             return False
-        leaves = listeners.reach(UDP, passing.host, far.id)
+        alive = goal.flow
+        if alive is None:
+            leaves = listeners.reach(UDP, passing.host, far.id)
+        else:
+            leaves = listeners[alive.listener]
+            if proxy.client.guarded.active and proxy.client.guarded.bars(*alive.address[:2]) is not None:
+                return False
         tcp_above = proxy.client.tcp_above
         if leaves is None or (
             tcp_above
@@ -198,7 +212,7 @@ class Passages:
             return True
         core.ua.now = now
         method = passing.method
-        out = Flow(UDP, leaves.id, (passing.host, passing.port or DEFAULT_PORT))
+        out = alive or Flow(UDP, leaves.id, (passing.host, passing.port or DEFAULT_PORT))
         breadth = core.limits.max_breadth
         handle = None
         given: Any = None
@@ -206,6 +220,9 @@ class Passages:
         if method != "ACK":
             decides = f"{passing.uri}\n{passing.from_tag}\n{to_tag}\n{passing.call_id}\n{int(passing.cseq)}"
             fields = passing.route if passing.credentials is None else "\n".join(passing.deciding)
+            if len(data) != passing.size:
+                # It came in two lines.
+                fields = fields.replace(">, <sip:", ">\nRoute: <sip:")
             hashed = text_hash(f"{decides}\n{fields}", proxy.loop_secret)
         if looks and (hooks.request_received or (hashed and proxy.hooks.active)):
             read = (_read, data, flow, force_rport, kept)
@@ -242,7 +259,7 @@ class Passages:
             call = proxy.bodies.ending(passing.call_id, passing.from_tag, to_tag, passing.uri, call)
         if handle is None:
             later = partial(_read, data, flow, force_rport, kept)
-            pair = Pair(proxy, method, later, lines, flow, _AS_ASKED, branch)
+            pair = Pair(proxy, method, later, lines, flow, goal, branch)
             pair.be_within(far.id, hashed, breadth)
             pair.call = call
             pair.send(key, sent, b"", out, via, now)

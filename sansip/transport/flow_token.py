@@ -30,7 +30,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from hashlib import blake2b
 from ipaddress import ip_address
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 from sansip.seal import MAC_SIZE, Sealer
 from sansip.transport.flow import Flow
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from sansip.transport.listeners import Listener, Listeners
-    from sansip.wire import OtherUri, Request, TelUri
+    from sansip.wire import OtherUri, TelUri
 
 __all__ = ["KEY_SIZE", "MARK", "FlowToken", "FlowTokens", "Named"]
 
@@ -64,6 +64,17 @@ _LONGEST = (
     len(MARK)
     + (MAC_SIZE + 1 + _LISTENER + _TIME + _PLACE + KEY_SIZE + 1 + _LONGEST_NAME + 2 + 16 + _ZONE + 2) // 3 * 4
 )
+
+
+class OfDialog(Protocol):
+    """A request, as far as a token asks for it."""
+
+    @property
+    def call_id(self) -> str: ...
+    @property
+    def from_tag(self) -> str | None: ...
+    @property
+    def to_tag(self) -> str | None: ...
 
 
 @dataclass(slots=True)
@@ -147,7 +158,7 @@ class FlowTokens:
         text = f"{uri.host}\n{uri.port or DEFAULT_PORTS.get(transport)}\n{transport}"
         return self._sealer.mac(text.encode("utf-8", "surrogateescape"))[:_PLACE]
 
-    def read(self, text: str | None, request: Request) -> FlowToken | None:
+    def read(self, text: str | None, request: OfDialog) -> FlowToken | None:
         """Return what ``text`` says in ``request``, or None where we did not write it, or not for it."""
         if text is None or not text.startswith(MARK) or len(text) > _LONGEST:
             return None

@@ -143,6 +143,11 @@ class Passing:
         self.sent_port = None if sent_port is None else int(sent_port)
 
     @property
+    def size(self) -> int:
+        """How many octets were read."""
+        return len(self._came)
+
+    @property
     def body(self) -> bytes:
         """The octets of the body."""
         return self._came[self._body :]
