@@ -103,6 +103,13 @@ class Node(Rules):
         port = uri.port or DEFAULT_PORT
         return any(host == str(one[0]).lower() and port == one[1] for one in self._listening())
 
+    def is_here(self, uri: MsrpUri) -> bool:
+        # RFC 4975 6.1: another port is another URI; a client or relay may listen there.
+        if not self.is_own(uri):
+            return False
+        ports = [one[1] for one in self._listening()] or [DEFAULT_PORT]
+        return not uri.port or uri.port in ports
+
     def _listening(self) -> list[tuple[str, int]]:
         return [*self.core.listening("msrps"), *self.core.listening("msrp")]
 
@@ -122,7 +129,7 @@ class Node(Rules):
             self._deny(side, head, 400, "an AUTH while another is looked at", now)
             return
         asked = head.get("expires")
-        if asked and not (asked.isdecimal() and len(asked) < 10):
+        if asked and not (asked.isascii() and asked.isdecimal()):
             self._deny(side, head, 400, f"Expires {asked[:20]!r}", now)
             return
         relay = self._relay_of(side, head)
@@ -177,7 +184,8 @@ class Node(Rules):
     def _grant(self, side: Hop, head: Head, user: str, info: str, now: float, relay: str = "") -> None:
         """Hand out a URI, if its time and the limits allow it."""
         settings = self.settings
-        expires = int(head.get("expires") or settings.expires)
+        # RFC 4976 7: any number of digits.
+        expires = int(head.get("expires").lstrip("0")[:10] or 0) if head.get("expires") else settings.expires
         # RFC 4976 4.6, 6.3
         if expires < settings.min_expires:
             self._answer(side, head, 423, now, [("Min-Expires", str(settings.min_expires))])
@@ -196,6 +204,7 @@ class Node(Rules):
         # RFC 4976 6.3: 64 random bits at the least.
         session = Session(self.token() + self.token(), user, side, now + expires)
         session.relay = relay
+        session.client = head.from_path[0]
         session.timer = self.core.timers.start(now, float(expires), self, session)
         self.sessions.add(session)
         self._opened.add()
@@ -211,7 +220,7 @@ class Node(Rules):
     def _uri(self, id: str) -> str:
         secure = self.core.listening("msrps")
         listening = secure or self.core.listening("msrp")
-        port = listening[0][1] if listening else 2855
+        port = listening[0][1] if listening else DEFAULT_PORT
         return MsrpUri.write(bool(secure), self.settings.host, port, id)
 
     def _deny(self, side: Hop, head: Head, status: int, reason: str, now: float) -> None:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from sansip.modules.msrp.chunk import Chunk, Sent
 from sansip.msrp import ABORTED, COMPLETE, ByteRange, Head, MsrpError, MsrpUri
 from sansip.msrp.head import PHRASES
+from sansip.msrp.reader import PATH
 
 if TYPE_CHECKING:
     from sansip.module import Core
@@ -48,7 +49,11 @@ class Rules:
     # --- what the module adds
 
     def is_own(self, uri: MsrpUri) -> bool:
-        """Whether ``uri`` names this relay."""
+        """Whether ``uri``, with which a message came here, names this relay; a balancer may have its port."""
+        raise NotImplementedError
+
+    def is_here(self, uri: MsrpUri) -> bool:
+        """Whether ``uri``, which a path leads on to, is one of this relay."""
         raise NotImplementedError
 
     def outward(self, uri: MsrpUri, user: str, now: float) -> Hop:
@@ -73,6 +78,9 @@ class Rules:
         """Return where ``head`` goes, None for the relay itself, and its paths there. Raises ``Refused``."""
         self._check_own(head)
         to, back = head.to_path, head.from_path
+        if len(to) + len(back) > PATH:
+            # The next relay would close the connection that all share.
+            raise Refused(400, f"{len(to) + len(back)} URIs in the paths")
         previous: Hop | None = side
         while True:
             session = self.sessions.find(to[0].session_id)
@@ -82,11 +90,13 @@ class Rules:
                 # RFC 4976 6.4: else it has to go to the client that got the URI, over its connection.
                 if len(to) < 2:
                     raise Refused(481, "the path ends at this relay")
+                if not session.leads_to(to[1]):
+                    raise Refused(481, f"the path leads on to {to[1].text[:80]!r}, which did not get its URI")
                 return session.side, to[1:], (to[0], *back)
             if len(to) == 1:
                 return None, to, back
             to, back = to[1:], (to[0], *back)
-            if not self.is_own(to[0]):
+            if not self.is_here(to[0]):
                 return self.outward(to[0], session.user, now), to, back
             # Both ends use this relay: now it comes from the relay, and may only go inward.
             previous = None
@@ -198,7 +208,7 @@ class Rules:
         if back is None or request is None or back.ended or len(head.to_path) < 2:
             return
         to, path = head.to_path[1:], (head.to_path[0], *head.from_path)
-        while len(to) > 1 and self.is_own(to[0]):
+        while len(to) > 1 and self.is_here(to[0]):
             # Both ends use this relay: as in ``_way``, it moves each of its URIs (RFC 4976 6.4.3).
             to, path = to[1:], (to[0], *path)
         answer = Head(request.transaction, "", head.status, head.comment, to, path, head.fields)

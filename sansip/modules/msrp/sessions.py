@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from sansip.clock import Timer
     from sansip.modules.msrp.parts import Hop
+    from sansip.msrp import MsrpUri
 
 __all__ = ["Session", "Sessions"]
 
@@ -23,7 +24,7 @@ __all__ = ["Session", "Sessions"]
 class Session:
     """One URI. ``id`` is its session-id, ``side`` the connection of the client, ``until`` when it ends.
 
-    ``relay``: the name of the relay that it was given to, "" for a client.
+    ``relay``: the name of the relay that it was given to, "" for a client. ``client``: its name for itself.
     """
 
     id: str
@@ -32,6 +33,17 @@ class Session:
     until: float
     timer: Timer | None = None
     relay: str = ""
+    client: MsrpUri | None = None
+
+    def leads_to(self, uri: MsrpUri) -> bool:
+        """Whether ``uri`` is the next hop back toward the client that got this one (RFC 4976 6.4).
+
+        A client may have a session-id of its own for each session; a relay is known by its name.
+        """
+        client = self.client
+        if client is None:
+            return True
+        return uri.host == client.host and (bool(self.relay) or uri.port == client.port)
 
     def is_of(self, side: Hop | None) -> bool:
         """Whether ``side`` is where it was given to: the client's connection, or one to that relay."""
