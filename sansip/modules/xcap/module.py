@@ -44,6 +44,7 @@ from sansip.modules.xcap.selector import Selector, Terminal, parse_bindings, par
 from sansip.modules.xcap.services import Services
 from sansip.modules.xcap.serving import Held, read_part
 from sansip.modules.xcap.settings import XcapSettings
+from sansip.modules.xcap.target import target_of
 from sansip.modules.xcap.usages import USAGES, Usage, judge
 from sansip.wire import SipUri, parse_uri
 
@@ -57,6 +58,7 @@ __all__ = ["Xcap"]
 _MOST_NEW: Final = 50
 _READING: Final = ("GET", "HEAD", "OPTIONS")
 _METHODS: Final = ("GET", "HEAD", "PUT", "DELETE", "OPTIONS")
+_WRITING: Final = ("PUT", "DELETE")
 
 
 class Xcap(Module):
@@ -111,6 +113,9 @@ class Xcap(Module):
         user, info = await self._proved(request, domain)
         if not await self.core.limit(user, self.settings.rate):
             raise Fault(429, "more requests than xcap.rate allows", ("Retry-After", "1"))
+        if owner not in (user, GLOBAL) and not await self._is_user(owner):
+            # RFC 4825 8: a user that is not recognised. Strangers without a password do not learn it.
+            raise Fault(404, "there is no such user")
         writable = self._may(usage, address, owner, user)
         response = await self._answered(request, usage, address, owner, writable)
         if info:
@@ -130,7 +135,7 @@ class Xcap(Module):
         except RemoteProtocolError:
             raise Fault(404, "there is no such user") from None
         if not isinstance(uri, SipUri) or uri.user is None or not self.core.listeners.serves(uri.host):
-            # RFC 4825 8: a user that is not recognised. Whether one of ours is there, strangers do not learn.
+            # RFC 4825 8: a user that is not recognised.
             raise Fault(404, "there is no such user")
         owner = self.core.address_of(uri)
         return owner.rpartition("@")[2], owner
@@ -140,12 +145,12 @@ class Xcap(Module):
         if request.user is not None:
             return request.user, ""
         realm = self.core.realm_of(parse_uri(f"sip:{domain}"))
-        target = request.path + (f"?{request.query}" if request.query else "")
+        authorization = request.header("authorization") or ""
         proved: Later[Proof] = Later()
         self._digest.prove(
-            request.header("authorization") or "",
+            authorization,
             request.method,
-            target,
+            target_of(request, authorization),
             realm,
             request.remote,
             request.now,
@@ -204,6 +209,10 @@ class Xcap(Module):
         if selector is not None and selector.terminal is Terminal.NAMESPACES:
             # RFC 4825 8.2, 8.4
             allowed = _READING
+        writers = address.is_global and usage.auid in USAGES and usage.auid != "rls-services"
+        if writers and not writable and request.method in _WRITING:
+            # RFC 4825 5.7: there are methods that write it, for others.
+            raise Fault(403, "global documents are written by trusted users (xcap.trusted)")
         if request.method not in allowed:
             raise Fault(405, f"expected {', '.join(allowed)}", ("Allow", ", ".join(allowed)))
         if request.method == "OPTIONS":
@@ -382,17 +391,26 @@ class Xcap(Module):
             uri = parse_uri(one) if one.startswith(("sip:", "sips:")) else None
             if not isinstance(uri, SipUri) or not uri.user or not self.core.listeners.serves(uri.host):
                 continue
-            lookup = Lookup(uri.user, self.core.realm_of(uri))
-            try:
-                stored = self.core.users(lookup) if self.core.users else await self.core.ask(lookup)
-            except (OSError, TimeoutError):
-                raise Fault(503, "the store of users does not answer", ("Retry-After", "20")) from None
-            except LookupError:
-                # A server without passwords does not know its users.
-                continue
-            if stored is not None:
+            if await self._is_kept(uri):
                 found.add(one)
         return found
+
+    async def _is_user(self, owner: str) -> bool:
+        """Whether there is a user ``owner``; true where the server does not know its users."""
+        uri = parse_uri(owner)
+        return isinstance(uri, SipUri) and await self._is_kept(uri, True)
+
+    async def _is_kept(self, uri: SipUri, unknown: bool = False) -> bool:
+        """Whether the store has the user ``uri``. Raises ``Fault`` without the store of users."""
+        lookup = Lookup(uri.user or "", self.core.realm_of(uri))
+        try:
+            stored = self.core.users(lookup) if self.core.users else await self.core.ask(lookup)
+        except (OSError, TimeoutError):
+            raise Fault(503, "the store of users does not answer", ("Retry-After", "20")) from None
+        except LookupError:
+            # A server without passwords does not know its users.
+            return unknown
+        return stored is not None
 
     def _is_taken(self, uri: str) -> bool:
         """RFC 4826 4.4.5: whether a phone is registered at the URI of a service."""

@@ -31,6 +31,7 @@ def changed_by(
 
     ``body`` and ``etag`` are those of the document before, None where there is none.
     """
+    _check_content(request)
     if selector is None:
         _check_type(request, usage.mime)
         judge(request, etag)
@@ -63,6 +64,17 @@ def _ancestor(address: Address, selector: Selector, error: LookupError) -> str:
         if address.query:
             path += f"?{encoded(address.query)}"
     return path
+
+
+def _check_content(request: WebRequest) -> None:
+    """Raises ``Fault`` where the body is not the whole, plain representation."""
+    coding = (request.header("content-encoding") or "identity").strip().lower()
+    if coding != "identity":
+        # RFC 9110 15.5.16: no content coding is taken.
+        raise Fault(415, f"no Content-Encoding is taken, got {coding[:20]}", ("Accept-Encoding", "identity"))
+    if request.header("content-range") is not None:
+        # RFC 9110 14.5: what was to be a part would replace all of it.
+        raise Fault(400, "a PUT with Content-Range; name the part in the URI")
 
 
 def _check_type(request: WebRequest, wanted: str) -> None:
