@@ -372,8 +372,15 @@ class HeaderFields:
         or has other parameters: then ``replace_first_value`` has to do it.
         """
         line = self._first["via"]
-        before, _, after = line.partition(";rport")
-        if "," in line or line.count(";") != 2 or ";branch=" not in line or (after and after[0] != ";"):
+        before, rport, after = line.partition(";rport")
+        if (
+            # RFC 3261 7.3.1: a name may be in capitals.
+            not rport
+            or "," in line
+            or line.count(";") != 2
+            or ";branch=" not in line
+            or (after and after[0] != ";")
+        ):
             return False
         line = f"{before};rport={port};received={host}{after}"
         self.lines[self.keys.index("via")] = self._first["via"] = line

@@ -90,6 +90,13 @@ def test_rport(via: str) -> None:
     assert noted["branch"] == "z9hG4bK1"
 
 
+def test_rport_in_capitals() -> None:
+    """RFC 3261 7.3.1: it is the same flag; beside a second one of ours nobody could read the line."""
+    written = note("SIP/2.0/UDP 192.0.2.1:5060;branch=z9hG4bK1;RPort")[0]
+    assert written.lower().count("rport") == 1
+    assert written.endswith(";rport=40000;received=192.0.2.1")
+
+
 def test_the_other_values_of_the_line_stay() -> None:
     """Only the top Via is ours to note in."""
     below = "SIP/2.0/UDP 192.0.2.77;rport;branch=z9hG4bK2"
