@@ -121,7 +121,7 @@ Make = Callable[[Side, int], tuple[bytes, tuple[str, int]]]
 
 def _ours(side: Side, text: str) -> str:
     """Return ``text`` of a user of this server where that has passwords."""
-    return text.replace("alice@atlanta.test", "alice@biloxi.test") if side.told[8:12] == b" 407" else text
+    return text.replace("alice@atlanta.test", "alice@biloxi.test") if side.told[7:11] == b" 407" else text
 
 
 def _fresh(text: str, number: int) -> str:
@@ -129,7 +129,7 @@ def _fresh(text: str, number: int) -> str:
 
 
 def _proof(side: Side, method: str, uri: str, body: bytes = b"", **changes: str) -> str:
-    return proof(side, method, uri, body, **changes) if side.told[8:12] in (b" 407", b" 401") else ""
+    return proof(side, method, uri, body, **changes) if side.told[7:11] in (b" 407", b" 401") else ""
 
 
 def _register(side: Side, number: int) -> tuple[bytes, tuple[str, int]]:
