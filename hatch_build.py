@@ -45,6 +45,7 @@ COMPILED = (
     "wire/params.py",
     "wire/opening.py",
     "wire/passing.py",
+    "wire/plain_head.py",
     "wire/reader.py",
     "wire/uri.py",
     "wire/values.py",

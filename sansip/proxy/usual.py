@@ -27,7 +27,6 @@ from sansip.transport.flow import ensure_length
 from sansip.transport.nat import is_private
 from sansip.transport.next_hop import NextHop
 from sansip.wire import Request
-from sansip.wire.abnf import TOKEN, compiled
 from sansip.wire.echo import Echo
 
 if TYPE_CHECKING:
@@ -47,7 +46,6 @@ __all__ = ["Usual", "branch_of"]
 
 # Takes a response context, its best failure and the time.
 Failing: TypeAlias = "Callable[[ResponseContext, Response, float], None]"
-_TAG: Final = compiled(rf";tag={TOKEN}")
 # Fields that are looked at in a trust domain (``returning.take_back``).
 _OF_TRUST: Final = re.compile("(?i)\n(?:p-|remote-party-id|alert-info|privacy|www-|proxy-a|authentication-)")
 
@@ -317,22 +315,11 @@ class Usual:
             or self.watched
             or not (100 < status < 200 if invite and status < 200 else 200 <= status < 300)
             or not echo.goes_back
-        ) and self.repeats(echo)
+        ) and echo.repeats(self._via, *self._lines)
 
-    def repeats(self, echo: Echo) -> bool:
-        """Whether ``echo`` has our Via on top, and the lines that went there; so the reader accepts it."""
-        if echo.top != self._via:
-            return False
-        from_, to, call_id, cseq, tag = self._lines
-        behind = echo.repeats(from_, to, call_id, cseq)
-        if behind is None:
-            return False
-        if behind:
-            if tag is not None or _TAG.fullmatch(behind) is None:
-                return False
-            tag = behind[5:]
-        echo.tag = tag
-        return True
+    def is_repeated(self, echo: Echo) -> bool:
+        """Whether ``echo`` repeats the lines that went there, so that the reader accepts it."""
+        return echo.repeats(self._via, *self._lines)
 
     def _is_ready(self, hop: Flow, echo: Echo) -> bool:
         """Whether ``echo``, of the host of ``hop``, may go back; it has what goes then."""

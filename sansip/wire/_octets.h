@@ -322,7 +322,7 @@ static PyObject *head_ending(PyObject *module, PyObject *data)
     if (!begun(data, &x, &p) || x.method_end != 3 || !STARTS(p, "ACK ") || !spelled(p, &x, COMMON, 0, 0, lines)
         || !plain_ids(p, &x) || !plain_via(p, &x) || !x.from_tag || !x.to_tag)
         Py_RETURN_NONE;
-    PyObject *items[6];
+    PyObject *items[7];
     int at = 0;
     items[at++] = ascii(p, x.sent_by, x.sent_host_end);
     items[at++] = port_text(p, x.sent_host_end, x.sent_port);
@@ -330,5 +330,6 @@ static PyObject *head_ending(PyObject *module, PyObject *data)
     items[at++] = ascii(p, x.to_tag, x.to_tag_end);
     items[at++] = ascii(p, x.call_id, x.call_id_end);
     items[at++] = PyLong_FromLong(x.fields + 1 + x.commas);
+    items[at++] = PyLong_FromLong(x.body);
     return tuple_of(items, at);
 }

@@ -14,8 +14,9 @@ import re
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from sansip.wire.abnf import PLAIN_HOST, PLAIN_PORT, TOKEN, TOKEN_CLASS, WORD, compiled
+from sansip.wire.abnf import PLAIN_HOST, PLAIN_PORT, TOKEN, compiled
 from sansip.wire.head import read_parts
+from sansip.wire.plain_head import BEHIND_HOST, CALL_ID, DISPLAY, ONE_PARAM, TEXT, USER, VIA
 
 if TYPE_CHECKING:
     from sansip.limits import Limits
@@ -75,12 +76,6 @@ class Brief(NamedTuple):
     supported: str | None
 
 
-_TEXT: Final = r"[^\x00-\x08\x0a-\x1f\x7f]*+"
-_PARAM: Final = r"[\w\-.!~*'()\[\]/:&+$]++"
-_ONE_PARAM: Final = rf"(?:;{_PARAM}(?:={_PARAM})?+)?+"
-# Neither comma nor semicolon: what is counted by limits.
-_USER: Final = r"[\w\-.!~*'()&=+$/]++"
-_DISPLAY: Final = rf'(?:"[^"\\\x00-\x08\x0a-\x1f\x7f]*+"[ \t]*+|[{TOKEN_CLASS} \t]*+)'
 _TAG: Final = rf"(?:;tag={TOKEN})?+"
 _LASTS: Final = "(?:;expires=([0-9]{1,9}))?"
 # Those that are read, in any spelling, and those by which others than the server itself would decide.
@@ -93,24 +88,22 @@ _NAMED: Final = (
 _OWN: Final = {
     name: compiled(pattern).fullmatch
     for name, pattern in {
-        "Via": rf"Via: SIP/2\.0/[A-Z]++ ({PLAIN_HOST})(?::({PLAIN_PORT}))?(;rport)?"
-        rf";branch=(z9hG4bK{TOKEN})(;rport)?",
-        "From": rf"From: {_DISPLAY}<sip:(?:{_USER}@)?+({PLAIN_HOST})(?::(?:{PLAIN_PORT}))?+"
-        rf"{_ONE_PARAM}>{_TAG}",
-        "To": rf"To: {_DISPLAY}<sip:(?:([\w\-.+]++)@)?({PLAIN_HOST})(?::({PLAIN_PORT}))?{_ONE_PARAM}>",
-        "Call-ID": rf"Call-ID: ({WORD}(?:@{WORD})?+)",
+        "Via": VIA,
+        "From": rf"From: {DISPLAY}<sip:(?:{USER}@)?+({PLAIN_HOST}){BEHIND_HOST}>{_TAG}",
+        "To": rf"To: {DISPLAY}<sip:(?:([\w\-.+]++)@)?({PLAIN_HOST})(?::({PLAIN_PORT}))?{ONE_PARAM}>",
+        "Call-ID": CALL_ID,
         "CSeq": r"CSeq: ([0-9]{1,9}) (OPTIONS|REGISTER)",
-        "Contact": rf"Contact: {_DISPLAY}"
-        rf"<(sip:(?:({_USER})@)?({PLAIN_HOST})(?::({PLAIN_PORT}))?({_ONE_PARAM}))>{_LASTS}",
+        "Contact": rf"Contact: {DISPLAY}"
+        rf"<(sip:(?:({USER})@)?({PLAIN_HOST})(?::({PLAIN_PORT}))?({ONE_PARAM}))>{_LASTS}",
     }.items()
 }
 _shared_line: Final = compiled(
     # RFC 3261 16.3 step 3: Max-Forwards 0 is refused.
     "(?:(Max-Forwards): ([1-9][0-9]?+)|(Expires): ([0-9]{1,9})|(Content-Length): *+(0)"
-    rf"|(User-Agent):({_TEXT})|(Supported):({_TEXT})|(?!(?i:{_NAMED})[ \t]*+:){TOKEN}:{_TEXT})"
+    rf"|(User-Agent):({TEXT})|(Supported):({TEXT})|(?!(?i:{_NAMED})[ \t]*+:){TOKEN}:{TEXT})"
 ).fullmatch
 _start_line: Final = compiled(
-    rf"(OPTIONS|REGISTER) sip:(?:({_USER})@)?({PLAIN_HOST})(?::({PLAIN_PORT}))? SIP/2\.0"
+    rf"(OPTIONS|REGISTER) sip:(?:({USER})@)?({PLAIN_HOST})(?::({PLAIN_PORT}))? SIP/2\.0"
 ).fullmatch
 # Lines remembered, of messages of at most so many octets: two megabytes at the most.
 _REMEMBERED: Final = 1_024
@@ -187,8 +180,7 @@ def _read_plainly(data: bytes) -> tuple[tuple[str | bool | None, ...], tuple[str
         return None
     via, sender, to, call_id, cseq = own["Via"], own["From"], own["To"], own["Call-ID"], own["CSeq"]
     number, method = cseq.groups()
-    # RFC 3261 7.3.1: a parameter of Via that stands twice.
-    if method != start[0] or (via[3] is not None and via[5] is not None):
+    if method != start[0]:
         return None
     contact = own.get("Contact")
     parts = (

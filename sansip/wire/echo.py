@@ -1,11 +1,9 @@
 """A plain response in brief: what a proxy needs of it to send it back, read in one pass.
 
 Theory of operation: a response repeats lines of its request (RFC 3261 8.2.6.2), which were read and found
-sound when the request came. So one pattern takes the lines apart without a look into them, and the proxy
-compares them with those that it sent. The pattern takes only heads in which each field that is read has its
-usual spelling and stands once, but for Via, and the top Via looks as we write it, with ``received`` and
-``rport`` as its receiver may add them. Everything else is for the reader. What goes back is cut out of the
-octets that came. Where the C module is there, it reads instead.
+sound when the request came. So its lines are taken apart (``plain_head``) without a look into them, and the
+proxy compares them with those that it sent. The top Via has to look as we write it, with ``received`` and
+``rport`` as its receiver may add them. What goes back is cut out of the octets that came.
 """
 
 from __future__ import annotations
@@ -14,32 +12,31 @@ from typing import TYPE_CHECKING, Any, Final
 
 from sansip.wire.abnf import IPV4, PLAIN_HOST, PLAIN_PORT, TOKEN, compiled
 from sansip.wire.head import read_echo_parts
+from sansip.wire.plain_head import LENGTH_LINE, TEXT, BriefReader, head_pattern, line, octets_at
 
 if TYPE_CHECKING:
     import re
 
-    from sansip.limits import Limits
+__all__ = ["READER", "Echo", "read_echo"]
 
-__all__ = ["Echo", "read_echo"]
-
-_TEXT: Final = r"[^\x00-\x08\x0a-\x1f\x7f]*+"
-# Those that are read, in any spelling.
-_NAMED: Final = "via|v|from|f|to|t|call-id|i|cseq|contact|m|content-length|l|record-route|max-forwards"
-_LINES: Final = (
-    # Lines that are looked at come once: a second one fits no line of the pattern.
-    rf"(?(1)(?!)|(From: {_TEXT}))",
-    rf"(?(2)(?!)|(To: {_TEXT}))",
-    rf"(?(3)(?!)|(Call-ID: {_TEXT}))",
-    r"(?(4)(?!)|(CSeq: [0-9]{1,9} ([A-Z]{1,20})))",
-    r"(?(6)(?!)|Content-Length: *+([0-9]{1,7}))",
-    rf"(?(7)(?!)|(Contact: {_TEXT}))",
-    # Several of these, one below the other, are one text.
-    rf"(?(8)(?!)|(Record-Route: {_TEXT}(?:\r\nRecord-Route: {_TEXT})*+))",
-    rf"Via: {_TEXT}",
-    rf"(?!(?i:{_NAMED})[ \t]*+:){TOKEN}:{_TEXT}",
+_head: Final = head_pattern(
+    rf"SIP/2\.0 [1-6][0-9]{{2}} {TEXT}",
+    (
+        line("from_", f"From: {TEXT}"),
+        line("to", f"To: {TEXT}"),
+        line("call_id", f"Call-ID: {TEXT}"),
+        line("cseq", "CSeq: [0-9]{1,9} (?P<method>[A-Z]{1,20})"),
+        LENGTH_LINE,
+        line("contact", f"Contact: {TEXT}"),
+        # Several of these, one below the other, are one text.
+        line("recorded", rf"Record-Route: {TEXT}(?:\r\nRecord-Route: {TEXT})*+"),
+        f"Via: {TEXT}",
+    ),
+    "via|v|from|f|to|t|call-id|i|cseq|contact|m|content-length|l|record-route|max-forwards",
+    ("to", "method", "length"),
 )
-# A failure goes back line by line, each of which has one reading: linear time.
-_head: Final = compiled(rf"SIP/2\.0 [1-6][0-9]{{2}} {_TEXT}\r\n(?:(?:{'|'.join(_LINES)})\r\n)+").fullmatch
+_KEEPS: Final = ("length", "method", "from_", "to", "call_id", "cseq", "contact", "recorded")
+_is_tag: Final = compiled(rf";tag={TOKEN}").fullmatch
 # As we write it (``transport.listeners``, ``client.via``), with what its receiver may note in it; then the
 # others, where a phone writes all on one line (RFC 3261 7.3.1). Those have nothing that may hold a comma.
 _NOTED: Final = rf"(?:;received={IPV4}|;rport=(?:{PLAIN_PORT})(?![0-9]))"
@@ -48,7 +45,6 @@ _via: Final = compiled(
     rf"(Via: SIP/2\.0/[A-Z]++ (?:{PLAIN_HOST})(?::(?:{PLAIN_PORT}))?+)({_NOTED}*+)"
     rf";branch=({TOKEN})({_NOTED}*+)(?:, (?={_OTHER}(?:, {_OTHER})*+\r)|\r\n)"
 ).match
-_TO, _METHOD, _LENGTH, _RECORDED = 2, 5, 6, 8
 
 
 class Echo:
@@ -61,7 +57,7 @@ class Echo:
         from_, to, call_id, cseq: the lines, None where there are none; so are ``contact`` and ``recorded``,
             those of Record-Route, with a line end between two.
         goes_back: whether there is a Via below the top one.
-        data: what goes back; ``tag``: of To. Both are for who takes it on.
+        data: what goes back, which who takes it on writes; ``tag``: of To, once it ``repeats`` its request.
     """
 
     __slots__ = (
@@ -123,12 +119,28 @@ class Echo:
         """The response as it came."""
         return self._came
 
-    def repeats(self, from_: str, to: str, call_id: str, cseq: str) -> str | None:
-        """Return what follows in To behind ``to``, None where one of these lines is not repeated."""
+    def repeats(self, via: str, from_: str, to: str, call_id: str, cseq: str, tag: str | None) -> bool:
+        """Whether ``via`` is on top, and these lines are repeated, so that the reader accepts all of them.
+
+        ``tag``: that of ``to``; if it is None, one may follow. It, or that one, is ``self.tag`` then.
+        """
         line = self.to
-        if self.from_ != from_ or self.call_id != call_id or self.cseq != cseq:
-            return None
-        return line[len(to) :] if line is not None and line.startswith(to) else None
+        if (
+            self.top != via
+            or self.from_ != from_
+            or self.call_id != call_id
+            or self.cseq != cseq
+            or line is None
+            or not line.startswith(to)
+        ):
+            return False
+        behind = line[len(to) :]
+        if behind:
+            if tag is not None or _is_tag(behind) is None:
+                return False
+            tag = behind[5:]
+        self.tag = tag
+        return True
 
     def has(self, pattern: re.Pattern[str]) -> bool:
         """Whether ``pattern`` is found in the head."""
@@ -145,69 +157,38 @@ class Echo:
         return b"".join((came[:via], came[rest:begin], recorded.encode(), came[end:]))
 
 
-def read_echo(data: bytes, limits: Limits) -> Echo | None:
-    """Return the response in ``data``, a datagram; None where it is not plain, or near a limit."""
-    end = data.find(b"\r\n\r\n")
-    if (
-        end < 0
-        or end > limits.header_parts
-        or end > limits.header_size
-        or end > limits.head_size
-        or len(data) > limits.message_size
-    ):
-        return None
-    parts = None if read_echo_parts is None else read_echo_parts(data)
-    if parts is None:
-        if read_echo_parts is not None and data.isascii():
-            return None
-        parts = _read_plainly(data, end)
-        if parts is None:
-            return None
-    most = parts[-2]
-    if (
-        most > limits.header_count
-        or most > limits.via_count
-        or most > limits.route_count
-        or most > limits.contact_count
-    ):
-        return None
-    return Echo(data, parts)
-
-
-def _read_plainly(data: bytes, end: int) -> tuple[Any, ...] | None:
+def _parts_of(match: re.Match[str], kept: tuple[Any, ...], head: str, body: int) -> tuple[Any, ...] | None:
     """Return the parts of an ``Echo``."""
-    try:
-        head = data[: end + 2].decode()
-    except UnicodeDecodeError:
-        return None
     via = head.find("\r\nVia: ") + 2
     top = _via(head, via)
     if via < 2 or top is None:
         return None
-    match = _head(head)
-    if match is None:
-        return None
-    length = match[_LENGTH]
-    if match[_TO] is None or match[_METHOD] is None or length is None or int(length) != len(data) - end - 4:
-        return None
     own, noted, branch, behind_branch = top.groups()
-    line = f"{own};branch={branch}"
     if noted or behind_branch:
         noted += behind_branch
         if noted.count("received") > 1 or noted.count("rport") > 1:
             # RFC 3261 7.3.1: a parameter that stands twice.
             return None
     rest = top.end()
-    begin, behind = match.span(_RECORDED)
     goes_back = head[rest - 2] == "," or "\r\nVia: " in head[rest - 2 :]
     if head[rest - 2] == ",":
         # The line stays, and its first value goes.
         via += len("Via: ")
-    most = head.count("\n") + head.count(",")
+    places: tuple[int, ...] = (via, rest, *match.span("recorded"))
     if not head.isascii():
-        via, rest, begin, behind = (len(head[: max(at, 0)].encode()) for at in (via, rest, begin, behind))
-    from_, to, call_id, cseq, method, _, contact, recorded = match.groups()
+        places = octets_at(head, places)
     return (
-        *(int(head[8:11]), branch, method, line, from_, to, call_id, cseq, contact, recorded),
-        *(via, rest, begin, behind, goes_back, most, end + 4),
+        int(head[8:11]),
+        branch,
+        kept[1],
+        f"{own};branch={branch}",
+        *kept[2:],
+        *places,
+        goes_back,
+        head.count("\n") + head.count(","),
+        body,
     )
+
+
+READER: Final = BriefReader(Echo, _head, _KEEPS, _parts_of, read_echo_parts, asks=False)
+read_echo: Final = READER.read

@@ -1,56 +1,64 @@
 """A plain INVITE that begins a call, in brief: what a proxy needs of it to send it on, read in one pass.
 
-Theory of operation: as in ``passing``, one pattern reads a whole head in which each field that is read has
-its usual spelling, stands once and has the simplest form; the reader accepts all that it accepts, with the
-same values (``tests/wire/test_opening.py``), and reads everything else. What goes on, and the 100 that goes
-back, are cut out of the octets that came, and joined with the lines that are new (RFC 3261 16.6, 8.2.6.2).
-Where the C module is there, it reads instead.
+Theory of operation: it is read as ``plain_head`` says. What goes on, and the 100 that goes back, are cut out
+of the octets that came, and joined with the lines that are new (RFC 3261 16.6, 8.2.6.2).
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from sansip.wire.abnf import PLAIN_HOST, PLAIN_PORT, TOKEN, TOKEN_CLASS, WORD, compiled
+from sansip.wire.abnf import PLAIN_HOST, PLAIN_PORT, TOKEN
 from sansip.wire.head import read_opening_parts
+from sansip.wire.plain_head import (
+    ADDRESS,
+    BEHIND_HOST,
+    CALL_ID_LINE,
+    DISPLAY,
+    LENGTH_LINE,
+    ONE_PARAM,
+    TEXT,
+    USER,
+    VIA_LINE,
+    BriefReader,
+    head_pattern,
+    line,
+    octets_at,
+    value,
+)
 
 if TYPE_CHECKING:
     import re
 
-    from sansip.limits import Limits
+__all__ = ["READER", "Opening", "read_opening"]
 
-__all__ = ["Opening", "read_opening"]
-
-_TEXT: Final = r"[^\x00-\x08\x0a-\x1f\x7f]*+"
-_USER: Final = r"[\w\-.!~*'()&=+$/]++"
-_PARAM: Final = r"[\w\-.!~*'()\[\]/:&+$]++"
-_DISPLAY: Final = rf'(?:"[^"\\\x00-\x08\x0a-\x1f\x7f]*+"[ \t]*+|[{TOKEN_CLASS} \t]*+)'
-_BEHIND_HOST: Final = rf"(?::(?:{PLAIN_PORT}))?+(?:;{_PARAM}(?:={_PARAM})?+)?+"
-_ADDRESS: Final = rf"{_DISPLAY}<sip:(?:{_USER}@)?+(?:{PLAIN_HOST}){_BEHIND_HOST}>"
-_BRANCH: Final = rf";branch=(z9hG4bK{TOKEN})"
-# Those that are read, in any spelling, and those by which the route, or the copy that leaves, would differ.
-_NAMED: Final = (
+_ASKED: Final = rf"sip:(?P<user>[\w\-.+]++)@(?P<host>{PLAIN_HOST})(?::(?P<port>{PLAIN_PORT}))?{ONE_PARAM}"
+_SENDER: Final = rf"{DISPLAY}<sip:(?:{USER}@)?+(?P<from_host>{PLAIN_HOST}){BEHIND_HOST}>"
+_head: Final = head_pattern(
+    rf"INVITE (?P<uri>{_ASKED}) SIP/2\.0",
+    (
+        VIA_LINE,
+        line("from_", rf"From: {_SENDER};tag=(?P<from_tag>{TOKEN})"),
+        line("to", f"To: {ADDRESS}"),
+        CALL_ID_LINE,
+        line("cseq_line", "CSeq: (?P<cseq>[0-9]{1,9}) INVITE"),
+        # RFC 3261 16.6 step 3: without it one is to be added.
+        value("hops", "Max-Forwards: ", "[1-9][0-9]?"),
+        line("contact", f"Contact: {ADDRESS}"),
+        LENGTH_LINE,
+        line("route", f"Route: {TEXT}"),
+        line("credentials", f"Proxy-Authorization: {TEXT}"),
+    ),
+    # Those that are read, and those by which the route, or the copy that leaves, would differ.
     "via|v|from|f|to|t|call-id|i|cseq|max-forwards|content-length|l|contact|m|route|record-route|timestamp"
-    "|authorization|proxy-authorization|proxy-require|max-breadth"
+    "|authorization|proxy-authorization|proxy-require|max-breadth",
+    ("via", "from_", "to", "call_id", "cseq", "hops", "contact", "length"),
 )
-_LINES: Final = (
-    rf"(?(5)(?!)|(Via: SIP/2\.0/[A-Z]++ ({PLAIN_HOST})(?::({PLAIN_PORT}))?(;rport)?{_BRANCH}(;rport)?))",
-    rf"(?(11)(?!)|(From: {_DISPLAY}<sip:(?:{_USER}@)?+({PLAIN_HOST}){_BEHIND_HOST}>;tag=({TOKEN})))",
-    rf"(?(14)(?!)|(To: {_ADDRESS}))",
-    rf"(?(15)(?!)|(Call-ID: ({WORD}(?:@{WORD})?+)))",
-    r"(?(17)(?!)|(CSeq: ([0-9]{1,9}) INVITE))",
-    r"(?(19)(?!)|Max-Forwards: ([1-9][0-9]?))",
-    rf"(?(20)(?!)|(Contact: {_ADDRESS}))",
-    r"(?(21)(?!)|Content-Length: *+([0-9]{1,7}))",
-    rf"(?(22)(?!)|(Route: {_TEXT}))",
-    rf"(?(23)(?!)|(Proxy-Authorization: {_TEXT}))",
-    rf"(?!(?i:{_NAMED})[ \t]*+:){TOKEN}:{_TEXT}",
+_KEEPS: Final = (
+    *("length", "cseq", "hops", "contact", "route", "credentials", "rport", "rport_behind"),
+    *("uri", "user", "host", "port", "via", "sent_host", "sent_port", "branch"),
+    *("from_", "from_host", "from_tag", "to", "call_id_line", "call_id", "cseq_line"),
 )
-_ASKED: Final = rf"sip:([\w\-.+]++)@({PLAIN_HOST})(?::({PLAIN_PORT}))?(?:;{_PARAM}(?:={_PARAM})?+)?+"
-_START: Final = rf"INVITE ({_ASKED}) SIP/2\.0\r\n"
-# A failure goes back line by line, each of which has one reading: linear time.
-_head: Final = compiled(rf"{_START}(?:(?:{'|'.join(_LINES)})\r\n)+").fullmatch
-_VIA, _FROM, _TO, _CALL_ID, _CSEQ, _HOPS, _LENGTH, _ROUTE, _PROOF = 5, 11, 14, 15, 17, 19, 21, 22, 23
 
 
 class Opening:
@@ -221,76 +229,34 @@ class Opening:
         return f"{start}\r\n{a}\r\n{b}\r\n{c}\r\n{d}\r\n{e}\r\n{rest}".encode()
 
 
-def read_opening(data: bytes, limits: Limits) -> Opening | None:
-    """Return the request in ``data``, a datagram; None where it is not plain, or near a limit."""
-    end = data.find(b"\r\n\r\n")
-    if (
-        end < 0
-        or end > limits.header_parts
-        or end > limits.header_size
-        or end > limits.head_size
-        or end > limits.uri_size
-        or len(data) > limits.message_size
-    ):
-        return None
-    parts = None if read_opening_parts is None else read_opening_parts(data)
-    if parts is None:
-        if read_opening_parts is not None and data.isascii():
-            return None
-        parts = _read_plainly(data, end)
-        if parts is None:
-            return None
-    most = parts[-2]
-    if (
-        most > limits.header_count
-        or most > limits.via_count
-        or most > limits.route_count
-        or most > limits.contact_count
-    ):
-        return None
-    return Opening(data, parts)
-
-
-def _read_plainly(data: bytes, end: int) -> tuple[Any, ...] | None:
+def _parts_of(match: re.Match[str], kept: tuple[Any, ...], head: str, body: int) -> tuple[Any, ...]:
     """Return the parts of an ``Opening``."""
-    try:
-        head = data[: end + 2].decode()
-    except UnicodeDecodeError:
-        return None
-    match = _head(head)
-    if match is None:
-        return None
-    length = match[_LENGTH]
-    # Of each line there is one (groups that are looked at).
-    if length is None or int(length) != len(data) - end - 4 or None in match.group(5, 11, 14, 15, 17, 19, 20):
-        return None
-    start = match.start
-    spans: Any = (
+    cseq, hops, contact, route, credentials, rport, rport_behind = kept[1:8]
+    span, start = match.span, match.start
+    places: tuple[int, ...] = (
         head.find("\n") + 1,
-        *match.span(_VIA),
-        *match.span(_HOPS),
-        *((0, 0) if match[_ROUTE] is None else match.span(_ROUTE)),
-        *((0, 0) if match[_PROOF] is None else match.span(_PROOF)),
-        *(start(_FROM), start(_TO), start(_CALL_ID), start(_CSEQ)),
+        *span("via"),
+        *span("hops"),
+        *((0, 0) if route is None else span("route")),
+        *((0, 0) if credentials is None else span("credentials")),
+        *(start("from_"), start("to"), start("call_id_line"), start("cseq_line")),
     )
     if not head.isascii():
-        spans = [len(head[:at].encode()) for at in spans]
-    before, behind = match[8], match[10]
-    if before is not None and behind is not None:
-        # RFC 3261 7.3.1: a parameter that stands twice.
-        return None
-    groups = match.groups()
+        places = octets_at(head, places)
     return (
-        *groups[:7],
-        before is not None or behind is not None,
-        groups[8],
-        *groups[10:17],
-        int(match[18]),
-        int(match[_HOPS]),
-        match[20],
-        match[_ROUTE],
-        match[_PROOF],
-        *spans,
+        *kept[8:15],
+        rport is not None or rport_behind is not None,
+        *kept[15:],
+        int(cseq),
+        int(hops),
+        contact,
+        route,
+        credentials,
+        *places,
         head.count("\n") + head.count(","),
-        end + 4,
+        body,
     )
+
+
+READER: Final = BriefReader(Opening, _head, _KEEPS, _parts_of, read_opening_parts)
+read_opening: Final = READER.read

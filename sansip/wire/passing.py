@@ -1,57 +1,61 @@
 """A plain request of a dialog in brief: what a proxy needs of it to send it on, read in one pass.
 
-Theory of operation: as in ``brief``, one pattern reads a whole head in which each field that is read has its
-usual spelling, stands once and has the simplest form; the reader accepts all that it accepts, with the same
-values (``tests/wire/test_passing.py``), and reads everything else. What goes on is cut out of the octets that
-came, and joined with the lines that are new (RFC 3261 16.6). Where the C module is there, it reads instead.
+Theory of operation: it is read as ``plain_head`` says. What goes on is cut out of the octets that came, and
+joined with the lines that are new (RFC 3261 16.6).
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from sansip.wire.abnf import PLAIN_HOST, PLAIN_PORT, TOKEN, TOKEN_CLASS, WORD, compiled
+from sansip.wire.abnf import PLAIN_HOST, PLAIN_PORT, TOKEN, compiled
 from sansip.wire.head import read_passing_parts
+from sansip.wire.plain_head import (
+    ADDRESS,
+    CALL_ID_LINE,
+    LENGTH_LINE,
+    ONE_PARAM,
+    TEXT,
+    USER,
+    VIA_LINE,
+    BriefReader,
+    head_pattern,
+    line,
+    octets_at,
+    value,
+)
 
 if TYPE_CHECKING:
     import re
 
-    from sansip.limits import Limits
+__all__ = ["READER", "Passing", "read_passing"]
 
-__all__ = ["Passing", "read_passing"]
-
-_TEXT: Final = r"[^\x00-\x08\x0a-\x1f\x7f]*+"
-_USER: Final = r"[\w\-.!~*'()&=+$/]++"
-_PARAM: Final = r"[\w\-.!~*'()\[\]/:&+$]++"
-_DISPLAY: Final = rf'(?:"[^"\\\x00-\x08\x0a-\x1f\x7f]*+"[ \t]*+|[{TOKEN_CLASS} \t]*+)'
-_ADDRESS: Final = (
-    rf"{_DISPLAY}<sip:(?:{_USER}@)?+(?:{PLAIN_HOST})(?::(?:{PLAIN_PORT}))?+(?:;{_PARAM}(?:={_PARAM})?+)?+>"
-)
-_BRANCH: Final = rf";branch=(z9hG4bK{TOKEN})"
-_IPV4: Final = r"[0-9]{1,3}\.[0-9]{1,3}\.[0-9]{1,3}\.[0-9]{1,3}"
-# Those that are read, in any spelling, and those by which others than the mark would decide.
-_NAMED: Final = (
+_ASKED: Final = rf"sip:(?:{USER}@)?(?P<host>{PLAIN_HOST})(?::(?P<port>{PLAIN_PORT}))?{ONE_PARAM}"
+_head: Final = head_pattern(
+    rf"(?P<method>[A-Z]{{1,20}}) (?P<uri>{_ASKED}) SIP/2\.0",
+    (
+        VIA_LINE,
+        line("from_", rf"From: {ADDRESS};tag=(?P<from_tag>{TOKEN})"),
+        line("to", rf"To: {ADDRESS};tag=(?P<to_tag>{TOKEN})"),
+        CALL_ID_LINE,
+        line("cseq_line", "CSeq: (?P<cseq>[0-9]{1,9}) (?P=method)"),
+        # RFC 3261 16.6 step 3: without it one is to be added.
+        value("hops", "Max-Forwards: ", "[1-9][0-9]?"),
+        line("route", f"Route: {TEXT}"),
+        LENGTH_LINE,
+        line("credentials", f"Proxy-Authorization: {TEXT}"),
+    ),
+    # Those that are read, and those by which others than the mark would decide.
     "via|v|from|f|to|t|call-id|i|cseq|max-forwards|content-length|l|route"
-    "|authorization|proxy-authorization|proxy-require|max-breadth"
+    "|authorization|proxy-authorization|proxy-require|max-breadth",
+    ("via", "from_", "to", "call_id", "cseq", "hops", "route", "length"),
 )
-_LINES: Final = (
-    rf"(?(5)(?!)|(Via: SIP/2\.0/[A-Z]++ ({PLAIN_HOST})(?::({PLAIN_PORT}))?(;rport)?{_BRANCH}(;rport)?))",
-    rf"(?(11)(?!)|(From: {_ADDRESS};tag=({TOKEN})))",
-    rf"(?(13)(?!)|(To: {_ADDRESS};tag=({TOKEN})))",
-    rf"(?(15)(?!)|(Call-ID: ({WORD}(?:@{WORD})?+)))",
-    r"(?(17)(?!)|(CSeq: ([0-9]{1,9}) \1))",
-    r"(?(19)(?!)|Max-Forwards: ([1-9][0-9]?))",
-    rf"(?(20)(?!)|(Route: {_TEXT}))",
-    r"(?(21)(?!)|Content-Length: *+([0-9]{1,7}))",
-    rf"(?(22)(?!)|(Proxy-Authorization: {_TEXT}))",
-    rf"(?!(?i:{_NAMED})[ \t]*+:){TOKEN}:{_TEXT}",
+_KEEPS: Final = (
+    *("length", "cseq", "hops", "route", "credentials", "rport", "rport_behind"),
+    *("method", "uri", "host", "port", "via", "sent_host", "sent_port", "branch"),
+    *("from_", "from_tag", "to", "to_tag", "call_id_line", "call_id", "cseq_line"),
 )
-_ASKED: Final = rf"sip:(?:{_USER}@)?({PLAIN_HOST})(?::({PLAIN_PORT}))?(?:;{_PARAM}(?:={_PARAM})?+)?+"
-_START: Final = rf"([A-Z]{{1,20}}) ({_ASKED}) SIP/2\.0"
-# A failure goes back line by line, each of which has one reading: linear time.
-_head: Final = compiled(rf"{_START}\r\n(?:(?:{'|'.join(_LINES)})\r\n)+").fullmatch
-_is_ipv4: Final = compiled(_IPV4).fullmatch
-_VIA, _ROUTE, _HOPS, _LENGTH, _PROOF = 5, 20, 19, 21, 22
+_is_ipv4: Final = compiled(r"[0-9]{1,3}\.[0-9]{1,3}\.[0-9]{1,3}\.[0-9]{1,3}").fullmatch
 
 
 class Passing:
@@ -190,77 +194,33 @@ class Passing:
         return b"".join(parts)
 
 
-def read_passing(data: bytes, limits: Limits) -> Passing | None:
-    """Return the request in ``data``, a datagram; None where it is not plain, or near a limit."""
-    end = data.find(b"\r\n\r\n")
-    if (
-        end < 0
-        or end > limits.header_parts
-        or end > limits.header_size
-        or end > limits.head_size
-        or end > limits.uri_size
-        or len(data) > limits.message_size
-    ):
-        return None
-    parts = None if read_passing_parts is None else read_passing_parts(data)
-    if parts is None:
-        if read_passing_parts is not None and data.isascii():
-            return None
-        parts = _read_plainly(data, end)
-        if parts is None:
-            return None
-    most = parts[-2]
-    if (
-        most > limits.header_count
-        or most > limits.via_count
-        or most > limits.route_count
-        or most > limits.contact_count
-    ):
-        return None
-    return Passing(data, parts)
-
-
-def _read_plainly(data: bytes, end: int) -> tuple[Any, ...] | None:
+def _parts_of(match: re.Match[str], kept: tuple[Any, ...], head: str, body: int) -> tuple[Any, ...] | None:
     """Return the parts of a ``Passing``."""
-    try:
-        head = data[: end + 2].decode()
-    except UnicodeDecodeError:
+    cseq, hops, route, credentials, rport, rport_behind = kept[1:7]
+    if _is_ipv4(kept[9]) is None:
         return None
-    match = _head(head)
-    if match is None:
-        return None
-    length = match[_LENGTH]
-    # Of each line there is one (groups that are looked at); without Max-Forwards one is to be added.
-    if (
-        length is None
-        or int(length) != len(data) - end - 4
-        or None in match.group(5, 11, 13, 15, 17, 19, 20)
-        or _is_ipv4(match[3]) is None
-    ):
-        return None
-    spans: Any = (
-        *match.span(_VIA),
-        *match.span(_ROUTE),
-        *((0, 0) if match[_PROOF] is None else match.span(_PROOF)),
-        *match.span(_HOPS),
+    span = match.span
+    places: tuple[int, ...] = (
+        *span("via"),
+        *span("route"),
+        *((0, 0) if credentials is None else span("credentials")),
+        *span("hops"),
     )
     if not head.isascii():
-        spans = [len(head[:at].encode()) for at in spans]
-    before, behind = match[8], match[10]
-    if before is not None and behind is not None:
-        # RFC 3261 7.3.1: a parameter that stands twice.
-        return None
-    groups = match.groups()
+        places = octets_at(head, places)
     return (
-        *groups[:7],
-        before is not None or behind is not None,
-        groups[8],
-        *groups[10:17],
-        int(match[18]),
-        int(match[_HOPS]),
-        match[_ROUTE],
-        match[_PROOF],
-        *spans,
+        *kept[7:14],
+        rport is not None or rport_behind is not None,
+        *kept[14:],
+        int(cseq),
+        int(hops),
+        route,
+        credentials,
+        *places,
         head.count("\n") + head.count(","),
-        end + 4,
+        body,
     )
+
+
+READER: Final = BriefReader(Passing, _head, _KEEPS, _parts_of, read_passing_parts)
+read_passing: Final = READER.read

@@ -17,14 +17,8 @@ __all__ = ["ROOT", "build", "load", "read_by"]
 
 # Where the sources of what is imported lie, also where it is installed.
 ROOT = Path(sansip.__file__).parents[1]
-# What is read in brief, by the name of the function of the C module, and what calls that.
-_READ = {
-    "brief": "read_parts",
-    "echo": "read_echo_parts",
-    "ending": "read_ending_parts",
-    "opening": "read_opening_parts",
-    "passing": "read_passing_parts",
-}
+# What is read in brief, by the name of the function of the C module.
+_KINDS = ("brief", "echo", "ending", "opening", "passing")
 
 
 def load(path: Path) -> Any:
@@ -47,6 +41,10 @@ def build(folder: Path) -> Any:
 
 def read_by(patch: pytest.MonkeyPatch, scanner: Any, *names: str) -> None:
     """Have ``scanner`` read in brief, the patterns where it is None; ``names``: all kinds of messages."""
-    for name in names or _READ:
+    for name in names or _KINDS:
         module = import_module(f"sansip.wire.{name}")
-        patch.setattr(module, _READ[name], None if scanner is None else getattr(scanner, name))
+        scan = None if scanner is None else getattr(scanner, name)
+        if name == "brief":
+            patch.setattr(module, "read_parts", scan)
+        else:
+            patch.setattr(module.READER, "scan", scan)

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
-import random
-from collections.abc import Iterator
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -17,8 +13,8 @@ from sansip.wire import Request, SipUri
 from sansip.wire import brief as brief_module
 from sansip.wire.brief import read_brief
 from sansip.wire.reader import read_message
-from tests.fuzz.mutate import change
 from tests.wire.head_messages import MESSAGES
+from tests.wire.in_brief import InBrief
 from tests.wire.strategies import plain_requests, spelled, torn
 
 REGISTER = b"""REGISTER sip:biloxi.test:5060 SIP/2.0
@@ -51,13 +47,7 @@ READ = ("via", "from", "to", "call-id", "cseq", "max-forwards", "contact", "expi
         "user-agent", "supported")  # fmt: skip
 
 
-@pytest.fixture(scope="module", params=["Python", "C"], autouse=True)
-def reader(request: pytest.FixtureRequest) -> Iterator[str]:
-    """Have each test read by the pattern, then by the C module."""
-    with pytest.MonkeyPatch.context() as patch:
-        parts = None if request.param == "Python" else request.getfixturevalue("scanner").brief
-        patch.setattr(brief_module, "read_parts", parts)
-        yield request.param
+pytestmark = pytest.mark.usefixtures("reader")
 
 
 def agree(data: bytes) -> bool:
@@ -130,39 +120,19 @@ def test_plain_requests() -> None:
 SOURCES = [REGISTER, OPTIONS, *MESSAGES]
 
 
-def test_spoiled_requests() -> None:
-    """Near the edge of the plain form is where two readers would differ (RFC 3261 7.3.1, 8.1.1, 25.1)."""
-    chance = random.Random(1)
+class TestInBrief(InBrief):
+    """REGISTER and OPTIONS."""
 
-    def spoiled() -> bytes:
-        data = bytearray(chance.choice((REGISTER, REGISTER, OPTIONS, chance.choice(MESSAGES))))
-        for _ in range(chance.choice((1, 1, 1, 2, 3))):
-            change(data, chance, SOURCES)
-        return bytes(data[:4_000])
-
-    said = [agree(spoiled()) for _ in range(8_000)]
-    assert 500 < sum(said) < 7_500
-
-
-def test_each_octet_spoiled() -> None:
-    """One octet changed, at each place: to what separates, ends, quotes, or is no text."""
-    for at, octet in itertools.product(range(len(REGISTER)), b'\x00\r\n\t ,;:"<>@=\\%A0\x7f\x80\xff'):
-        data = bytearray(REGISTER)
-        data[at] = octet
-        agree(bytes(data))
-
-
-def test_each_line_twice_and_away(reader: str) -> None:
-    """RFC 3261 7.3.1: a field that stands twice, and 8.1.1: one that is not there, are for the reader."""
-    head = REGISTER.split(b"\r\n")
-    for at in range(1, 13):
-        twice = agree(b"\r\n".join([*head[:at], head[at], *head[at:]]))
-        assert twice == head[at].startswith(b"Allow")
-        agree(b"\r\n".join([*head[:at], *head[at + 1 :]]))
-        name, _, value = head[at].partition(b":")
-        for odd in (name.upper(), name[:1].lower(), name + b" "):
-            agree(b"\r\n".join([*head[:at], odd + b":" + value, *head[at + 1 :]]))
-            agree(b"\r\n".join([*head[:-2], odd + b":" + value, b"", b""]))
+    agree = staticmethod(agree)
+    read = staticmethod(read_brief)
+    plain = (REGISTER, OPTIONS)
+    several = (b"Allow",)
+    # Some fields change with their absence what is read of others.
+    optional = None
+    size = 300
+    count = 10
+    pieces = (*InBrief.pieces, b"Via", b"User-Agent: x\r\n")
+    begun = (b"OPTIONS ", b"OPTIONS sip:", *[REGISTER[:at] for at in (60, 100, 150, -2)])
 
 
 @settings(max_examples=300, deadline=None)
@@ -173,51 +143,6 @@ def test_odd_and_torn_requests(data: st.DataObject) -> None:
     if data.draw(st.booleans()):
         octets = data.draw(torn(octets))
     agree(octets)
-
-
-@pytest.mark.parametrize(
-    "limits",
-    [
-        replace(DEFAULT, header_size=300),
-        replace(DEFAULT, head_size=300),
-        replace(DEFAULT, message_size=300),
-        replace(DEFAULT, header_parts=300),
-        replace(DEFAULT, uri_size=300),
-        replace(DEFAULT, header_count=10),
-        replace(DEFAULT, via_count=10),
-        replace(DEFAULT, route_count=10),
-        replace(DEFAULT, contact_count=10),
-    ],
-)
-def test_near_a_limit_the_reader_decides(limits: Any) -> None:
-    """It has the right refusal."""
-    assert read_brief(REGISTER, limits) is None
-
-
-def test_time_is_linear_in_the_size() -> None:
-    """A stranger's octets of each kind, as many as are read: no repeat is tried in two ways."""
-    for piece in (
-        b"a: b\r\n",
-        b"Via",
-        b" ",
-        b"\x80",
-        b"a.",
-        b"a-",
-        b";a=b",
-        b'"',
-        b"<",
-        b"User-Agent: x\r\n",
-    ):
-        for before in (
-            b"OPTIONS ",
-            b"OPTIONS sip:",
-            REGISTER[:60],
-            REGISTER[:100],
-            REGISTER[:150],
-            REGISTER[:-2],
-        ):
-            data = before + piece * ((2_000 - len(before)) // len(piece)) + b"\r\n\r\n"
-            agree(data)
 
 
 def test_few_lines_are_remembered() -> None:

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
-import random
-from collections.abc import Iterator
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -14,11 +10,9 @@ from sansip.limits import DEFAULT
 from sansip.proxy.loop import DECIDING
 from sansip.proxy.octets import forwarded
 from sansip.wire import Request, SipUri
-from sansip.wire import passing as passing_module
-from sansip.wire.passing import read_passing
+from sansip.wire.passing import READER, read_passing
 from sansip.wire.reader import read_message
-from tests.fuzz.mutate import change
-from tests.wire.head_messages import MESSAGES
+from tests.wire.in_brief import InBrief, parts_by_pattern
 
 BYE = b"""BYE sip:b@192.0.2.2:5060 SIP/2.0
 Via: SIP/2.0/UDP 192.0.2.1:5060;branch=z9hG4bKa;rport
@@ -36,13 +30,7 @@ PROVEN = BYE.replace(b"To:", b'Proxy-Authorization: Digest realm="a", qop=auth\r
 ONCE = ("via", "from", "to", "call-id", "cseq", "content-length", "max-forwards", "route")
 
 
-@pytest.fixture(scope="module", params=["Python", "C"], autouse=True)
-def reader(request: pytest.FixtureRequest) -> Iterator[str]:
-    """Have each test read by the pattern, then by the C module."""
-    with pytest.MonkeyPatch.context() as patch:
-        parts = None if request.param == "Python" else request.getfixturevalue("scanner").passing
-        patch.setattr(passing_module, "read_passing_parts", parts)
-        yield request.param
+pytestmark = pytest.mark.usefixtures("reader")
 
 
 def agree(data: bytes) -> bool:
@@ -87,6 +75,17 @@ def agree(data: bytes) -> bool:
     return True
 
 
+class TestInBrief(InBrief):
+    """BYEs, also with a password."""
+
+    agree = staticmethod(agree)
+    read = staticmethod(read_passing)
+    plain = (PROVEN, BYE)
+    several = (b"User-Agent",)
+    optional = (b"User-Agent", b"Proxy-Auth")
+    begun = (b"BYE ", b"BYE sip:", b"BYE sip:b@", *[BYE[:at] for at in range(40, 260, 20)])
+
+
 def test_a_plain_request() -> None:
     """This is what phones and SIPp send."""
     assert agree(BYE.replace(b":5060 SIP", b":5060;transport=UDP SIP"))
@@ -94,84 +93,11 @@ def test_a_plain_request() -> None:
     assert agree(BYE.replace(b"BYE", b"ACK"))
 
 
-def test_any_order_of_lines() -> None:
-    """RFC 3261 7.3.1: the order of fields of different names means nothing."""
-    head, _, body = PROVEN.partition(b"\r\n\r\n")
-    start, *lines = head.split(b"\r\n")
-    chance = random.Random(1)
-    for _ in range(200):
-        chance.shuffle(lines)
-        assert agree(b"\r\n".join([start, *lines]) + b"\r\n\r\n" + body)
-
-
-def test_spoiled_requests() -> None:
-    """Near the edge of the plain form is where two readers would differ."""
-    chance = random.Random(1)
-
-    def spoiled() -> bytes:
-        data = bytearray(chance.choice((BYE, PROVEN, BYE, chance.choice(MESSAGES))))
-        for _ in range(chance.choice((1, 1, 1, 2, 3))):
-            change(data, chance, [BYE, *MESSAGES])
-        return bytes(data[:4_000])
-
-    said = [agree(spoiled()) for _ in range(6_000)]
-    assert 300 < sum(said) < 5_500
-
-
-def test_each_octet_spoiled() -> None:
-    """One octet changed, at each place: to what separates, ends, quotes, or is no text."""
-    for at, octet in itertools.product(range(len(BYE)), b'\x00\r\n\t ,;:"<>@=\\%A0\x7f\x80\xff'):
-        data = bytearray(BYE)
-        data[at] = octet
-        agree(bytes(data))
-
-
-def test_each_line_twice_and_away() -> None:
-    """RFC 3261 7.3.1: a field that stands twice, or has another spelling, is for the reader."""
-    head, _, body = PROVEN.partition(b"\r\n\r\n")
-    lines = head.split(b"\r\n")
-    optional = (b"User-Agent", b"Proxy-Auth")
-    for at in range(1, len(lines)):
-        twice = [*lines[:at], lines[at], *lines[at:]]
-        assert agree(b"\r\n".join(twice) + b"\r\n\r\n" + body) == lines[at].startswith(b"User-Agent")
-        away = [*lines[:at], *lines[at + 1 :]]
-        assert agree(b"\r\n".join(away) + b"\r\n\r\n" + body) == lines[at].startswith(optional)
-        name, _, value = lines[at].partition(b":")
-        for odd in (name.upper(), name[:1].lower(), name + b" "):
-            agree(b"\r\n".join([*lines[:at], odd + b":" + value, *lines[at + 1 :]]) + b"\r\n\r\n" + body)
-
-
-@pytest.mark.parametrize(
-    "limits",
-    [
-        replace(DEFAULT, header_size=200),
-        replace(DEFAULT, head_size=200),
-        replace(DEFAULT, message_size=200),
-        replace(DEFAULT, header_parts=200),
-        replace(DEFAULT, uri_size=200),
-        replace(DEFAULT, header_count=9),
-        replace(DEFAULT, via_count=9),
-        replace(DEFAULT, route_count=9),
-        replace(DEFAULT, contact_count=9),
-    ],
-)
-def test_near_a_limit_the_reader_decides(limits: Any) -> None:
-    """It has the right refusal."""
-    assert read_passing(BYE, limits) is None
-
-
-def test_time_is_linear_in_the_size() -> None:
-    """A stranger's octets of each kind, as many as are read: no repeat is tried in two ways."""
-    for piece in (b"a: b\r\n", b"Via: x\r\n", b" ", b"\x80", b"a.", b"a-", b";a=b", b'"', b"<", b"1"):
-        for before in (b"BYE ", b"BYE sip:", b"BYE sip:b@", *(BYE[:at] for at in range(40, 260, 20))):
-            agree(before + piece * ((2_000 - len(before)) // len(piece)) + b"\r\n\r\n")
-
-
 def test_both_readers_agree(scanner: Any) -> None:
     """The parts are the same, for other octets than ASCII as well: there the pattern reads."""
     data = BYE
     parts = scanner.passing(data)
-    assert parts == passing_module._read_plainly(data, data.find(b"\r\n\r\n"))
+    assert parts == parts_by_pattern(READER, data)
     wide = data.replace(b"A, B", "Zoë".encode())
     assert scanner.passing(wide) is None
     assert agree(wide)
