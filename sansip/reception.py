@@ -182,7 +182,7 @@ class Reception:
                 return False
             if not looks:
                 return bool(transaction.takes(echo, now))
-            if not transaction.is_repeated(echo):
+            if not transaction.repeats(echo):
                 return False
             message, flow = self._shown(data, echo, transaction.hop, listener, source)
             verdict = self._core.modules.stack_hooks.judge(message, flow, now)

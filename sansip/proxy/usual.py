@@ -317,7 +317,7 @@ class Usual:
             or not echo.goes_back
         ) and echo.repeats(self._via, *self._lines)
 
-    def is_repeated(self, echo: Echo) -> bool:
+    def repeats(self, echo: Echo) -> bool:
         """Whether ``echo`` repeats the lines that went there, so that the reader accepts it."""
         return echo.repeats(self._via, *self._lines)
 
