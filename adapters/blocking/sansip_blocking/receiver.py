@@ -5,7 +5,8 @@ after it costs a read that finds nothing. Under load the next datagram comes wit
 is cheaper to wait in a read of the socket itself, with a time-out (SO_RCVTIMEO). The server looks at
 everything else in between: after ``LOOK`` datagrams, when the time-out has passed, when the inbox is
 signalled, and for the last milliseconds before a timer is due. So the server does this only while it waits
-for nothing that is more urgent: no connection, no query, no worker thread, no full send buffer. The pump of
+for nothing that is more urgent: no connection, no query, no worker thread, no full send buffer. If modules
+have sockets to peers of theirs, these are waited for as well (``several``). The pump of
 the socket stays where it waits, and the selector resumes it as always: it serves a backlog by turns of its
 sources, and reads the socket's errors.
 """
@@ -20,6 +21,7 @@ from typing import TYPE_CHECKING
 
 from sansip.actions import Address
 from sansip_blocking.jobs import Jobs
+from sansip_blocking.several import Several
 from sansip_sockets import READ, PolledWaiter
 from sansip_sockets.datagrams import DatagramSocket
 
@@ -44,6 +46,7 @@ class Receiver:
         self._jobs = jobs
         # The socket that this made blocking, and has to make non-blocking again.
         self._blocking: socket.socket | None = None
+        self._several = Several(hub, waiter, jobs, BRISK, LOOK)
         # Descriptor -> its registration, and whether it may wait: an answer for as long as it is registered.
         self._judged: dict[int, tuple[object, bool]] = {}
         # The only urgent listener, if there is one, and the watches among which it was found.
@@ -55,7 +58,7 @@ class Receiver:
         datagrams = self._alone()
         if datagrams is None:
             self.release()
-            return False
+            return self._several.serve()
         hub = self._hub
         clock = hub.clock
         until = self._waiter.deadline() - BRISK
@@ -119,6 +122,10 @@ class Receiver:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("ll", 0, 1))
         sock.setblocking(True)
         self._blocking = sock
+
+    def close(self) -> None:
+        """Let go of what this has."""
+        self._several.close()
 
     def release(self) -> None:
         """Make the socket non-blocking again."""

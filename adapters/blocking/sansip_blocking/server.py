@@ -121,6 +121,7 @@ class Server:
         self._stopping = True
         if not self._closed:
             self._closed = True
+            self._receiver.close()
             self._waiter.close()
             self.hub.close()
             self._jobs.close()

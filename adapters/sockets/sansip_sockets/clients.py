@@ -48,15 +48,19 @@ class _Client:
 
 
 class DatagramClients:
-    """All such sockets of a hub. They are in ``hub.sendto`` under their numbers, which are negative."""
+    """All such sockets of a hub. They are in ``hub.sendto`` under their numbers, which are negative.
 
-    __slots__ = ("_hub", "_open", "_table")
+    ``sockets``: by descriptor, those that are open and not being closed.
+    """
+
+    __slots__ = ("_hub", "_open", "_table", "sockets")
 
     def __init__(self, hub: Host) -> None:
         self._hub = hub
         self._table: dict[int, _Client] = {}
         # Clients whose socket is open: those above, and those that are being closed.
         self._open: set[_Client] = set()
+        self.sockets: dict[int, _Client] = {}
 
     def __len__(self) -> int:
         """Return how many sockets are open."""
@@ -68,6 +72,7 @@ class DatagramClients:
         self._hub.sendto[action.listener] = client.sendto
         if client.sock is not None:
             self._open.add(client)
+            self.sockets[client.sock.fileno()] = client
             self._hub.spawn(self._pump(client, client.sock))
 
     def shut(self, action: CloseDatagram) -> None:
@@ -76,6 +81,7 @@ class DatagramClients:
         self._hub.sendto.pop(action.listener, None)
         if client is not None and client.sock is not None:
             client.closed = True
+            self.sockets.pop(client.sock.fileno(), None)
             wake(client.sock)
 
     def failed(self, action: SendDatagram, error: Exception) -> None:
@@ -89,29 +95,36 @@ class DatagramClients:
             if client.sock is not None:
                 client.sock.close()
         self._open.clear()
+        self.sockets.clear()
         self._table.clear()
 
+    def read(self, client: _Client) -> bool:
+        """Take the next datagram of ``client``; return False where its error was read instead."""
+        sock, hub = client.sock, self._hub
+        assert sock is not None
+        try:
+            data = sock.recv(DATAGRAM_SIZE)
+        except BlockingIOError:
+            return True
+        except OSError as error:
+            self._tell(client.number, error)
+            return False
+        try:
+            now = hub.clock()
+            hub.perform(hub.driver.datagrams_received(client.number, [(data, client.address)], now), now)
+        except Exception as error:
+            hub.report(f"datagram from {client.address[0]}", error)
+        return True
+
     def _pump(self, client: _Client, sock: socket.socket) -> Pump:
-        hub = self._hub
         wait = (READ, sock, None)
         while True:
             yield wait
             if client.closed:
                 break
-            try:
-                data = sock.recv(DATAGRAM_SIZE)
-            except BlockingIOError:
-                continue
-            except OSError as error:
-                self._tell(client.number, error)
+            if not self.read(client):
                 # libuv, and so uvloop, stops watching a socket that has had an error.
                 yield (PAUSE, sock, 0.0)
-                continue
-            try:
-                now = hub.clock()
-                hub.perform(hub.driver.datagrams_received(client.number, [(data, client.address)], now), now)
-            except Exception as error:
-                hub.report(f"datagram from {client.address[0]}", error)
         yield (PAUSE, sock, 0.0)
         sock.close()
         self._open.discard(client)

@@ -1,0 +1,121 @@
+"""The blocking adapter beside sockets of modules: all datagrams are read as soon as they come."""
+
+from __future__ import annotations
+
+import select
+import socket
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+import sansip_blocking
+from sansip.actions import Action, CloseDatagram, OpenDatagram, SendDatagram
+from sansip_blocking.receiver import LOOK
+from tests.adapters.fakes import PATIENCE, FakeStack
+from tests.adapters.test_blocking import TCP, UDP, peer
+
+pytestmark = pytest.mark.skipif(not hasattr(select, "epoll"), reason="where there is no epoll nothing is new")
+RELAY = -7
+
+
+@pytest.fixture
+def relay() -> Iterator[socket.socket]:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        sock.bind(("127.0.0.1", 0))
+        sock.settimeout(PATIENCE)
+        yield sock
+
+
+def asking(at: Any) -> FakeStack:
+    """A stack that asks the relay for each datagram, and answers with what that says."""
+    stack = FakeStack()
+    sources: list[Any] = []
+
+    def on_datagram(listener: int, data: bytes, source: Any) -> list[Action]:
+        if listener == RELAY:
+            return [SendDatagram(0, data, sources.pop(0))]
+        sources.append(source)
+        return [SendDatagram(RELAY, data, at, RELAY)]
+
+    stack.on_datagram = on_datagram
+    return stack
+
+
+def turned(server: sansip_blocking.Server, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Count from now on the pumps that the selector resumes."""
+    counted: list[int] = []
+    real: Callable[[float], None] = server._waiter.turn
+
+    def turn(seconds: float) -> None:
+        before = server._waiter._selector.select(0)
+        counted.append(len(before))
+        real(seconds)
+
+    monkeypatch.setattr(server._waiter, "turn", turn)
+    return counted
+
+
+def brisk(server: sansip_blocking.Server, seconds: float = 0.0) -> None:
+    """One turn, as if datagrams came one behind the other."""
+    server._brisk = True
+    server.turn(seconds or 3_600.0)
+
+
+def test_calls_with_a_relay(relay: socket.socket, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each datagram, of a phone or of the relay, is read without the turn of the loop."""
+    at = relay.getsockname()
+    with sansip_blocking.Server(lambda listeners: asking(at), [UDP]) as server, peer(server) as phone:
+        server.send([OpenDatagram(RELAY, at)])
+        resumed = turned(server, monkeypatch)
+        for number in range(3 * LOOK):
+            phone.send(b"%d" % number)
+            brisk(server)
+            data, back = relay.recvfrom(100)
+            relay.sendto(data, back)
+            brisk(server)
+            assert phone.recv(100) == b"%d" % number
+        assert sum(resumed) == 0
+        # A socket that is closed is let go, and the listener has the quickest way again.
+        server.send([CloseDatagram(RELAY)])
+        server.turn(0.1)
+        assert not server.hub.clients.sockets
+        assert len(server.hub.clients) == 0
+
+
+def test_a_relay_that_is_gone(relay: socket.socket) -> None:
+    """RFC 1122 4.1.3.3: the error of its socket is told to the stack."""
+    at = relay.getsockname()
+    stack = asking(at)
+    with sansip_blocking.Server(lambda listeners: stack, [UDP]) as server, peer(server) as phone:
+        server.send([OpenDatagram(RELAY, at)])
+        relay.close()
+        phone.send(b"1")
+        until = time.monotonic() + PATIENCE
+        while not (failed := stack.told("send_failed")) and time.monotonic() < until:
+            brisk(server, 0.01)
+        assert failed
+        assert failed[0][0] == RELAY
+
+
+def test_beside_a_connection(relay: socket.socket) -> None:
+    """What is neither the listener nor a module's socket has its turn at once."""
+    at = relay.getsockname()
+    with sansip_blocking.Server(lambda listeners: asking(at), [UDP, TCP]) as server, peer(server) as phone:
+        server.send([OpenDatagram(RELAY, at)])
+        with socket.create_connection(server.listeners[1].address) as caller:
+            caller.settimeout(PATIENCE)
+            caller.send(b"hello")
+            phone.send(b"1")
+            caller.setblocking(False)
+            heard = b""
+            until = time.monotonic() + PATIENCE
+            while heard != b"hello" and time.monotonic() < until:
+                brisk(server, 0.01)
+                try:
+                    heard = caller.recv(100)
+                except BlockingIOError:
+                    continue
+            assert heard == b"hello"
+            assert relay.recv(100) == b"1"
