@@ -59,6 +59,11 @@ _KEEPS: Final = (
     *("uri", "user", "host", "port", "via", "sent_host", "sent_port", "branch"),
     *("from_", "from_host", "from_tag", "to", "call_id_line", "call_id", "cseq_line"),
 )
+# Lines that are changed or moved are found by the numbers of their groups.
+_VIA, _HOPS, _ROUTE, _PROOF, _FROM, _TO, _CALL_ID, _CSEQ = [
+    _head.groupindex[name]
+    for name in ("via", "hops", "route", "credentials", "from_", "to", "call_id_line", "cseq_line")
+]
 
 
 class Opening:
@@ -235,11 +240,11 @@ def _parts_of(match: re.Match[str], kept: tuple[Any, ...], head: str, body: int)
     span, start = match.span, match.start
     places: tuple[int, ...] = (
         head.find("\n") + 1,
-        *span("via"),
-        *span("hops"),
-        *((0, 0) if route is None else span("route")),
-        *((0, 0) if credentials is None else span("credentials")),
-        *(start("from_"), start("to"), start("call_id_line"), start("cseq_line")),
+        *span(_VIA),
+        *span(_HOPS),
+        *((0, 0) if route is None else span(_ROUTE)),
+        *((0, 0) if credentials is None else span(_PROOF)),
+        *(start(_FROM), start(_TO), start(_CALL_ID), start(_CSEQ)),
     )
     if not head.isascii():
         places = octets_at(head, places)

@@ -55,6 +55,8 @@ _KEEPS: Final = (
     *("method", "uri", "host", "port", "via", "sent_host", "sent_port", "branch"),
     *("from_", "from_tag", "to", "to_tag", "call_id_line", "call_id", "cseq_line"),
 )
+# Lines that change are found by the numbers of their groups.
+_VIA, _ROUTE, _PROOF, _HOPS = [_head.groupindex[name] for name in ("via", "route", "credentials", "hops")]
 _is_ipv4: Final = compiled(r"[0-9]{1,3}\.[0-9]{1,3}\.[0-9]{1,3}\.[0-9]{1,3}").fullmatch
 
 
@@ -201,10 +203,10 @@ def _parts_of(match: re.Match[str], kept: tuple[Any, ...], head: str, body: int)
         return None
     span = match.span
     places: tuple[int, ...] = (
-        *span("via"),
-        *span("route"),
-        *((0, 0) if credentials is None else span("credentials")),
-        *span("hops"),
+        *span(_VIA),
+        *span(_ROUTE),
+        *((0, 0) if credentials is None else span(_PROOF)),
+        *span(_HOPS),
     )
     if not head.isascii():
         places = octets_at(head, places)
