@@ -20,6 +20,7 @@ from typing import Any
 
 import sansip
 from benchmarks.core import CALLEE, CALLER, IN_DIALOG, INVITE, OPTIONS, REGISTER, Load, answer, wire
+from sansip.actions import Address
 
 __all__ = ["Walk", "walks"]
 
@@ -65,27 +66,32 @@ class Walk:
 
 
 def walks() -> list[Walk]:
-    """Return the ways of an OPTIONS to the server, a REGISTER that refreshes, and a BYE with its 200."""
+    """Return the ways of an OPTIONS to the server, a REGISTER that refreshes, and each message of a call."""
     load = Load()
     load.register(1, 0, 6000)
     load.call(1)
     load.feed(wire(OPTIONS.format(n=1)), CALLER)
-    options, register, bye = Walk("OPTIONS"), Walk("REGISTER"), Walk("BYE")
-    asked = wire(OPTIONS.format(n=2))
-    options.record(lambda: load.stack.datagram_received(0, asked, CALLER, load.now))
+    done: list[Walk] = []
+
+    def walk(name: str, data: bytes, source: Address) -> list[Any]:
+        """Give ``data`` to the stack, and record its way."""
+        sent: list[Any] = []
+        done.append(Walk(name))
+        done[-1].record(lambda: sent.extend(load.stack.datagram_received(0, data, source, load.now)))
+        return sent
+
+    walk("OPTIONS", wire(OPTIONS.format(n=2)), CALLER)
     again = wire(REGISTER.format(n=1, user=0, port=6000).replace("-r;", "-r2;").replace("CSeq: 1", "CSeq: 2"))
-    register.record(lambda: load.stack.datagram_received(0, again, CALLEE, load.now))
-    _, invite = load.feed(wire(INVITE.format(n=2)), CALLER)
-    (ok,) = load.feed(answer(invite, "200 OK", "2b", True), CALLEE)
-    line = next(line for line in ok.decode().split("\r\n") if line.startswith("Record-Route:"))
+    walk("REGISTER", again, CALLEE)
+    _, invite = walk("INVITE", wire(INVITE.format(n=2)), CALLER)
+    walk("180", answer(invite.data, "180 Ringing", "2b", True), CALLEE)
+    (ok,) = walk("200", answer(invite.data, "200 OK", "2b", True), CALLEE)
+    line = next(line for line in ok.data.decode().split("\r\n") if line.startswith("Record-Route:"))
     route = line.partition(": ")[2]
-    load.feed(wire(IN_DIALOG.format(method="ACK", n=2, cseq=1, route=route)), CALLER)
-    ended = wire(IN_DIALOG.format(method="BYE", n=2, cseq=2, route=route))
-    sent: list[Any] = []
-    bye.record(lambda: sent.extend(load.stack.datagram_received(0, ended, CALLER, load.now)))
-    done = answer(sent[0].data, "200 OK", "2b", False)
-    bye.record(lambda: load.stack.datagram_received(0, done, CALLEE, load.now))
-    return [options, register, bye]
+    walk("ACK", wire(IN_DIALOG.format(method="ACK", n=2, cseq=1, route=route)), CALLER)
+    (bye,) = walk("BYE", wire(IN_DIALOG.format(method="BYE", n=2, cseq=2, route=route)), CALLER)
+    walk("200 (BYE)", answer(bye.data, "200 OK", "2b", False), CALLEE)
+    return done
 
 
 def main() -> None:
