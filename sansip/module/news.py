@@ -4,7 +4,9 @@ Theory of operation: each process has one live value with the keys that changed 
 it alone writes it, so processes never compete. One more value, the directory, has the names of all. The
 others look twice a second, and read again what those keys name; a process that missed more than a value
 holds reads everything. The number begins with the time, so a process that started anew is known by it. What
-cannot be told is told later: rows and values hold the truth, and keys only say where to look.
+cannot be told is told later: rows and values hold the truth, and keys only say where to look. A value lives
+for a minute and is renewed, so one that is gone is that of a process that is gone: its name leaves the
+directory. A process that was only away enters it anew.
 """
 
 from __future__ import annotations
@@ -26,7 +28,12 @@ Key: TypeAlias = tuple[str, ...]
 _MOST: Final = 500
 _SOON: Final = 0.1
 _LOOK: Final = 0.5
-# Seconds for which a value is kept without a change.
+# Seconds for which a value is kept, and after which it is written again without a change.
+_LIFE: Final = 60.0
+_RENEWED: Final = 20.0
+# Seconds without a value after which a process is gone: the values may have been lost all at once.
+_GONE: Final = 10.0
+# Seconds for which the directory is kept: longer than all who are in it.
 _KEPT: Final = 7 * 86_400.0
 # The key of the directory, and how many names it has.
 _DIRECTORY: Final = ""
@@ -74,6 +81,8 @@ class News:
         self._fresh: dict[Key, None] = {}
         # Name -> the number up to which its changes are known.
         self._heard: dict[str, int] = {}
+        # Name -> since when it has no value.
+        self._silent: dict[str, float] = {}
         # Keys that are to be read again in any case.
         self._again: dict[Key, None] = {}
         self._telling = self._listening = self._entered = False
@@ -106,6 +115,8 @@ class News:
             self._core.run(self._tell(), now)
             return
         self._core.timers.start(now, _LOOK, self, "look")
+        if now - self._told_at >= _RENEWED:
+            self._tell_soon(now)
         if not self._listening and (self._ready is None or self._ready()):
             self._listening = True
             self._core.run(self._listen(), now)
@@ -117,7 +128,7 @@ class News:
         self._log = [*self._log, *fresh][-_MOST:]
         told = False
         try:
-            await self._values.put(Told(self._name, self._number, json.dumps(self._log)), ttl=_KEPT)
+            await self._values.put(Told(self._name, self._number, json.dumps(self._log)), ttl=_LIFE)
             if not self._entered:
                 await self._others()
             told = True
@@ -137,10 +148,14 @@ class News:
             heard: dict[str, int] = {}
             keys: dict[Key, None] = {}
             whole = False
-            for name in await self._others():
+            now = self._core.ua.now
+            others = await self._others()
+            for name in others:
                 told = await self._values.get(name)
                 if told is None:
+                    self._silent.setdefault(name, now)
                     continue
+                self._silent.pop(name, None)
                 heard[name] = told.number
                 behind = told.number - self._heard.get(name, 0)
                 if not behind:
@@ -156,11 +171,26 @@ class News:
             else:
                 await self._read_all(keys)
             self._heard.update(heard)
+            await self._clear(others, now)
         except (OSError, TimeoutError):
             # Asked again at the next look.
             self._again.update(again)
         finally:
             self._listening = False
+
+    async def _clear(self, others: list[str], now: float) -> None:
+        """Take processes that are gone out of the directory, and forget those that are not there."""
+        gone = {name for name, since in self._silent.items() if now - since >= _GONE}
+        if gone:
+
+            def left(before: Told | None) -> Told | None:
+                known = [] if before is None else json.loads(before.keys)
+                return Told(_DIRECTORY, 0, json.dumps([name for name in known if name not in gone]))
+
+            await self._values.change((_DIRECTORY,), left, ttl=_KEPT)
+        known = set(others) - gone
+        self._silent = {name: since for name, since in self._silent.items() if name in known}
+        self._heard = {name: number for name, number in self._heard.items() if name in known}
 
     async def _read_all(self, keys: Iterable[Key]) -> None:
         for key in keys:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from sansip.module import Module, Use
@@ -96,3 +97,60 @@ def test_the_values_are_away() -> None:
     nodes.values_down = False
     nodes.meet(6.0)
     assert nodes.of("n2").read == [("b",), ("a",)]
+
+
+def directory(nodes: Nodes) -> list[str]:
+    """The names of the processes that have news, as the live value has them."""
+    place = (NEWS.name, ("",))
+    names: list[str] = json.loads(nodes.values._values[place][0][2])
+    return names
+
+
+def go_on(nodes: Nodes, *names: str) -> None:
+    """Let a hundred seconds pass at these alone."""
+    for _ in range(50):
+        for name in names:
+            nodes.wait(name, 2.0)
+
+
+def test_a_process_that_is_gone_leaves() -> None:
+    """Names of processes without a node's name are new ones at each start: they must not pile up for days."""
+    nodes = Nodes("n1", "n2", "n3")
+    nodes.meet()
+    assert sorted(directory(nodes)) == ["n1", "n2", "n3"]
+    go_on(nodes, "n1", "n2")
+    assert sorted(directory(nodes)) == ["n1", "n2"]
+    assert "n3" not in nodes.of("n1").news._heard
+    # Those that say nothing for long are heard all the same, and nobody reads everything for it.
+    before = nodes.of("n2").whole
+    nodes.tell("n1", "a")
+    nodes.meet()
+    assert (nodes.of("n2").whole, nodes.of("n2").read) == (before, [("a",)])
+
+
+def test_one_that_was_only_away() -> None:
+    """It is in the directory again, and nothing of it is missed."""
+    nodes = Nodes("n1", "n2")
+    nodes.meet()
+    # It was stopped: its value has ended, and n2 took its name away.
+    go_on(nodes, "n2")
+    assert directory(nodes) == ["n2"]
+    before = nodes.of("n2").whole
+    nodes.rigs["n1"].now = nodes.rigs["n2"].now
+    nodes.meet(6.0)
+    nodes.tell("n1", "a")
+    nodes.meet(6.0)
+    assert sorted(directory(nodes)) == ["n1", "n2"]
+    assert nodes.of("n2").whole > before or ("a",) in nodes.of("n2").read
+
+
+def test_all_values_are_lost() -> None:
+    """Redis began anew without its data: everybody is there again, and hears of the others."""
+    nodes = Nodes("n1", "n2")
+    nodes.meet()
+    nodes.values._values.clear()
+    nodes.meet(60.0)
+    assert sorted(directory(nodes)) == ["n1", "n2"]
+    nodes.tell("n1", "a")
+    nodes.meet()
+    assert nodes.of("n2").read[-1:] == [("a",)] or nodes.of("n2").whole

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from sansip.module.news import News, news_table
@@ -148,8 +148,7 @@ class OtherNodes:
         try:
             for node in sorted(self._core.living - {self._core.node}):
                 row = await self._values.get(user, node)
-                for one in [] if row is None else json.loads(row.lamps):
-                    lamp = self._lamp(one)
+                for lamp in () if row is None else self._lamps(row):
                     found[lamp.id] = lamp
         finally:
             begun = self._reading.get(user)
@@ -170,10 +169,25 @@ class OtherNodes:
                 # How it ended is known there alone.
                 self._changed(replace(lamp, state=TERMINATED), now)
 
+    def _lamps(self, row: LampsOf) -> list[Lamp]:
+        """Return the lamps of a value, none where they cannot be read: the other users are told of theirs."""
+        try:
+            return [self._lamp(one) for one in json.loads(row.lamps)]
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            self._core.failed("values", error)
+            return []
+
     def _lamp(self, given: dict[str, Any]) -> Lamp:
         core = self._core
         now = core.ua.now
-        since = round(now + given["since"] - core.unix(now), 3)
-        return Lamp(
-            **{**given, "since": since, "local": Party(**given["local"]), "remote": Party(**given["remote"])}
-        )
+        known = _known(Lamp, given)
+        known["since"] = round(now + given["since"] - core.unix(now), 3)
+        for side in ("local", "remote"):
+            known[side] = Party(**_known(Party, given[side]))
+        return Lamp(**known)
+
+
+def _known(kind: type[Lamp | Party], given: dict[str, Any]) -> dict[str, Any]:
+    """Return what this version knows of ``given``: the node that wrote it may be a newer one."""
+    names = {one.name for one in fields(kind)}
+    return {name: value for name, value in given.items() if name in names}

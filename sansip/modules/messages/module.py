@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Final
 
 from sansip.errors import RemoteProtocolError
 from sansip.events import NodeChanged
-from sansip.module import FIRST, CommandError, Module, command, function, step
+from sansip.module import FIRST, Again, CommandError, Module, command, function, step
+from sansip.module.again import AGAIN
 from sansip.module.senders import proves_sender
 from sansip.modules.messages.delivery import Delivery
 from sansip.modules.messages.keeping import PAGE, Keeping
@@ -33,8 +34,6 @@ __all__ = ["Messages"]
 
 # Nobody was reached (RFC 3261 21): answers of a device that will not have the message are not among them.
 _UNREACHED: Final = frozenset((404, 408, 410, 430, 480, 486, 500, 502, 503, 504, 600, 604))
-# Seconds until rows that could not be read are asked for once more.
-_AGAIN: Final = 5.0
 # Seconds after which another node that was to deliver has an answer, or none (Timer F, RFC 3261 17.1.2.2).
 _OTHERS: Final = 40.0
 
@@ -66,7 +65,8 @@ class Messages(Module):
         # Users of rows that were found, and whose phones have not been looked for.
         self._found: dict[str, None] = {}
         core.relays_plainly("MESSAGE", self._keeping.has_none, self._unreached)
-        core.run(self._restore(), now, self._restored)
+        self._restoring = Again(core, self._restore)
+        self._restoring.begin(now)
 
     def configure(self, settings: MessagesSettings, now: float) -> None:
         self.settings = self._keeping.settings = settings
@@ -93,12 +93,6 @@ class Messages(Module):
         for aor in found:
             self._delivery.changed(aor, (), self.core.location.lookup(aor, self.core.ua.now))
 
-    def _restored(self, result: object, now: float) -> None:
-        if isinstance(result, BaseException):
-            # The store may come back.
-            self.core.failed("restore", result)
-            self._lost()
-
     def event_received(self, event: NodeChanged, now: float) -> None:
         """A node is gone: what it kept, and was to try again, is everybody's now."""
         if event.state == "gone" and self.core.shares_rows:
@@ -109,7 +103,7 @@ class Messages(Module):
         self._losses += 1
         if not self._restores:
             self._restores = True
-            self.core.timers.start(self.core.ua.now, _AGAIN, self, "restore")
+            self.core.timers.start(self.core.ua.now, AGAIN, self, "restore")
 
     # --- keeping
 
@@ -257,7 +251,7 @@ class Messages(Module):
             return
         if name == "restore":
             self._restores = False
-            self.core.run(self._restore(), now, self._restored)
+            self._restoring.begin(now)
             return
         self._ticks = False
         self._keeping.recounted.clear()

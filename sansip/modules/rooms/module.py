@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from sansip.errors import RemoteProtocolError
-from sansip.module import CommandError, Module, command, step
+from sansip.module import Again, CommandError, Module, command, step
 from sansip.module.senders import proves_sender
 from sansip.modules.rooms.cpim import sender_of, wrapped
 from sansip.modules.rooms.notices import RoomMessage, RoomRefused
@@ -37,8 +37,6 @@ __all__ = ["Member", "Rooms"]
 
 # Seconds until a sender beyond a limit may try again.
 _AGAIN: Final = 10
-# Seconds until rows that could not be read are asked for once more.
-_LATER: Final = 5.0
 # Characters of a display name that need no care.
 _PLAIN: Final = re.compile(r"[^A-Za-z0-9_.+-]")
 _WORDS: Final = frozenset((b"/join", b"/leave", b"/who"))
@@ -85,7 +83,7 @@ class Rooms(Module):
         self._out = Outbox(core)
         self._relayed = core.counter("messages", "Messages that went to a room")
         self._take()
-        core.run(self._restore(), now, self._restored)
+        Again(core, self._restore).begin(now)
 
     def configure(self, settings: RoomsSettings, now: float) -> None:
         self.settings = settings
@@ -104,15 +102,6 @@ class Rooms(Module):
     async def _restore(self) -> None:
         for row in await self._rows.all():
             self._joined.setdefault(row.room, {})[row.member] = None
-
-    def _restored(self, result: object, now: float) -> None:
-        if isinstance(result, BaseException):
-            # The store may come back.
-            self.core.failed("restore", result)
-            self.core.timers.start(now, _LATER, self, "restore")
-
-    def timer_fired(self, name: object, now: float) -> None:
-        self.core.run(self._restore(), now, self._restored)
 
     def rows_changed(
         self, table: Table[Any], rows: Sequence[Member], deleted: Sequence[Any], now: float

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from contextlib import suppress
 from typing import Any
 
@@ -9,6 +10,7 @@ from sansip.module import Use
 from sansip.modules.calls import Calls
 from sansip.modules.events import Events, EventsSettings
 from sansip.modules.lamps import Lamps, LampsSettings
+from sansip.modules.lamps.nodes import SHOWN
 from tests.modules.events.test_nodes import Nodes as Sharing
 from tests.modules.lamps.test_module import BOB_AOR, CONTACT, states
 from tests.modules.watching import Watcher
@@ -139,3 +141,23 @@ def test_reads_that_overtake_one_another() -> None:
     with suppress(StopIteration):
         early.send(answer)
     assert lamps._nodes.of(BOB_AOR) == []
+
+
+def test_a_newer_node_says_more() -> None:
+    """Fields that this version does not know are skipped; a value that cannot be read stops no other news."""
+    nodes = Nodes("n1", "n2")
+    watcher = nodes.watch("n2")
+    nodes.give("n1", reply(call(nodes), 180), BOB)
+    place = (SHOWN.name, (BOB_AOR, "n1"))
+    (user, node, lamps), until = nodes.values._values[place]
+    newer = [
+        {**one, "mood": "good", **{side: {**one[side], "face": "round"} for side in ("local", "remote")}}
+        for one in json.loads(lamps)
+    ]
+    nodes.values._values[place] = ((user, node, json.dumps(newer)), until)
+    nodes.meet(watcher)
+    assert states(watcher.notifies[-1]) == ["early"]
+    nodes.values._values[place] = ((user, node, '[{"id": 7}]'), until)
+    nodes.rigs["n1"].stack.modules.get(Lamps)._nodes._news.tell((BOB_AOR,), nodes.rigs["n1"].now)
+    nodes.meet(watcher)
+    assert states(watcher.notifies[-1]) == ["terminated"]
