@@ -24,8 +24,8 @@ from .update import LocationUpdate, Outcome
 
 __all__ = ["MemoryLocation", "Record", "Renewal"]
 
-# An address-of-record, its octets before and from now on, and its buckets.
-Renewal: TypeAlias = tuple[str, bytes | None, bytes, int | None, int]
+# An address-of-record, its octets before and from now on, its buckets, and whether either has a source.
+Renewal: TypeAlias = tuple[str, bytes | None, bytes, int | None, int, bool]
 
 
 def _is_connection(flow: Hashable) -> bool:
@@ -34,6 +34,14 @@ def _is_connection(flow: Hashable) -> bool:
 
 def _live(record: Record, now: float) -> list[Binding]:
     return [b for b in record if b.expires_at > now]
+
+
+def _is_hidden(record: Record) -> bool:
+    """Whether a binding of ``record`` has a source."""
+    for binding in record:  # noqa: SIM110 - this is asked at each change of bindings
+        if binding.received is not None:
+            return True
+    return False
 
 
 def _due(record: Record) -> int | None:
@@ -64,6 +72,7 @@ class MemoryLocation:
         "_latest",
         "_limits",
         "_records",
+        "hidden_watchers",
         "watchers",
     )
 
@@ -83,6 +92,8 @@ class MemoryLocation:
         self._bindings = 0
         # Called with (aor, bindings before, bindings after) once they have changed.
         self.watchers: list[Callable[[str, Record, Record], None]] = []
+        # The same, but only where a binding has a source (``Binding.received``), before or after.
+        self.hidden_watchers: list[Callable[[str, Record, Record], None]] = []
 
     def __len__(self) -> int:
         """Return the number of bindings held, those not yet swept included."""
@@ -149,21 +160,24 @@ class MemoryLocation:
         if made is None:
             return None
         old = None if held is None or made[1] == math.inf else int(made[1]) + 1
-        return aor, held, made[0], old, int(expires_at) + 1
+        return aor, held, made[0], old, int(expires_at) + 1, made[2]
 
     def renew(self, renewal: Renewal) -> None:
         """Do what ``renewal`` has returned."""
-        aor, held, record, old, new = renewal
+        aor, held, record, old, new, hidden = renewal
         if held is None:
             self._bindings += 1
         if old != new:
             self._buckets.move(aor, old, new)
         self._records[aor] = record
-        if self.watchers:
+        if self.watchers or (hidden and self.hidden_watchers):
             before = () if held is None else self._unpacked(aor, held)
             after = unpack(aor, record)
             for watch in self.watchers:
                 watch(aor, before, after)
+            if hidden:
+                for watch in self.hidden_watchers:
+                    watch(aor, before, after)
 
     def next_expiry(self) -> float | None:
         """Return when ``expire`` will have something to do, or None. A whole second."""
@@ -252,6 +266,9 @@ class MemoryLocation:
             del self._records[aor]
         for watch in self.watchers:
             watch(aor, before, after)
+        if self.hidden_watchers and (_is_hidden(before) or _is_hidden(after)):
+            for watch in self.hidden_watchers:
+                watch(aor, before, after)
 
     def _index_flows(self, aor: str, before: Record, after: Record) -> None:
         is_connection = self._is_connection

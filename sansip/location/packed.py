@@ -112,9 +112,10 @@ def pack_plain(
     received: Source | None,
     agent: str | None,
     held: bytes | None,
-) -> tuple[bytes, float] | None:
+) -> tuple[bytes, float, bool] | None:
     """Return the octets of a binding without parameters and Path, made at ``now``, and when ``held`` expires.
 
+    Also whether it or ``held`` has a source.
     It replaces ``held``, the one binding that there was (expiry 0 for None). None, where it does not, or has
     to be looked at as a whole: ``held`` has another contact, names a flow (RFC 5626), has expired, or is not
     older (RFC 3261 10.3 step 7).
@@ -124,7 +125,7 @@ def pack_plain(
     if text.count(_SEPARATOR) != _TEXTS - 1:
         return None
     octets = text.encode("utf-8", "surrogatepass")
-    registered, expired = now, 0.0
+    registered, expired, hidden = now, 0.0, received is not None
     if held is not None:
         expired, since, _, last, size, _, _, _, _, _, absent = _unpack_from(held)
         if (
@@ -136,6 +137,7 @@ def pack_plain(
         ):
             return None
         registered = min(since, now)
+        hidden = hidden or not absent & 2
     try:
         packed = _pack(
             expires_at,
@@ -152,7 +154,7 @@ def pack_plain(
         )
     except struct.error:
         return None
-    return packed + octets, expired
+    return packed + octets, expired, hidden
 
 
 def unpack(aor: str, held: Held) -> Record:

@@ -96,7 +96,8 @@ class Belongings:
         self._failed = failed
         self._location = location
         self._sockets = sockets
-        self._watches: list[Watch] = []
+        # Each with the list that it is in.
+        self._watches: list[tuple[list[Any], Watch]] = []
         self._number = 0
         self._work: dict[int, Work | None] = {}
 
@@ -118,8 +119,8 @@ class Belongings:
         """The work has ended."""
         self._work.pop(number, None)
 
-    def watch(self, method: Watch) -> None:
-        """Have ``method`` called when bindings change."""
+    def watch(self, method: Watch, *, hidden: bool = False) -> None:
+        """Have ``method`` called when bindings change; ``hidden``: those with a source alone."""
 
         def guarded(aor: str, before: Sequence[Binding], after: Sequence[Binding]) -> None:
             try:
@@ -127,14 +128,15 @@ class Belongings:
             except Exception as error:
                 self._failed(getattr(method, "__name__", "watch"), error)
 
-        self._watches.append(guarded)
-        self._location.watchers.append(guarded)
+        watchers = self._location.hidden_watchers if hidden else self._location.watchers
+        self._watches.append((watchers, guarded))
+        watchers.append(guarded)
 
     def rest(self) -> None:
         """Begin no work of its own any more: its work for requests goes on."""
         self.timers.end()
-        for watch in self._watches:
-            self._location.watchers.remove(watch)
+        for watchers, watch in self._watches:
+            watchers.remove(watch)
         self._watches = []
 
     def end(self, now: float) -> None:

@@ -297,9 +297,13 @@ class Core:
         config = stack.config.auth or AuthConfig()
         return Digest(config, key, stack.proxy.entropy, stack.bans, stack.wall, stack.users, self.run)
 
-    def watch(self, method: Watch) -> None:
-        """Have ``method(aor, before, after)`` called when bindings have changed, until the module goes."""
-        self._own.watch(method)
+    def watch(self, method: Watch, *, hidden: bool = False) -> None:
+        """Have ``method(aor, before, after)`` called when bindings have changed, until the module goes.
+
+        ``hidden``: only where one of them has a source (``Binding.received``), as a phone behind a NAT
+        has. Then a REGISTER of any other phone costs the module nothing.
+        """
+        self._own.watch(method, hidden=hidden)
 
     def relays_plainly(self, method: str, may: Callable[[str], bool], unreached: Unreached) -> None:
         """Have requests of ``method`` relayed at once, without the module's step of the stage ``relay``.

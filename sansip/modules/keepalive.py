@@ -127,6 +127,7 @@ class Keepalive(Module):
         self._tokens: dict[str, Health] = {}
         # Fires at turn ``_next``.
         self._timer: Timer | None = None
+        self._watches_all = False
         self._begin(settings)
 
     def _begin(self, settings: KeepaliveConfig) -> None:
@@ -152,8 +153,15 @@ class Keepalive(Module):
         listener = next(iter(core.listeners))
         self._branch = f"{_COOKIE}{core.entropy.mark}{_BRANCH}"
         self._host = core.domains[0] if core.domains else listener.sent_by
-        core.watch(self._changed)
+        core.watch(self._changed_behind_nat, hidden=True)
+        self._watch_all()
         self._take(now)
+
+    def _watch_all(self) -> None:
+        """Watch phones that are behind no NAT, too, from the first settings on that want them."""
+        if self.settings.who != "nat" and not self._watches_all:
+            self._watches_all = True
+            self.core.watch(self._changed)
 
     def _take(self, now: float) -> None:
         location = self.core.location
@@ -163,6 +171,7 @@ class Keepalive(Module):
     def configure(self, settings: KeepaliveConfig, now: float) -> None:
         """Begin with a new ring; the state of phones stays."""
         self._begin(settings)
+        self._watch_all()
         self._arm(now)
         self._take(now)
 
@@ -176,6 +185,10 @@ class Keepalive(Module):
         return self._health.get(aor, {}).get(contact)
 
     # --- registered phones
+
+    def _changed_behind_nat(self, aor: str, before: Sequence[Binding], after: Sequence[Binding]) -> None:
+        if not self._watches_all:
+            self._changed(aor, before, after)
 
     def _changed(self, aor: str, before: Sequence[Binding], after: Sequence[Binding]) -> None:
         seat = self.core.seat

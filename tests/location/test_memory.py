@@ -7,7 +7,7 @@ import math
 import pytest
 
 from sansip.limits import Limits
-from sansip.location import LocationUpdate, MemoryLocation, Outcome
+from sansip.location import LocationUpdate, MemoryLocation, Outcome, Source
 
 ALICE = "sip:alice@example.com"
 BOB = "sip:bob@example.com"
@@ -298,3 +298,42 @@ class TestAdministration:
 
         assert [aor for aor, _ in snapshot] == [ALICE, BOB]
         assert snapshot[0][1] == (make_binding(),)
+
+
+class TestHiddenWatchers:
+    """Who cares for phones behind NATs alone hears of no other; both ways of a REGISTER tell the same."""
+
+    NAT = Source("udp", "198.51.100.2", 4_000)
+
+    @pytest.mark.parametrize("quick", [False, True])
+    @pytest.mark.parametrize(
+        ("before", "after", "told"),
+        [(None, None, False), (None, NAT, True), (NAT, None, True), (NAT, NAT, True)],
+    )
+    def test_a_source_before_or_after(self, make_binding, put, quick, before, after, told):
+        """A phone that comes out from behind its NAT is told of, too: it is asked no more."""
+        location = MemoryLocation()
+        contact = "sip:alice@192.0.2.1"
+        put(location, make_binding(contact, received=before, cseq=1, flow=0))
+        heard, all_heard = [], []
+        location.hidden_watchers.append(lambda *change: heard.append(change))
+        location.watchers.append(lambda *change: all_heard.append(change))
+        if quick:
+            renewal = location.renewal(ALICE, contact, "a84b4c76e66710", 2, 3600.0, 1.0, 0, after, None)
+            assert renewal is not None
+            location.renew(renewal)
+        else:
+            put(location, make_binding(contact, received=after, cseq=2, flow=0))
+        assert len(all_heard) == 1
+        assert heard == (all_heard if told else [])
+
+    def test_one_of_several(self, make_binding, put):
+        location = MemoryLocation()
+        heard = []
+        location.hidden_watchers.append(lambda *change: heard.append(change))
+        plain, hidden = make_binding("sip:a@host"), make_binding("sip:b@host", received=self.NAT)
+        put(location, plain)
+        assert heard == []
+        put(location, plain, hidden)
+        ((_, before, after),) = heard
+        assert (before, len(after)) == ((plain,), 2)

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from sansip.config import Reconfiguration
 from sansip.errors import LocalProtocolError
 from sansip.events import BindingsChanged, KeepaliveAnswered, KeepaliveUnanswered
 from sansip.location import Binding, LocationUpdate, NodeConfig, Source
@@ -109,6 +110,20 @@ def test_who() -> None:
         "udp": sorted([str(NATTED), carol]),
         "all": sorted([str(NATTED), carol, dave]),
     }
+
+
+def test_who_after_a_reload() -> None:
+    """Settings that want all phones are heard of those that register from then on, and back again."""
+    bench = rig()
+    carol = ("192.0.2.3", 5060)
+    bench.register("sip:carol@192.0.2.3", carol, "sip:carol@biloxi.test")
+    assert bench.wait(30) == []
+    for who, expected in (("udp", 2), ("nat", 0)):
+        settings = {Keepalive: KeepaliveConfig(interval=30, who=who)}
+        bench.stack.configure(Reconfiguration(modules=settings), bench.now)
+        dave = f"sip:dave{expected}@biloxi.test"
+        bench.register(f"sip:dave{expected}@192.0.2.3", carol, dave)
+        assert len(bench.wait(30)) == expected
 
 
 def test_a_place_in_the_ring() -> None:
