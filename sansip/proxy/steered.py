@@ -49,7 +49,7 @@ class _Alone:
 class Steered(Pair):
     """One INVITE on its way to its one target, whose bodies are replaced."""
 
-    __slots__ = ("_asked", "_handled", "_line", "_make", "_plan", "_waits")
+    __slots__ = ("_asked", "_behind", "_handled", "_line", "_make", "_plan", "_taken", "_waits")
 
     def __init__(
         self,
@@ -71,8 +71,11 @@ class Steered(Pair):
         self._handled: Any = None
         # Whether the copy waits.
         self._waits = False
-        # The responses behind the one that waits; None where none does.
-        self._line: list[Echo] | None = None
+        # The response that waits, None where none does, and those behind it.
+        self._line: Echo | None = None
+        self._behind: list[Echo] = []
+        # Whether one of them is a 2xx: the callee has taken the call.
+        self._taken = False
 
     @property
     def came_as(self) -> Request:
@@ -132,11 +135,16 @@ class Steered(Pair):
             else:
                 super().timer_fired(name, now)
             return
-        if not self._waits or now - self._started < proxy.hooks.hook_time:
-            # RFC 3261 17.1.1.2: it has not left, or has a response, which waits for the relay's time at most.
+        if now - self._started < proxy.hooks.hook_time:
+            # RFC 3261 17.1.1.2: it has not left, or has a response.
             self._timer = proxy.timers.start(now, self._values.t1, self, "look")
             return
         self._timer = None
+        line = self._line
+        if line is not None:
+            # As where a hook waits too long: it goes as it came.
+            self._goes(line, line.data, now)
+            return
         self._plan.gives_up(now)
         self.refuse(500, (), now)
 
@@ -148,12 +156,13 @@ class Steered(Pair):
 
     def takes(self, echo: Echo, now: float, ready: bool = False) -> bool:
         """As ``Pair.takes``; what has a body waits for the plan, and what follows waits behind it."""
-        line = self._line
-        if line is not None:
-            if len(line) < _MOST:
-                line.append(echo)
-            return True
         status = echo.status
+        if self._line is not None:
+            if len(self._behind) < _MOST:
+                self._behind.append(echo)
+                if 200 <= status < 300:
+                    self._succeeds()
+            return True
         if status == 100 or status >= 300:
             return super().takes(echo, now)
         if not (self.knows(True, echo) and self._is_ready(self.hop, echo)):
@@ -161,8 +170,10 @@ class Steered(Pair):
         go = partial(self._goes, echo)
         data = self._plan.answers(echo.data, echo.contact, echo.tag or "", status, go, now)
         if data is None:
-            self._line = []
-            if status < 200:
+            self._line = echo
+            if status >= 200:
+                self._succeeds()
+            else:
                 # RFC 3261 17.1.1.2, 9.1: it has come, so no INVITE goes again, and a CANCEL may.
                 self._state = self._steps.provisional[self._state][1]
                 self._provisional = True
@@ -171,13 +182,23 @@ class Steered(Pair):
         echo.data = data
         return super().takes(echo, now, True)
 
+    def _succeeds(self) -> None:
+        """The callee has taken the call: RFC 3261 17.1.1.2, no error of the INVITE counts any more."""
+        self._taken = True
+        if self._folded:
+            self.proxy.transactions.owners.pop(self.number + 1, None)
+
     def _goes(self, echo: Echo, data: bytes, now: float) -> None:
         """The plan has ``data`` for a response that waited."""
-        line, self._line = self._line, None
+        if self._line is not echo:
+            # It took too long.
+            return
+        self._line = None
+        behind, self._behind = self._behind, []
         echo.data = data
         if not (self._folded and super().takes(echo, now, True)):
             self._play(echo, now)
-        for one in line or ():
+        for one in behind:
             if not (self._folded and self.takes(one, now)):
                 self._play(one, now)
 
@@ -247,6 +268,9 @@ class Steered(Pair):
 
     def cancel(self, now: float, reason: str | None) -> None:
         """The caller gave up (RFC 3261 16.10); 9.2: what has not left is answered here."""
+        if self._taken:
+            # RFC 3261 9.1: the INVITE has its final response, which goes back in a moment.
+            return
         if not self._waits:
             super().cancel(now, reason)
             return
