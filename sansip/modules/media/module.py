@@ -200,17 +200,17 @@ class Media(Riding):
             return None
         session = self._session.get(request)
         tag: str | None = None
+        # Whether it is a further 2xx of a dialog.
+        again = False
         if session is None and status >= 200 and is_within(request):
             self._refreshed(request, response)
         if session is not None and status > 100:
             tag = dialog_of(response)[2]
             session.note_target(tag, target_of(response), self._most_tags, _host_of(branch))
-            if (
-                status >= 200
-                and tag not in session.answered
-                and len(session.answered) < self.core.limits.early_dialogs
-            ):
-                self._sessions.answered(session, tag)
+            if status >= 200:
+                again = tag in session.answered
+                if not again and len(session.answered) < self.core.limits.early_dialogs:
+                    self._sessions.answered(session, tag)
         found = find(response) if has_body(response) else None
         if found is None:
             return None
@@ -225,7 +225,8 @@ class Media(Riding):
         if tag is None:
             tag = dialog_of(response)[2]
         before = leg.answers.get(tag)
-        if before is not None and before[0] == found.sdp:
+        # RFC 3261 13.2.1: the caller ignores what comes after the answer, so the relay does not hear of it.
+        if before is not None and (again or before[0] == found.sdp):
             put(response, found, before[1])
             return None
         if not self._has_room(session, tag):

@@ -242,12 +242,15 @@ class Ride:
                 most, host = self._limits.early_dialogs + 1, self._held.hop.address[0]
                 session.note_target(tag, target, most, host)
             answered = session.answered
-            if status >= 200 and tag not in answered and len(answered) < self._limits.early_dialogs:
-                media._sessions.answered(session, tag)
+            again = False
+            if status >= 200:
+                again = tag in answered
+                if not again and len(answered) < self._limits.early_dialogs:
+                    media._sessions.answered(session, tag)
             relay = leg.relay
             if relay is None or data.find(b"\r\n\r\n") + 4 == len(data):
                 return data
-            return self._answer(session, leg, relay, data, tag, status, go, now)
+            return self._answer(session, leg, relay, data, tag, status, again, go, now)
         except Exception as error:
             media.core.failed("riding", error)
             return data
@@ -260,17 +263,19 @@ class Ride:
         data: bytes,
         tag: str,
         status: int,
+        again: bool,
         go: Callable[[bytes, float], None],
         now: float,
     ) -> bytes | None:
-        """Take a description to the relay."""
+        """Take a description to the relay; ``again``: it is that of a further 2xx of a dialog."""
         media = self.module
         found = find_in(data)
         sdp = _in(data) if found is None else found.sdp
         if sdp is None:
             return data
         before = leg.answers.get(tag)
-        if before is not None and before[0] == sdp:
+        # RFC 3261 13.2.1: the caller ignores what comes after the answer, so the relay does not hear of it.
+        if before is not None and (again or before[0] == sdp):
             return _with(data, found, before[1])
         if not media._has_room(session, tag):
             return data

@@ -157,6 +157,13 @@ def answer_again(rig: Slow) -> None:
     rig.udp(ok, BOB)
 
 
+def another_answer(rig: Slow) -> None:
+    """A 2xx comes again with another description: RFC 3261 13.2.1, the first one is the answer."""
+    invite = only(rig.invite(), "INVITE")
+    for port in (5000, 6000, 5000):
+        rig.udp(reply(invite, 200, headers=TYPE, body=answer_sdp(port)), BOB)
+
+
 def blank_line(rig: Slow) -> None:
     """The answer ends in an empty line: it is a description all the same, and the media pass the relay."""
     invite = only(rig.invite(), "INVITE")
@@ -234,6 +241,7 @@ SCENARIOS = [
     cancelled,
     overtaken,
     answer_again,
+    another_answer,
     blank_line,
     fork_below,
     without_tag,
@@ -290,6 +298,17 @@ def test_as_messages(scenario: Callable[[Slow], None], without: str, monkeypatch
     ) == len(other.command("media.calls"))
     assert len(rig.stack.transactions.servers) == len(other.stack.transactions.servers)
     assert rig.stack.proxy.pending.sources == other.stack.proxy.pending.sources
+
+
+@pytest.mark.parametrize("rides", [True, False])
+def test_another_answer(rides: bool) -> None:
+    """RFC 3261 13.2.1: the relay has the first answer, and so has the caller in each 2xx."""
+    _, commands, rig = played(another_answer, rides)
+    assert commands[0] == "offer"
+    assert commands.count("answer") == 1
+    bodies = [one.message.body for one in rig.log if one.what == "200" and one.to == ALICE]
+    assert len(bodies) == 3
+    assert len(set(bodies)) == 1
 
 
 def test_cancel_crosses() -> None:
