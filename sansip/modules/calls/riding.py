@@ -19,7 +19,7 @@ from sansip.modules.calls.call import Call, Side, Talk
 from sansip.modules.calls.events import CallTried
 from sansip.modules.calls.operated import Operated
 from sansip.modules.calls.session import interval_of
-from sansip.modules.calls.talks import contact_of
+from sansip.modules.calls.talks import contact_of, place_of_ours
 from sansip.proxy.relayed import GONE, tag_of
 from sansip.sources import source_of
 from sansip.wire import Request, Response, read_again
@@ -315,7 +315,7 @@ class Riding(Operated):
         """A 2xx that begins a dialog goes back."""
         first = call.state in ("calling", "ringing")
         # We are on the path of its dialog where the callee kept our Record-Route (RFC 3261 12.1.1).
-        if _RECORDED.search(data, 0, data.find(b"\r\n\r\n")) is not None:
+        if self._has_ours(data, flow.listener):
             talk = call.talks[tag] = Talk.later(_reader(ride, data, flow, call.stranger is None))
             talk.unacked = now + UNACKED
             self._talks.know(call, tag)
@@ -327,6 +327,24 @@ class Riding(Operated):
                     length = max(seconds, self.settings.min_se)
                     talk.expires, talk.interval = now + length, length
         self._goes_on(call, int(data[8:11]) if first else None, now)
+
+    def _has_ours(self, data: bytes, leaves: int) -> bool:
+        """Whether the 2xx ``data`` has a Record-Route value of ours; its INVITE left by ``leaves``."""
+        listeners = self.core.listeners
+        end = data.find(b"\r\n\r\n")
+        if data.find(b"\n" + listeners[leaves].record_route.encode(), 0, end) >= 0:
+            # As we wrote it.
+            return True
+        if _RECORDED.search(data, 0, end) is None:
+            return False
+        try:
+            response = read_again(data)
+            return (
+                isinstance(response, Response)
+                and place_of_ours(response.record_routes, listeners) is not None
+            )
+        except RemoteProtocolError:
+            return False
 
     def _goes_on(self, call: Call, status: int | None, now: float) -> None:
         """A 2xx has gone back: watch the call, or end it. ``status``: of the first 2xx, None for others."""

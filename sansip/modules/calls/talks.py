@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from sansip.transport import Flow, Listeners
     from sansip.wire import NameAddr, Request, Response
 
-__all__ = ["Talks", "contact_of"]
+__all__ = ["Talks", "contact_of", "place_of_ours"]
 
 
 def contact_of(message: Request | Response) -> str:
@@ -66,7 +66,7 @@ class Talks:
         if tag in call.talks:
             return None
         try:
-            ours = _place_of_ours(response.record_routes, listeners)
+            ours = place_of_ours(response.record_routes, listeners)
             if ours is None:
                 return None
             caller = Side(
@@ -191,7 +191,7 @@ class Talks:
         return len(self._calls)
 
 
-def _place_of_ours(recorded: list[NameAddr], listeners: Listeners) -> int | None:
+def place_of_ours(recorded: list[NameAddr], listeners: Listeners) -> int | None:
     """Return the place of our first value among those of a 2xx, None where this server did not record."""
     for place, value in enumerate(recorded):
         uri = value.uri

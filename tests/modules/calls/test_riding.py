@@ -139,6 +139,14 @@ def not_recorded(rig: Rig) -> None:
     rig.udp(head.replace(b"Record-Route: ", b"X-Route: ") + empty + body, BOB)
 
 
+def recorded_by_another(rig: Rig) -> None:
+    """The callee, or a proxy on its side, took our value away and wrote its own: we are not on its path."""
+    answer = reply(invite(rig), 200)
+    at = answer.index(b"Record-Route: ")
+    line = answer[at : answer.index(b"\r\n", at)]
+    rig.udp(answer.replace(line, b"Record-Route: <sip:203.0.113.9;lr>"), BOB)
+
+
 def accepted(rig: Rig) -> None:
     """RFC 3261 16.7: any 2xx; the record has the one that it was."""
     rig.udp(reply(invite(rig), 202), BOB)
@@ -181,6 +189,7 @@ PLAYS = (
     forked,
     spelled_in_another_way,
     not_recorded,
+    recorded_by_another,
     accepted,
 )
 
