@@ -101,8 +101,13 @@ class Reception:
         trusted = config.proxy.via_maddr == "trusted"
         self.follows_maddr: Callable[[Flow], bool] | None = core.is_trusted if trusted else None
 
-    def answers_briefly(self, data: bytes, listener: int, source: Address, now: float) -> bool:
-        """Answer a datagram that begins as ``BEGINNINGS`` say, if that can be done at once."""
+    def answers_briefly(
+        self, data: bytes, listener: int, source: Address, now: float, over: Flow | None = None
+    ) -> bool:
+        """Answer a message that begins as ``BEGINNINGS`` say, if that can be done at once.
+
+        It is a datagram, or came ``over`` a stream.
+        """
         core = self._core
         return (
             self.briefs is not None
@@ -110,7 +115,7 @@ class Reception:
             and not core.unstarted
             and not core.draining
             and listener not in core.retiring.ends
-            and self.briefs.answers(data, listener, source, self.force_rport, now)
+            and self.briefs.answers(data, listener, source, self.force_rport, now, over)
         )
 
     def serves_briefly(self, data: bytes, listener: int, source: Address, now: float) -> bool:

@@ -33,7 +33,7 @@ from sansip.location import (
 from sansip.module import WebRequest, WebResponse
 from sansip.reception import Reception
 from sansip.reconfigure import reconfigure
-from sansip.routing.briefs import BEGINNINGS
+from sansip.routing.briefs import BEGINNINGS, OF_OPTIONS
 from sansip.routing.loss import connection_lost, give_up
 from sansip.routing.openings import OPENING
 from sansip.routing.passages import PASSING
@@ -201,7 +201,10 @@ class Stack(Assembly):
                     # RFC 3261 18.3 and RFC 4475 3.1.2.3: answered, then closed, for
                     # the next message cannot be found.
                     self.connections.close(conn, framed.reason)
-            else:
+            elif not (
+                framed[0] == OF_OPTIONS
+                and self.reception.answers_briefly(framed, flow.listener, flow.address, now, flow)
+            ):
                 self.reception.message_received(framed, flow, now, datagram=False)
         if pings:
             # RFC 5626 4.4.1: one for each, and one write for all, or a stream of pings would

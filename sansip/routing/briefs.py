@@ -1,9 +1,10 @@
 """A plain OPTIONS for the server, or REGISTER, answered from its octets: the shortcut without a message.
 
 Theory of operation: a request that can be read in brief (``sansip.wire.brief``), came straight from its
-sender in a datagram, and leaves no question open is answered before a message is made of it. Where a question
-is open, this does nothing, and the request goes the long way (``shortcut``, then the default route). The long
-way is the reference: the same actions follow, octet for octet (``tests/routing/test_shortcut.py``).
+sender in a datagram (an OPTIONS: or over a stream), and leaves no question open is answered before a message
+is made of it. Where a question is open, this does nothing, and the request goes the long way (``shortcut``,
+then the default route). The long way is the reference: the same actions follow, octet for octet
+(``tests/routing/test_shortcut.py``, ``test_brief_streams.py``).
 """
 
 from __future__ import annotations
@@ -30,11 +31,12 @@ if TYPE_CHECKING:
     from sansip.routing.core import Core
     from sansip.routing.shortcut import Shortcut
 
-__all__ = ["BEGINNINGS", "Briefs"]
+__all__ = ["BEGINNINGS", "OF_OPTIONS", "Briefs"]
 
 _UNAUTHORIZED: Final = "SIP/2.0 401 Unauthorized"
 # First octets of the methods that can be read in brief.
 BEGINNINGS: Final = frozenset(b"OR")
+OF_OPTIONS: Final = ord("O")
 
 
 class Briefs:
@@ -51,13 +53,22 @@ class Briefs:
         self._shortcut = shortcut
         self._allows = allows
 
-    def answers(self, data: bytes, listener: int, source: Address, force_rport: str, now: float) -> bool:
+    def answers(
+        self,
+        data: bytes,
+        listener: int,
+        source: Address,
+        force_rport: str,
+        now: float,
+        over: Flow | None = None,
+    ) -> bool:
         """Answer the request in ``data``, a datagram, and return True; or do nothing.
 
-        The default route is to decide on it, and no limit but that of its sender is reached.
+        The default route is to decide on it, and no limit but that of its sender is reached. ``over``: the
+        connection that it came by, if it is no datagram: then an OPTIONS alone is answered.
         """
         core = self._core
-        if core.modules.stack_hooks.message_arrived:
+        if core.modules.stack_hooks.message_arrived or (over is not None and core.siblings is not None):
             return False
         read = read_brief(data, core.limits)
         if read is None or not self._shortcut.is_open(read[0].method):
@@ -71,7 +82,8 @@ class Briefs:
             # RFC 3581 4: the answer goes back to the source, whatever sent-by says.
             before, _, behind = brief.via.partition(";rport")
             via = f"{before};rport={port};received={host}{behind}"
-        elif sent_host != host or sent_port != port or force_rport == "always":
+        elif sent_host != host or (over is None and (sent_port != port or force_rport == "always")):
+            # RFC 3261 18.2.1; over a connection the port says nothing (18.2.2).
             return False
         if ":" in host:
             return False
@@ -88,11 +100,12 @@ class Briefs:
             or listeners.is_own_sent_by(sent_by)
         ):
             return False
-        flow = Flow(UDP, listener, source)
+        flow = Flow(UDP, listener, source) if over is None else over
         if brief.method == "OPTIONS":
             return brief.user is None and self._answers_options(brief, lines, via, key, flow, now)
         contact = brief.contact_line
-        if contact is None or "reg-id" in contact:
+        # A binding made over a connection keeps that (RFC 5626 5.3).
+        if contact is None or "reg-id" in contact or over is not None:
             return False
         received = None
         if sent_host != host or sent_port != port or host not in contact:

@@ -1,0 +1,154 @@
+"""An OPTIONS over a stream is answered from its octets as on the long way, and nothing else is."""
+
+from __future__ import annotations
+
+from random import Random
+from typing import Any
+
+import pytest
+
+from sansip import ListenerConfig, SendData, Stack, StackConfig
+from sansip.auth import AuthConfig
+from sansip.limits import Limits
+from sansip.module import PASS, Module, Use
+from sansip.proxy import ProxyConfig
+from sansip.routing import TrustedPeer
+from tests.properties.spelling import spell
+from tests.rig import Flow
+
+OPTIONS = b"""OPTIONS sip:biloxi.test SIP/2.0
+Via: SIP/2.0/TCP 192.0.2.1:5060;branch=z9hG4bK1;rport
+Max-Forwards: 70
+From: <sip:alice@atlanta.test>;tag=a
+To: <sip:biloxi.test>
+Call-ID: o
+CSeq: 1 OPTIONS
+User-Agent: phone
+Content-Length: 0
+
+""".replace(b"\n", b"\r\n")
+REGISTER = b"""REGISTER sip:biloxi.test SIP/2.0
+Via: SIP/2.0/TCP 192.0.2.1:5060;branch=z9hG4bK2
+Max-Forwards: 70
+From: <sip:bob@biloxi.test>;tag=a
+To: <sip:bob@biloxi.test>
+Call-ID: r
+CSeq: 1 REGISTER
+Contact: <sip:bob@192.0.2.1:5060;transport=tcp>
+Content-Length: 0
+
+""".replace(b"\n", b"\r\n")
+SOURCE = ("192.0.2.1", 40000)
+
+
+class Looks(Module):
+    """Sees each message as it arrives."""
+
+    name = "looks"
+
+    def message_arrived(self, message: Any, flow: Any, now: float) -> Any:
+        return PASS
+
+
+CONFIGS: dict[str, dict[str, Any]] = {
+    "plain": {},
+    "passwords": {"auth": AuthConfig()},
+    "trusted peer": {"trusted": [TrustedPeer("192.0.2.1", "carrier")]},
+    "rport always": {"proxy": ProxyConfig(force_rport="always")},
+    "two a second": {"limits": Limits(source_rate=2, source_burst=3)},
+    "small limits": {"limits": Limits(header_size=300, head_size=320, uri_size=60)},
+    "looks": {"modules": [Use(Looks)]},
+}
+
+
+class Counted:
+    """Counts what is answered in brief (it is compiled in one build, so nothing derives from it)."""
+
+    def __init__(self, briefs: Any) -> None:
+        self.briefs = briefs
+        self.count = 0
+
+    def answers(self, *given: Any) -> bool:
+        answered: bool = self.briefs.answers(*given)
+        self.count += answered
+        return answered
+
+
+class Streams:
+    """A stack that answers in brief, and one that makes a message of everything, with a connection each."""
+
+    def __init__(self, source: tuple[str, int] = SOURCE, transport: str = "tcp", **more: Any) -> None:
+        kinds = enumerate(("udp", transport))
+        listeners = [ListenerConfig(number, kind, "192.0.2.99", 5060) for number, kind in kinds]
+        self.now = 1000.0
+        self.stacks = [Stack(StackConfig(listeners, ["biloxi.test"], **more), b"s" * 16) for _ in range(2)]
+        quick: Any = self.stacks[0]
+        long = self.stacks[1]
+        self.briefs: Any = Counted(quick.reception.briefs)
+        quick.reception.briefs = self.briefs
+        long.reception.briefs = long.reception.shortcut = long.reception.quick = None
+        self.conns = [stack.new_connection() for stack in self.stacks]
+        for stack, conn in zip(self.stacks, self.conns, strict=True):
+            stack.connection_opened(conn, Flow(1, transport, source, True), self.now)
+
+    def feed(self, data: bytes) -> list[Any]:
+        """Give both ``data``; return the actions, which are the same."""
+        self.now += 0.25
+        pairs = zip(self.stacks, self.conns, strict=True)
+        actual, expected = [stack.data_received(conn, data, self.now) for stack, conn in pairs]
+        assert actual == expected, data
+        quick, long = self.stacks
+        assert quick.snapshot() == long.snapshot()
+        # A flow equals itself alone.
+        assert repr(quick.location.snapshot()) == repr(long.location.snapshot())
+        assert quick.reception.rates._buckets == long.reception.rates._buckets
+        return actual
+
+
+def test_several_in_one_read() -> None:
+    """RFC 3261 18.3: pipelined, in pieces, beside a REGISTER and a ping; each has its answer, in order."""
+    streams = Streams()
+    streams.feed(OPTIONS)
+    # The first input starts the stack.
+    started = streams.briefs.count
+    sent = streams.feed(OPTIONS * 3 + REGISTER + b"\r\n\r\n" + OPTIONS[:50])
+    sent += streams.feed(OPTIONS[50:])
+    assert streams.briefs.count - started == 4
+    answers = [one.data for one in sent if isinstance(one, SendData) and one.data.startswith(b"SIP/2.0 200")]
+    assert len(answers) == 5
+    assert b";rport=40000;received=192.0.2.1\r\n" in answers[0]
+
+
+@pytest.mark.parametrize("transport", ["tcp", "tls"])
+@pytest.mark.parametrize(
+    "source", [SOURCE, ("192.0.2.1", 5060), ("198.51.100.9", 5060), ("2001:db8::1", 5060)]
+)
+@pytest.mark.parametrize("via", [b";rport", b"", b";received=192.0.2.9", b";maddr=192.0.2.9", b";rport=1"])
+def test_where_it_came_from(transport: str, source: tuple[str, int], via: bytes) -> None:
+    """RFC 3261 18.2.1, 18.2.2, RFC 3581 4: it goes back by its connection; Via says from where it came."""
+    streams = Streams(source, transport)
+    for number in range(3):
+        streams.feed(OPTIONS.replace(b";rport", via).replace(b"bK1", b"bK%d" % number))
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_any_spelling(name: str) -> None:
+    """Whatever a stranger writes: what is answered in brief is what the route would answer."""
+    chance = Random(name)
+    taken = 0
+    for _ in range(120):
+        streams = Streams(**CONFIGS[name])
+        for number in range(6):
+            data = chance.choice((OPTIONS, OPTIONS, OPTIONS, REGISTER))
+            data = data.replace(b"z9hG4bK", b"z9hG4bK%d" % number)
+            streams.feed(spell(data, chance, chance.choice((0, 1, 1, 2))))
+        taken += streams.briefs.count
+    assert (taken > 50) == (name not in ("looks", "trusted peer", "small limits")), taken
+
+
+def test_a_module_of_ones_own_sees_it() -> None:
+    """A module that looks at each message has the route decide."""
+    streams = Streams(modules=[Use(Looks)])
+    for _ in range(3):
+        streams.feed(OPTIONS)
+    assert streams.briefs.count == 0
