@@ -300,13 +300,14 @@ class Authenticator:
 
     @staticmethod
     def _expected(credentials: Credentials, key: str, method: str, body: bytes) -> str:
+        qop = credentials.qop
         return compute_response(
             key,
             method,
             credentials.uri or "",
             credentials.nonce or "",
             algorithm=credentials.algorithm,
-            qop=credentials.qop[0] if credentials.qop else None,
+            qop=qop[0] if qop else None,
             nc=credentials.params.get("nc", ""),
             cnonce=credentials.cnonce or "",
             body=body,

@@ -92,9 +92,11 @@ class Challenge:
     @property
     def qop(self) -> list[str]:
         """The qualities of protection offered, or (credentials) the one used, in lower case."""
-        return [
-            value.strip(" \t").lower() for value in self.params.get("qop", "").split(",") if value.strip()
-        ]
+        given = self.params.get("qop", "")
+        if "," not in given:
+            # What a client chose, which is asked for five times of each request.
+            return [given.strip(" \t").lower()] if given.strip() else []
+        return [value.strip(" \t").lower() for value in given.split(",") if value.strip()]
 
     @property
     def domain(self) -> list[str]:
@@ -159,7 +161,12 @@ def parse_auth_info(text: str, name: str, section: str) -> AuthParams:
     if end != len(text) or text.endswith(","):
         raise malformed(name, f"expected name=value, got {excerpt(text[end:].strip())!r}", section)
     pairs = _PAIR.findall(text)
-    params = {key.lower(): unquote(value) for key, value in pairs}
+    params = {}
+    for key, value in pairs:
+        if value[0] == '"':
+            # RFC 3261 25.1: what is quoted may have backslashes, and hardly ever has.
+            value = unquote(value) if "\\" in value else value[1:-1]
+        params[key.lower()] = value
     if len(params) != len(pairs):
         raise malformed(name, "a parameter appears more than once", section)
     return params
