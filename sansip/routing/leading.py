@@ -109,9 +109,10 @@ class Lead:
     longest: int
     answer: float
 
-    def picks(self) -> tuple[str, tuple[str, int], Target] | None:
+    def picks(self) -> tuple[str, tuple[str, int], Target | Callable[[], Target]] | None:
         """Choose, and count the request: Request-URI, IPv4 address and port (UDP), and the target.
 
+        In place of the target there may be what makes it: only a call that fails needs it.
         None: none can be asked after all, the step itself decides.
         """
         raise NotImplementedError

@@ -361,6 +361,8 @@ class Openings:
             pair.be_first(recording, records, listener, hashed, breadth, counted, came)
             begins = None
             if isinstance(led, tuple):
+                # None of our users, whichever way its target is given.
+                pair.strange = True
                 leaving = None if opening.route is None else listeners[listener]
                 arrived = partial(_arrived, opening)
                 pair.led = of_module = LedCall(

@@ -15,6 +15,8 @@ from sansip.routing.leading import Lead
 from sansip.wire import SipUri
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from sansip.modules.calls import Call, Calls
     from sansip.modules.dispatcher.member import Member
     from sansip.routing import IncomingRequest
@@ -33,7 +35,7 @@ def led_to(module: Dispatcher, call: PlainCall, calls: Calls) -> DispatcherLead 
     caller = caller_of(call)
     longest, room = 0, False
     for one in module._group(""):
-        if not one.weight or one.health.obstacle(call.now, caller):
+        if not one.destination.weight or one.health.obstacle(call.now, caller):
             continue
         if one.plain is None:
             return None
@@ -61,10 +63,11 @@ class DispatcherLead(Lead):
         self._module = module
         self._call = call
         self._caller = caller
+        self._target: Target | None = None
         self.longest = longest
         self.answer = module.settings.answer
 
-    def picks(self) -> tuple[str, tuple[str, int], Target] | None:
+    def picks(self) -> tuple[str, tuple[str, int], Callable[[], Target]] | None:
         """Take the first destination that has room."""
         module, call = self._module, self._call
         settings, calls = module.settings, module._calls
@@ -92,9 +95,15 @@ class DispatcherLead(Lead):
             self._one: Member = one
             head, tail, place = one.plain
             uri = f"{head}{call.user}{tail}"
-            self._target = Target(one.uri.replace(user=call.user), chosen=True)
-            return uri, place, self._target
+            return uri, place, self._goal
         return None
+
+    def _goal(self) -> Target:
+        """Return the target, which nobody needs while all goes well."""
+        target = self._target
+        if target is None:
+            target = self._target = Target(self._one.uri.replace(user=self._call.user), chosen=True)
+        return target
 
     def begins(self, call: Call) -> None:
         """Count the call for its destination."""
@@ -118,7 +127,7 @@ class DispatcherLead(Lead):
         """Note which destination was asked, and whether its latency is known."""
         module, one = self._module, self._one
         module._asked.set(request, {one.destination.uri})
-        module._waits.set(request, None if heard else (one, self._target, self._call.now))
+        module._waits.set(request, None if heard else (one, self._goal(), self._call.now))
 
     async def goes_on(self, request: IncomingRequest, relay: Relay) -> None:
         """Judge the destination; try the others where it failed."""

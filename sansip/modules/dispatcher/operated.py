@@ -165,7 +165,7 @@ class Operated(Module):
         """Return the members that may get a request of ``caller``, in the order to be tried."""
         members, suspected = [], []
         for one in self._group(group):
-            obstacle = one.health.obstacle(now, caller) or ("" if one.weight else "weight 0")
+            obstacle = one.health.obstacle(now, caller) or ("" if one.destination.weight else "weight 0")
             if obstacle:
                 decision.passed_over.append(Step(one.destination.uri, obstacle))
             elif one.health.suspected:

@@ -27,7 +27,7 @@ def is_over(request: IncomingRequest) -> bool:
 
 def caller_of(request: IncomingRequest | PlainCall) -> str:
     """Return who made ``request``, to count failures for: a user whose name is proven, else its source."""
-    if (request.proven and request.authenticates) or request.trusted is not None:
+    if (request.authenticates and request.proven) or request.trusted is not None:
         uri = request.from_uri if isinstance(request, PlainCall) else request.message.from_.uri
         if request.serves(uri):
             # Each address of ours is a name of the same user.

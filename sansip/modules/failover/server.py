@@ -60,4 +60,5 @@ class Server:
 
         Over UDP by its port as well: a phone may live on the same machine.
         """
-        return flow.host in self.addresses and (bool(flow.conn) or flow.port == self.port)
+        addresses = self.addresses
+        return bool(addresses) and flow.host in addresses and (bool(flow.conn) or flow.port == self.port)

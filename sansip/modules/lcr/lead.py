@@ -6,7 +6,8 @@ Theory of operation: it is what ``Lcr.send`` does with its first gateway, for a 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from sansip.modules.failover.attempt import caller_of
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from sansip.routing import IncomingRequest
     from sansip.routing.leading import PlainCall
     from sansip.routing.relaying import Relay
+    from sansip.wire import SipUri
 
 __all__ = ["LcrLead", "led_to"]
 
@@ -58,9 +60,13 @@ def led_to(
                 return None
         head, tail, place = outlet.plain
         user = number_at(outlet, call.user, number, one.offer).replace("#", "%23")
-        way = f"{head}{user}{tail}", place, Target(outlet.uri.replace(user=user), chosen=True)
+        way = f"{head}{user}{tail}", place, partial(_target, outlet.uri, user)
         return LcrLead(module, call, caller, number, outlet, one, way, rest, steps)
     return None
+
+
+def _target(uri: SipUri, user: str) -> Target:
+    return Target(uri.replace(user=user), chosen=True)
 
 
 class LcrLead(Lead):
@@ -89,7 +95,7 @@ class LcrLead(Lead):
         number: str,
         outlet: Outlet,
         one: Candidate,
-        way: tuple[str, tuple[str, int], Target],
+        way: tuple[str, tuple[str, int], Callable[[], Target]],
         rest: Iterator[Candidate],
         steps: list[Step],
     ) -> None:
@@ -105,7 +111,7 @@ class LcrLead(Lead):
         self.longest = len(way[0])
         self.answer = module.settings.answer
 
-    def picks(self) -> tuple[str, tuple[str, int], Target]:
+    def picks(self) -> tuple[str, tuple[str, int], Callable[[], Target]]:
         """Count the request for its gateway."""
         module, outlet = self._module, self._outlet
         call_id = self._call.opening.call_id
