@@ -10,7 +10,7 @@ from sansip.module import Module, Use, step
 from sansip.proxy.usual import Usual
 from sansip.testing import ModuleBench
 from sansip.wire import Request, Response
-from tests.modules.messages.test_module import BOB, answer, come, register
+from tests.modules.messages.kept import BOB, answer, come, register
 
 LOG: list[str] = []
 
