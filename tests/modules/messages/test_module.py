@@ -168,7 +168,7 @@ def test_a_register_during_a_failing_delivery() -> None:
 
 
 def test_a_message_during_a_failing_delivery() -> None:
-    """It is no sign of the phone: a silent one is not tried more often, however much comes for it."""
+    """A new message does not mean that the phone is back: a silent phone is tried no more often for it."""
     bench = made(retry=600)
     write(bench, "one")
     bench.sent.clear()
