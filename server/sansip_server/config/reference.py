@@ -8,8 +8,9 @@ sansip_server.config.reference`` rewrites the pages, and a test compares them.
 
 from __future__ import annotations
 
-import inspect
+import ast
 import re
+import sys
 from collections.abc import Iterator
 from dataclasses import MISSING, Field, fields, is_dataclass
 from pathlib import Path
@@ -70,7 +71,25 @@ octets and times are seconds.
 
 def documentation(cls: type) -> dict[str, str]:
     """Return the documentation of each field of a dataclass, in one paragraph each."""
-    return {**_attributes(inspect.getdoc(cls) or ""), **_comments(inspect.getsource(cls))}
+    text, node = _source(cls)
+    comments = _comments(ast.get_source_segment(text, node) or "")
+    return {**_attributes(ast.get_docstring(node) or ""), **comments}
+
+
+def _doc(cls: type) -> str:
+    return ast.get_docstring(_source(cls)[1]) or ""
+
+
+def _source(cls: type) -> tuple[str, ast.ClassDef]:
+    """Return the text and the class in it; a compiled module (hatch_build.py) has its source beside it."""
+    module = sys.modules[cls.__module__]
+    assert module.__file__ is not None
+    path = Path(module.__file__).with_name(f"{cls.__module__.rpartition('.')[2]}.py")
+    text = path.read_text(encoding="utf-8")
+    for node in ast.parse(text).body:
+        if isinstance(node, ast.ClassDef) and node.name == cls.__name__:
+            return text, node
+    raise LookupError(f"{path} has no class {cls.__name__}")
 
 
 def _comments(source: str) -> dict[str, str]:
@@ -116,10 +135,10 @@ def configuration_page() -> str:
     parts = [INTRODUCTION, "## Top level\n", *_table(Settings, "")]
     for name, hint in keys_of(Settings).items():
         if is_dataclass(hint) and isinstance(hint, type):
-            first = (inspect.getdoc(hint) or "").partition("\n")[0]
+            first = _doc(hint).partition("\n")[0]
             parts += [f"## `[{name}]`\n", f"{first}\n", *_table(hint, f"{name}.")]
         elif row := row_of(hint):
-            first = (inspect.getdoc(row) or "").partition("\n")[0]
+            first = _doc(row).partition("\n")[0]
             parts += [f"## `[[{name}]]`\n", f"{first}\n", *_table(row, f"{name}.")]
     return "\n".join(parts).rstrip() + "\n"
 
