@@ -70,7 +70,11 @@ def test_the_scanner_reads_first() -> None:
         return None if b"?" in data else (1, 0)
 
     reader = BriefReader(
-        lambda data, parts: parts, pattern, ("length",), lambda match, kept, head, body: (2, body), scan
+        lambda data, parts: parts,
+        pattern,
+        ("length", "length"),
+        lambda match, kept, head, body: (2, body),
+        scan,
     )
     assert reader.read(b"X\r\nLength: 0\r\n\r\n", DEFAULT) == (1, 0)
     assert reader.read(b"X\r\nA: ?\r\nLength: 0\r\n\r\n", DEFAULT) is None
