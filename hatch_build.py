@@ -79,6 +79,7 @@ COMPILED = (
     "routing/change.py",
     "routing/flow_route.py",
     "routing/incoming.py",
+    "routing/opening_size.py",
     "routing/openings.py",
     "routing/passages.py",
     "routing/plain_params.py",

@@ -22,12 +22,12 @@ from sansip.proxy.pair import Pair
 from sansip.proxy.record_route import record_route_lines
 from sansip.proxy.recording import Recording
 from sansip.proxy.steered import Steered
-from sansip.proxy.watched import GROWTH
 from sansip.routing.brief_proof import challenge_lines, prove_caller
 from sansip.routing.gate import settle
 from sansip.routing.leading import LedCall, PlainCall, lead_of
 from sansip.routing.lookup import target_of
-from sansip.routing.opening_flows import callers_token, hidden_contact, phones_token, token_size
+from sansip.routing.opening_flows import callers_token, hidden_contact, phones_token
+from sansip.routing.opening_size import gained_by_modules, gained_octets
 from sansip.routing.plain_params import asks_alike, leads_alike
 from sansip.routing.request import IncomingRequest
 from sansip.routing.seen import seen_pair, seen_relay, send_seen
@@ -73,10 +73,6 @@ _PLAIN: Final = re.compile(
     rf"sip:(?:[A-Za-z0-9\-_.+]++@)?({_octet}\.{_octet}\.{_octet}\.{_octet})"
     r"(?::([1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}))?(;[A-Za-z0-9\-_.+]++(?:=[A-Za-z0-9\-_.+]++)?)?"
 )
-# The most octets that a copy gains beside our Via and the Contact: the branch, what is noted in the caller's
-# Via, Max-Breadth; and the mark in each of our Record-Route lines.
-_GROWTH: Final = 120
-_MARKED: Final = 40
 # RFC 4028: session timers, which the module ``calls`` reads and changes in messages.
 _TIMED: Final = re.compile(rb"(?i)\n(?:session-expires|min-se|x)[ \t]*:")
 # Contacts whose place is kept.
@@ -255,15 +251,13 @@ class Openings:
         records = proxy.config.record_route
         if tcp_above:
             # RFC 3261 18.1.1: nearly as large as that, the copy may have to go by TCP.
-            growth = longest - len(opening.uri) + len(leaves.via) + _GROWTH
             if looks or proxy.bodies is not None:
-                growth = GROWTH + 100 + longest
-            elif records:
-                growth += len(leaves.record_route) + _MARKED
-                if behind or home is not None:
-                    growth += token_size(aor) + token_size(opening.from_)
-                if leaves.id != listener or behind or home is not None:
-                    growth += len(listeners[listener].record_route) + _MARKED
+                growth = gained_by_modules(longest)
+            else:
+                flows = aor if behind or home is not None else None
+                second = flows is not None or leaves.id != listener
+                near = listeners[listener] if second else None
+                growth = gained_octets(opening, longest, leaves, near, records, flows)
             if asks:
                 growth -= len(opening.credentials or "") + 2
             if len(data) + growth > tcp_above:
@@ -289,12 +283,7 @@ class Openings:
             return True
         core.ua.now = now
         if isinstance(led, tuple):
-            try:
-                picked = led[1].picks()
-            except Exception as error:
-                # As a step of the default route, which acts on it now.
-                core.modules.failed(led[0], "leads", error)
-                picked = None
+            picked = self._picked(*led)
             if picked is None:
                 self._gate.take(message or _read_as_it_came(data), flow, now, True)
                 return True
@@ -396,6 +385,15 @@ class Openings:
         if core.nodes is not None:
             return False
         return lead_of(core.modules, stage, PlainCall(core, opening, flow, now, proven))
+
+    def _picked(self, module: Any, lead: Lead) -> Any:
+        """Return contact, place and goal of the target that ``lead`` picks, None where it fails."""
+        try:
+            return lead.picks()
+        except Exception as error:
+            # As a step of the default route, which acts on it now.
+            self._core.modules.failed(module, "leads", error)
+            return None
 
     def _challenges(self, opening: Opening, noted: str, key: str, flow: Flow, now: float) -> bool:
         """Ask for the password, without state (RFC 3261 22.3, 8.2.7)."""

@@ -103,10 +103,10 @@ class BriefReader(Generic[T]):
     """Reads messages of one kind in brief.
 
     ``make(octets, parts)`` makes what is returned. ``pattern`` is that of a head, of which ``keeps`` names
-    groups, two or more, that of Content-Length first. ``parts_of(match, kept, head, body)`` returns the parts, or None
-    after a closer look; ``kept`` are the texts of those groups, ``body`` is where the body begins. The last
-    two parts are how many fields and commas there are, and ``body``. ``asks``: whether the message has a
-    Request-URI.
+    two groups or more, that of Content-Length first. ``parts_of(match, kept, head, body)`` returns the parts,
+    or None after a closer look; ``kept`` are the texts of those groups, ``body`` is where the body begins.
+    The last two parts are how many fields and commas there are, and ``body``. ``asks``: whether the message
+    has a Request-URI.
 
     Attributes:
         scan: the function of the C module that returns the parts, or None without it.
