@@ -44,6 +44,7 @@ class Records(Module):
     name = "calls"
     # The requests of a call come to the worker that has its record.
     over_workers = True
+    tells_due = True
     Settings = CallsSettings
     tables = (KEPT,)
     settings: CallsSettings
@@ -68,6 +69,7 @@ class Records(Module):
 
     def start(self, core: Core, now: float) -> None:
         node = core.place
+        self._watch.tell = core.has_due
         self._elsewhere = Elsewhere(core)
         self._keeping = Keeping(core, node)
         self._counts.tally = None if core.shares_rows else core.tally

@@ -7,7 +7,7 @@ when it comes up; a heap of mostly such entries is made anew, so it is bounded b
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -20,11 +20,12 @@ _STALE: Final = 1_000
 
 
 class Watch:
-    """Calls by the time at which they are looked at."""
+    """Calls by the time at which they are looked at; ``tell`` hears of each such time at once."""
 
-    __slots__ = ("_heap",)
+    __slots__ = ("_heap", "tell")
 
     def __init__(self) -> None:
+        self.tell: Callable[[float], None] | None = None
         self._heap: list[tuple[float, str, Call]] = []
 
     def look(self, call: Call, due: float | None, calls: int) -> None:
@@ -38,6 +39,8 @@ class Watch:
             heap[:] = [entry for entry in heap if entry[2].due == entry[0] and not entry[2].over]
             heapq.heapify(heap)
         heapq.heappush(heap, (due, call.id, call))
+        if self.tell is not None:
+            self.tell(due)
 
     def next_due(self) -> float | None:
         """Return when ``passed`` has something to do."""
