@@ -1,0 +1,190 @@
+"""What a running ``sansip serve`` executes for a call, a REGISTER or an OPTIONS.
+
+Theory of operation: SIPp offers the load of ``calls.py`` to the installed ``sansip serve``, so the pumps, the
+event loop and the log are in the figures, which ``counts.py`` has not. ``calls`` of functions: the server has
+a hook of the interpreter in it from one signal to another, and writes down what it counted.
+``instructions``: it runs under callgrind, which makes it fifty times slower, hence the low rate. A first load
+warms it up, but for registrations, which it would make refreshes. How many datagrams one wake-up serves
+depends on the rate and on the machine's other work, so two runs differ by a few percent.
+
+    python -m benchmarks.live                            both runtimes, all workloads
+    python -m benchmarks.live --only calls --runtime asyncio --functions 40
+    python -m benchmarks.live --kind instructions
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from contextlib import ExitStack
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from benchmarks import calls
+from tools.peers import Program, free_port
+
+__all__ = ["counted", "instructions"]
+
+# A second.
+RATES = {"calls": 50, "instructions": 30}
+
+
+def _serve_counted(out: Path, words: list[str]) -> None:
+    """Be ``sansip``; count calls of functions between SIGUSR1 and SIGUSR2, and write them to ``out``."""
+    from sansip_server.cli import main
+
+    events: Counter[tuple[str, str, str]] = Counter()
+
+    def note(frame: FrameType, event: str, argument: Any) -> None:
+        if event == "call":
+            code = frame.f_code
+            events["Python", code.co_qualname, code.co_filename] += 1
+        elif event == "c_call":
+            events["C", getattr(argument, "__qualname__", repr(argument)), ""] += 1
+
+    def begin(number: int, frame: FrameType | None) -> None:
+        sys.setprofile(note)
+
+    def end(number: int, frame: FrameType | None) -> None:
+        sys.setprofile(None)
+        out.with_suffix(".part").write_text(json.dumps([[*key, count] for key, count in events.items()]))
+        out.with_suffix(".part").rename(out)
+
+    signal.signal(signal.SIGUSR1, begin)
+    signal.signal(signal.SIGUSR2, end)
+    sys.argv = ["sansip", *words]
+    main(prog_name="sansip")
+
+
+class _Run:
+    """One server and its load. ``before``: the words in front of those of ``sansip``."""
+
+    def __init__(
+        self, stack: ExitStack, directory: Path, before: list[str], runtime: str, workload: str, rate: int
+    ) -> None:
+        options = calls.parser_of("").parse_args([])
+        options.rate, options.seconds, options.sipps = rate, 6, 1
+        port = free_port()
+        words = [
+            "serve",
+            "--runtime",
+            runtime,
+            "--listen",
+            f"udp:{calls.HOST}:{port}",
+            "--domain",
+            calls.DOMAIN,
+        ]
+        self.server = stack.enter_context(Program([*before, *words], directory / "log", cwd=directory))
+        self.server.wait_for(r"^ready$", 300)
+        self._stack = stack
+        self._load = calls.Load(options, workload, port, directory)
+        self._load.prepare(stack)
+        if workload != "registrations":
+            self.play()
+
+    def play(self) -> int:
+        """Offer the load once; return how many were completed.
+
+        Raises RuntimeError where messages were sent again: then the figures are those of another job.
+        """
+        load = self._load
+        del load.files[len(load.callees) :]
+        load.run(self._stack)
+        completed, failed, again = load.totals()
+        if again:
+            raise RuntimeError(f"{again} messages were sent again, {failed} failed: offer less by --rate")
+        return completed
+
+
+def counted(runtime: str, workload: str, rate: int) -> Counter[tuple[str, str, str]]:
+    """Return calls of functions for each call or request: by language, name and file."""
+    with tempfile.TemporaryDirectory() as temporary, ExitStack() as stack:
+        directory = Path(temporary)
+        out = directory / "counted.json"
+        before = [sys.executable, "-m", "benchmarks.live", "--serve", str(out)]
+        os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(calls.ROOT), *sys.path]))
+        run = _Run(stack, directory, before, runtime, workload, rate)
+        run.server.process.send_signal(signal.SIGUSR1)
+        completed = run.play()
+        run.server.process.send_signal(signal.SIGUSR2)
+        while not out.exists():
+            time.sleep(0.05)
+        found: Counter[tuple[str, str, str]] = Counter()
+        for kind, name, file, number in json.loads(out.read_text()):
+            found[kind, name, file] = number / completed
+        return found
+
+
+def instructions(runtime: str, workload: str, rate: int) -> float:
+    """Return machine instructions outside of the kernel for each call or request."""
+    with tempfile.TemporaryDirectory() as temporary, ExitStack() as stack:
+        directory = Path(temporary)
+        before = ["valgrind", "-q", "--tool=callgrind", "--instr-atstart=no"]
+        before += [f"--callgrind-out-file={directory}/callgrind.out", sys.executable, "-m", "sansip_server"]
+        os.environ["PYTHONHASHSEED"] = "0"
+        run = _Run(stack, directory, before, runtime, workload, rate)
+
+        def control(*words: str) -> None:
+            subprocess.run(
+                ["callgrind_control", *words, str(run.server.pid)], check=True, capture_output=True
+            )
+
+        control("-i", "on")
+        completed = run.play()
+        control("-i", "off")
+        control("-d")
+        totals = [
+            int(line.split()[1])
+            for path in directory.glob("callgrind.out*")
+            for line in path.read_text().splitlines()
+            if line.startswith(("totals:", "summary:"))
+        ]
+        return max(totals) / completed
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("--kind", choices=["calls", "instructions"], default="calls")
+    parser.add_argument("--only", choices=sorted(calls.WORKLOADS), action="append", help="may be repeated")
+    parser.add_argument("--runtime", action="append", help="may be repeated; default: asyncio and blocking")
+    parser.add_argument("--functions", type=int, default=0, help="print so many functions of each")
+    parser.add_argument("--serve", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--rate", type=int, help="a second; default: 50, and 30 for instructions")
+    options, rest = parser.parse_known_args()
+    if options.serve is not None:
+        _serve_counted(options.serve, rest)
+        return 0
+    rate = options.rate or RATES[options.kind]
+    needed = ["sipp"] + ["valgrind"] * (options.kind == "instructions")
+    missing = [name for name in needed if shutil.which(name) is None]
+    if missing:
+        print(f"not installed: {', '.join(missing)} (apt-get install sip-tester valgrind)", file=sys.stderr)
+        return 2
+    for workload in options.only or list(calls.WORKLOADS):
+        for runtime in options.runtime or ["asyncio", "blocking"]:
+            if options.kind == "instructions":
+                figure = instructions(runtime, workload, rate)
+                print(f"{workload:14} {runtime:9} {figure / 1000:8.1f} k instructions each", flush=True)
+                continue
+            found = counted(runtime, workload, rate)
+            sums: Counter[str] = Counter()
+            for (kind, _, _), number in found.items():
+                sums[kind] += number
+            python, in_c = sums["Python"], sums["C"]
+            print(f"{workload:14} {runtime:9} {python:8.1f} Python calls, {in_c:.1f} of C functions")
+            for (kind, name, file), number in found.most_common(options.functions):
+                print(f"  {number:8.2f} {kind:6} {name:48} {Path(file).name}", flush=True)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
