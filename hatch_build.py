@@ -31,6 +31,7 @@ from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 COMPILED = (
     "actions.py",
     "clock.py",
+    "driver.py",
     "entropy.py",
     "sources.py",
     "sums.py",
@@ -80,6 +81,7 @@ COMPILED = (
     "routing/flow_route.py",
     "routing/incoming.py",
     "routing/opening_size.py",
+    "routing/opening_flows.py",
     "routing/openings.py",
     "routing/passages.py",
     "routing/plain_params.py",
