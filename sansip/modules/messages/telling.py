@@ -67,7 +67,8 @@ class Telling:
         user, now = of.reports, self._core.ua.now
         unix = self._core.unix(now)
         fields = json.dumps([["Content-Type", kind]])
-        limit = self._keeping.held.limit_of(self._keeping.settings, user, of.user, len(body) + len(fields))
+        # ``size`` is for what users write; a notice has its own words, and an identifier no longer than that.
+        limit = self._keeping.held.limit_of(self._keeping.settings, user, of.user, 0)
         if limit:
             self._core.notify(MessageRefused(of.user, user, limit), now)
             return

@@ -149,3 +149,20 @@ def test_a_wrong_reminder(user: str, at: str, said: str) -> None:
     refused = bench.command("messages.remind", user=user, text="x", at=at)
     assert isinstance(refused, CommandError)
     assert said in str(refused)
+
+
+def test_a_small_size() -> None:
+    """``size`` bounds what users write; the notice of a short message is longer, and comes."""
+    mine = CPIM.replace("caller@elsewhere.example", "carol@example.com")
+    bench = made(expires=600, size=len(mine) + 200)
+    carol_registers(bench)
+    bench.sent.clear()
+    carol_writes(bench, mine, "message/cpim")
+    [stored] = come(bench)
+    assert b"<stored/>" in stored.body
+    assert len(stored.body) > len(mine) + 200
+    answer(bench, stored, host="192.0.2.21")
+    bench.sent.clear()
+    bench.wait(700)
+    [failed] = come(bench)
+    assert b"<failed/>" in failed.body
