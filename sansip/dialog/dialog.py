@@ -253,8 +253,19 @@ class Dialog:
     def copy(self) -> Self:
         """Return an independent copy: all parts are values."""
         other = type(self)()
-        for name in Dialog.__slots__:
-            setattr(other, name, getattr(self, name))
+        other.id, other.state, other.is_caller, other.secure = (
+            self.id,
+            self.state,
+            self.is_caller,
+            self.secure,
+        )
+        other.local, other.local_cseq, other.local_target = self.local, self.local_cseq, self.local_target
+        other.remote, other.remote_cseq, other.remote_target = (
+            self.remote,
+            self.remote_cseq,
+            self.remote_target,
+        )
+        other.route_set = self.route_set
         return other
 
     # --- requests to the peer
