@@ -152,17 +152,16 @@ def instructions(runtime: str, workload: str, rate: int) -> float:
 
 
 def main() -> int:
+    if sys.argv[1:2] == ["--serve"]:
+        _serve_counted(Path(sys.argv[2]), sys.argv[3:])
+        return 0
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--kind", choices=["calls", "instructions"], default="calls")
     parser.add_argument("--only", choices=sorted(calls.WORKLOADS), action="append", help="may be repeated")
     parser.add_argument("--runtime", action="append", help="may be repeated; default: asyncio and blocking")
     parser.add_argument("--functions", type=int, default=0, help="print so many functions of each")
-    parser.add_argument("--serve", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--rate", type=int, help="a second; default: 50, and 30 for instructions")
-    options, rest = parser.parse_known_args()
-    if options.serve is not None:
-        _serve_counted(options.serve, rest)
-        return 0
+    options = parser.parse_args()
     rate = options.rate or RATES[options.kind]
     needed = ["sipp"] + ["valgrind"] * (options.kind == "instructions")
     missing = [name for name in needed if shutil.which(name) is None]
