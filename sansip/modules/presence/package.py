@@ -61,7 +61,7 @@ class _View:
         self.state = state
         self.parts: dict[Shows, list[Part]] = {}
         self.contents: dict[Shows, Content] = {}
-        # Most watchers see the same: what was shown last, and to whom.
+        # Most watchers see the same: what was shown last, and by which permissions.
         self.shows: Shows | None = None
         self.content: Content | None = None
 

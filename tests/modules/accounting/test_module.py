@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from sansip.module import Use
+from sansip.module import Module, Use
 from sansip.modules.accounting import Accounting, AccountingSettings, Append, Spool, Spooled, Unspool
 from sansip.modules.calls import Calls, Tariff
 from sansip.routing import IncomingRequest
@@ -21,8 +21,8 @@ CONTACT = ("Contact", "<sip:alice@192.0.2.1>")
 class Disk(Rig):
     """A rig whose disk answers when the test says."""
 
-    def __init__(self, route: Any = None, **settings: Any) -> None:
-        uses = [Use(Accounting, AccountingSettings(**settings)), Use(Calls)]
+    def __init__(self, route: Any = None, others: tuple[Use, ...] = (), **settings: Any) -> None:
+        uses = [Use(Accounting, AccountingSettings(**settings)), Use(Calls), *others]
         super().__init__(route, modules=uses, wall_offset=1_000_000.0)
         self.lines: list[dict[str, Any]] = []
         # The process before has left nothing in the spool.
@@ -120,11 +120,21 @@ def test_the_bye_comes_again() -> None:
     assert (len(rig.lines), rig.writes) == (1, 0)
 
 
+class Onlooker(Module):
+    """Has each call take the way of hooks."""
+
+    name = "onlooker"
+
+    def response_leaving(self, request: Any, response: Any) -> None:
+        """Look on."""
+
+
+@pytest.mark.parametrize("others", [(), (Use(Onlooker),)], ids=["octets", "hooks"])
 @pytest.mark.parametrize("status", [200, 481])
 @pytest.mark.parametrize("seconds", [0.0, 0.6, 8.0])
-def test_a_slow_answer_to_a_bye_waits_as_well(seconds: float, status: int) -> None:
+def test_a_slow_answer_to_a_bye_waits_as_well(seconds: float, status: int, others: tuple[Use, ...]) -> None:
     """However late the phone answers, and with whatever: nobody is told before the record is on the disk."""
-    rig = Disk()
+    rig = Disk(others=others)
     talking(rig)
     data = request("BYE", BOB_URI, branch="z9hG4bKb", to_tag="bob", cseq=2, headers=[("Route", rig.route())])
     sent = only(rig.udp(data), "BYE")

@@ -1,4 +1,4 @@
-"""How much is kept, of whom, for how long."""
+"""How much is kept, of which users and senders, for how long."""
 
 from __future__ import annotations
 

@@ -1,0 +1,49 @@
+"""sansip.proxy.holding: the answer to a BYE leaves once, when its record is durable or overdue."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+from sansip.clock import Timers
+from sansip.later import Later
+from sansip.proxy.holding import hold
+
+
+def bench() -> tuple[Any, list[float]]:
+    """Return a proxy whose hooks may take 2 s, and the times at which the answer left."""
+    return SimpleNamespace(timers=Timers(), hooks=SimpleNamespace(hook_time=2.0)), []
+
+
+def test_nothing_to_wait_for() -> None:
+    """Without a record, or with one that is durable already, it leaves at once."""
+    proxy, sent = bench()
+    hold(proxy, None, sent.append, 1.0)
+    written: Later[None] = Later()
+    written.set(None, 1.0)
+    hold(proxy, written, sent.append, 2.0)
+    assert sent == [1.0, 2.0]
+    assert proxy.timers.earliest == float("inf")
+
+
+def test_durable() -> None:
+    """It leaves when the record is written, and the time that it might have taken is over for nobody."""
+    proxy, sent = bench()
+    written: Later[None] = Later()
+    hold(proxy, written, sent.append, 1.0)
+    assert sent == []
+    written.set(None, 1.5)
+    proxy.timers.fire_due(9.0)
+    assert sent == [1.5]
+
+
+def test_overdue() -> None:
+    """A store that hangs holds no answer for ever; the record that is written late sends no second one."""
+    proxy, sent = bench()
+    written: Later[None] = Later()
+    hold(proxy, written, sent.append, 1.0)
+    proxy.timers.fire_due(2.9)
+    assert sent == []
+    proxy.timers.fire_due(3.0)
+    written.set(None, 4.0)
+    assert sent == [3.0]
