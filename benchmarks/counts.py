@@ -65,7 +65,7 @@ KINDS = ("calls", "c_calls", "allocations", "instructions", "cold")
 OF_THE_MACHINE = ("instructions", "cold")
 JOBS = ("call", "hooked_call", "REGISTER", "OPTIONS")
 # What a module that overrides every hook, and does nothing in them, may add to a call.
-HOOKS_ROOM = 0.35
+HOOKS_ROOM = 0.25
 # Rounds before the counting begins: then as many transactions end as begin, and caches are full.
 WARM = 200
 COUNTED = 100
