@@ -6,7 +6,7 @@ octets (``sansip.routing.leading``). If that one fails, ``send`` goes on with th
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, Protocol
 
 from sansip.modules.failover.attempt import caller_of
 from sansip.modules.failover.trail import Decision, Step
@@ -15,19 +15,58 @@ from sansip.routing.leading import Lead
 from sansip.wire import SipUri
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator, Sequence
 
+    from sansip.module import Slot
     from sansip.modules.calls import Call, Calls
     from sansip.modules.dispatcher.member import Member
+    from sansip.modules.dispatcher.settings import Algorithm, DispatcherSettings
+    from sansip.modules.failover.trail import Trail
     from sansip.routing import IncomingRequest
     from sansip.routing.leading import PlainCall
     from sansip.routing.relaying import Relay
+    from sansip.wire import Response
 
 __all__ = ["DispatcherLead", "led_to"]
 
 
-# The module, which imports this file.
-Dispatcher: TypeAlias = Any
+class Dispatcher(Protocol):
+    """The module, which imports this file, as far as a lead needs it."""
+
+    settings: DispatcherSettings
+    _calls: Calls
+    _trail: Trail
+    _at: float
+    _asked: Slot[set[str]]
+    _waits: Slot[tuple[Member, Target, float] | None]
+
+    def _group(self, name: str) -> Sequence[Member]: ...
+
+    def _ordered(
+        self, group: str, algorithm: Algorithm, key: str, caller: str, now: float, decision: Decision
+    ) -> list[Member]: ...
+
+    def _takes_turn(self, one: Member) -> None: ...
+
+    def _share(self, one: Member) -> None: ...
+
+    def _judge(
+        self,
+        request: IncomingRequest,
+        one: Member,
+        outcome: Response | None,
+        sent: tuple[str, float],
+        decision: Decision,
+    ) -> bool: ...
+
+    async def _try(
+        self,
+        request: IncomingRequest,
+        rest: Iterator[Member],
+        caller: str,
+        original: Any,
+        decision: Decision,
+    ) -> bool: ...
 
 
 def led_to(module: Dispatcher, call: PlainCall, calls: Calls) -> DispatcherLead | None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, Protocol
 
 from sansip.modules.failover.attempt import caller_of
 from sansip.modules.failover.trail import Decision, Step
@@ -18,19 +18,53 @@ from sansip.proxy import Target
 from sansip.routing.leading import Lead
 
 if TYPE_CHECKING:
-    from sansip.modules.calls import Call
+    from sansip.modules.calls import Call, Calls
+    from sansip.modules.failover.trail import Trail
     from sansip.modules.lcr.choice import Candidate
-    from sansip.modules.lcr.gateways import Outlet
+    from sansip.modules.lcr.gateways import Gateways, Outlet
+    from sansip.modules.lcr.settings import LcrSettings
     from sansip.routing import IncomingRequest
     from sansip.routing.leading import PlainCall
     from sansip.routing.relaying import Relay
-    from sansip.wire import SipUri
+    from sansip.wire import Response, SipUri
 
 __all__ = ["LcrLead", "led_to"]
 
 
-# The module, which imports this file.
-Lcr: TypeAlias = Any
+class Lcr(Protocol):
+    """The module, which imports this file, as far as a lead needs it."""
+
+    settings: LcrSettings
+    _calls: Calls
+    _gateways: Gateways
+    _trail: Trail
+
+    def _is_suspected(self, one: Candidate) -> bool: ...
+
+    def _takes_call(self, outlet: Outlet) -> None: ...
+
+    def _share(self, outlet: Outlet) -> None: ...
+
+    def _judge(
+        self,
+        request: IncomingRequest,
+        outlet: Outlet,
+        one: Candidate,
+        outcome: Response | None,
+        sent: tuple[str, float],
+        decision: Decision,
+    ) -> bool: ...
+
+    async def _go_on(
+        self,
+        request: IncomingRequest,
+        number: str,
+        rest: Iterator[Candidate],
+        original: Any,
+        caller: str,
+        decision: Decision,
+        attempts: int,
+    ) -> bool: ...
 
 
 def led_to(
