@@ -5,11 +5,14 @@ from __future__ import annotations
 import pytest
 
 from sansip.limits import DEFAULT
-from sansip.location import MemoryLocation
+from sansip.location import MemoryLocation, Source
 from sansip.registrar import Registrar, RegistrarConfig
 from sansip.wire import parse_message
 
 ALICE = "sip:alice@example.com"
+PHONE = "<sip:alice@192.0.2.1>"
+DESK = "<sip:alice@192.0.2.2>"
+SOURCE = Source("udp", "198.51.100.1", 1024)
 
 
 def make_register(
