@@ -13,7 +13,7 @@ from sansip.modules.messages import Messages
 from sansip.modules.quotas import Quotas
 from sansip.modules.voicemail import Voicemail, VoicemailSettings
 from sansip_server.commands.modules import _acting
-from tests.modules.lcr.test_module import PLACES, Farm, asked, call, table
+from tests.modules.lcr.farm import PLACES, Farm, asked, call, table
 from tests.rig import only
 
 ELSEWHERE = "192.0.2.77"

@@ -6,7 +6,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sansip.journal_values import again_value, value_of
-from sansip.modules.lcr.number import dialled, key_of, prefix_key
 from sansip.modules.lcr.packed import PackedRates
 from sansip.modules.lcr.packing import Packing, pack
 
@@ -48,15 +47,3 @@ def test_octets_a_prefix() -> None:
     """A million prefixes fit into memory that workers share: less than 300 octets each."""
     prefixes = [str(number) for number in range(10_000, 20_000)]
     assert len(packed(prefixes).data) / len(prefixes) < 100
-
-
-def test_numbers() -> None:
-    """What people write for the eye is left out (RFC 3966 5.1.1); what is no number has no key."""
-    assert dialled("+49-(30)-123.456") == "4930123456"
-    assert dialled("*21#") == "*21#"
-    assert dialled("4930;phone-context=+49") == "4930"
-    for none in ("", "+", "bob", "49x", "４９", "49 30"):
-        assert dialled(none) == ""
-    assert key_of("4930" + "1" * 300) == key_of("4930" + "1" * 12)
-    assert prefix_key("") == 0
-    assert prefix_key("0") < prefix_key("00") < prefix_key("01") < prefix_key("1") < prefix_key("#")

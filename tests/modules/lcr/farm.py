@@ -1,0 +1,115 @@
+"""A rig with the module ``lcr`` and four gateways, and calls to them, for the tests of the module."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from sansip.module import Use
+from sansip.modules.calls import Calls, CallsSettings
+from sansip.modules.lcr import Gateway, Lcr, LcrSettings
+from sansip.modules.lcr.events import FindZone, LoadRates
+from sansip.modules.lcr.packed import PackedRates
+from sansip.modules.lcr.packing import Packing, pack
+from sansip.rows import MemoryRows, Read, Scan, Write
+from tests.rig import Out, Rig, reply, request
+
+NAMES = ("one", "two", "three", "four")
+PLACES = {name: (f"192.0.2.{31 + number}", 5060) for number, name in enumerate(NAMES)}
+HEAD = "gateway,prefix,price,priority,weight,stopper,caller"
+# 2023-11-14T22:13:20Z, a Tuesday.
+UNIX = 1_700_000_000.0
+
+
+def table(*lines: str, head: str = HEAD, names: tuple[str, ...] = NAMES) -> PackedRates:
+    """Pack lines, each filled up to the head's columns."""
+    columns = head.count(",")
+    rows = [head, *(line + "," * (columns - line.count(",")) for line in lines)]
+    packing = Packing(names, "EUR", currencies=("USD",), zones=lambda name: ((0, 3_600),))
+    return PackedRates(b"".join(pack([f"{row}\n" for row in rows], "rates.csv", packing)))
+
+
+class Farm(Rig):
+    """A rig with a store, with the module, and with rates in the place of a file."""
+
+    def __init__(
+        self,
+        rates: PackedRates | Exception | None,
+        route: Any = None,
+        store: MemoryRows | None = None,
+        gateways: dict[str, dict[str, Any]] | None = None,
+        more: dict[str, Any] | None = None,
+        beside: Sequence[Use] = (),
+        **options: Any,
+    ) -> None:
+        self.store = store or MemoryRows()
+        self.rates: Any = rates
+        made = [
+            Gateway(name, f"sip:{place[0]}", **(gateways or {}).get(name, {}))
+            for name, place in PLACES.items()
+        ]
+        given = {"probe_interval": 0.0, "file": "rates.csv", "currencies": {"USD": 0.5}, **(options or {})}
+        uses = [Use(Lcr, LcrSettings(made, **given)), Use(Calls, CallsSettings()), *beside]
+        super().__init__(route, modules=uses, wall_offset=UNIX - 100.0, **(more or {}))
+        self.wait(0)
+        self.wait(0.01)
+
+    def take(self, actions: list[Any]) -> list[Out]:
+        outs = super().take(actions)
+        while self.asks:
+            ask = self.asks.pop(0)
+            if isinstance(ask.question, LoadRates):
+                result = self.rates
+            elif isinstance(ask.question, FindZone):
+                known = ask.question.name == "Europe/Berlin"
+                result = ((0, 3_600),) if known else ValueError("a time zone of this machine, not 'Mars'")
+            else:
+                assert isinstance(ask.question, Read | Scan | Write), ask
+                result = self.store.answer(ask.question)
+            outs += super().take(self.stack.answer(ask.id, result, self.now))
+        return outs
+
+    def command(self, name: str, **given: Any) -> Any:
+        results: list[Any] = []
+        self.take(self.stack.command(name, given, self.now, lambda result, now: results.append(result)))
+        if not results:
+            self.wait(0.2)
+        return results[0]
+
+    @property
+    def lcr(self) -> Lcr:
+        return self.stack.modules.get(Lcr)
+
+    def row(self, gateway: str) -> Any:
+        return next(one for one in self.command("lcr.list") if one["gateway"] == gateway)
+
+
+def call(rig: Rig, user: str = "4930123456", number: int = 0, **options: Any) -> list[Out]:
+    names = {"branch": f"z9hG4bKc{number}", "from_tag": f"t{number}", "call_id": f"call{number}"}
+    uri = f"sip:{user}@biloxi.test"
+    headers = [("Contact", "<sip:alice@192.0.2.1>")]
+    return rig.udp(request(uri=uri, to=f"<{uri}>", headers=headers, **{**names, **options}))
+
+
+def gateway_of(out: Out) -> str:
+    return next(name for name, place in PLACES.items() if place == out.to)
+
+
+def asked(
+    rig: Rig, user: str = "4930123456", number: int = 0, status: int = 503, **options: Any
+) -> list[str]:
+    """Have every gateway fail; return those that were asked, in order."""
+    found = []
+    outs = call(rig, user, number, **options)
+    while invites := [out for out in outs if out.what == "INVITE"]:
+        (invite,) = invites
+        found.append(gateway_of(invite))
+        outs = rig.udp(reply(invite, status), invite.to)
+    return found
+
+
+def order(rig: Farm, number: str = "4930123456", **given: Any) -> list[str]:
+    """Return the gateways of `lcr.explain`, in the order to be tried."""
+    rows = rig.command("lcr.explain", number=number, **given)
+    assert isinstance(rows, list), rows
+    return [row["gateway"] for row in rows if row["place"]]
