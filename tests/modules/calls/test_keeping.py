@@ -12,7 +12,7 @@ from sansip.routing import IncomingRequest
 from sansip.routing.default import route as default_route
 from sansip.rows import MemoryRows, Read, Scan, Write
 from sansip.testing import ModuleBench, check_module
-from tests.modules.calls.test_module import CONTACT, within
+from tests.modules.calls.calling import CONTACT, within
 from tests.rig import ALICE, BOB, BOB_URI, Out, Rig, only, reply, request, what
 
 

@@ -16,7 +16,7 @@ from sansip.proxy.pair import Pair
 from sansip.routing import openings, passages
 from sansip.testing import check_module
 from sansip.wire import Request
-from tests.modules.calls.test_module import invite, within
+from tests.modules.calls.calling import invite, within
 from tests.rig import BOB, BOB_URI, Out, Rig, only, reply, request
 
 # Longer than what is remembered of a tag as it is (``proxy.ringing``).

@@ -15,7 +15,7 @@ from sansip.routing import IncomingRequest
 from sansip.routing.default import route as default_route
 from sansip.rows import MemoryRows, Read, Scan, Write
 from sansip.testing import check_module
-from tests.modules.calls.test_module import CONTACT, within
+from tests.modules.calls.calling import CONTACT, within
 from tests.rig import ALICE, BOB, BOB_URI, Out, Rig, only, reply, request, what
 
 USER = "sip:alice@biloxi.test"
