@@ -13,7 +13,7 @@ class TestLimits:
     """limits.py: the memory for one address-of-record is bounded."""
 
     def test_too_many_contacts(self, make_site, values):
-        """503, nothing changed; the UA then acts as after a 500 (21.5.4)."""
+        """503, nothing changed; the UA then acts as after a 500 (RFC 3261 21.5.4)."""
         site = make_site(limits=Limits(bindings_per_aor=2))
         site.send(PHONE, DESK)
 

@@ -35,7 +35,7 @@ class TestPath:
         assert site.contacts() == []
 
     def test_or_is_served_and_not_told(self, make_site, values):
-        """ "Some registrars MAY choose to support the extension"; 8.2.4 then keeps it out of the 200."""
+        """ "Some registrars MAY choose to support the extension"; RFC 3261 8.2.4 then keeps it out of the 200."""
         site = make_site(path="lenient")
 
         reply = site.send(PHONE, headers=self.PATH)
@@ -44,7 +44,7 @@ class TestPath:
         assert site.bindings()[0].path == self.VALUES
 
     def test_or_path_is_not_known_at_all(self, make_site, values):
-        """Then it is ignored when present (8.2.2) and refused when required."""
+        """Then it is ignored when present (RFC 3261 8.2.2) and refused when required."""
         site = make_site(path="ignore")
 
         reply = site.send(PHONE, headers=[*self.PATH, "Supported: path"])
