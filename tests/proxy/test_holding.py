@@ -25,7 +25,7 @@ def test_nothing_to_wait_for() -> None:
 
 
 def test_durable() -> None:
-    """It leaves when the record is written, and the time that it might have taken is over for nobody."""
+    """The answer leaves when the record is written, and no second one follows when the time is over."""
     proxy, sent = bench()
     written: Later[None] = Later()
     hold(proxy, written, sent.append, 1.0)
