@@ -35,7 +35,7 @@ class TestPath:
         assert site.contacts() == []
 
     def test_or_is_served_and_not_told(self, make_site, values):
-        """ "Some registrars MAY choose to support the extension"; RFC 3261 8.2.4 then keeps it out of the 200."""
+        """ "Some registrars MAY choose to support the extension"; RFC 3261 8.2.4 keeps it out of the 200."""
         site = make_site(path="lenient")
 
         reply = site.send(PHONE, headers=self.PATH)
