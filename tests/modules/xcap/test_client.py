@@ -8,7 +8,7 @@ import pytest
 
 from sansip.modules.xcap.client import XcapAnswer, XcapClient, XcapRequest
 from sansip.testing import ModuleBench
-from tests.modules.xcap.test_module import BASE, BILL, JOE, bench, service
+from tests.modules.xcap.served import BASE, BILL, JOE, bench, service
 
 ROOT = "https://xcap.example.com/xcap-root"
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from sansip.modules.xcap import XcapSettings
 from sansip.modules.xcap.generated import ALL_USAGES
-from tests.modules.xcap.test_module import RULES, client, said
+from tests.modules.xcap.served import RULES, client, said
 
 PAGE = (Path(__file__).parents[3] / "docs/modules/xcap.md").read_text()
 

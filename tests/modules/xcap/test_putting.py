@@ -9,7 +9,7 @@ from sansip.module import Use
 from sansip.modules.documents import Documents
 from sansip.modules.xcap import Xcap, XcapSettings
 from sansip.testing import ModuleBench
-from tests.modules.xcap.test_module import ADMIN, FRIENDS, JOE, LISTS, ROOT, Client, bench, client, field
+from tests.modules.xcap.served import ADMIN, FRIENDS, JOE, LISTS, ROOT, Client, bench, client, field
 
 GLOBAL = f"{ROOT}/resource-lists/global/index"
 
