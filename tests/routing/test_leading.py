@@ -22,7 +22,7 @@ from sansip.modules.lcr.lead import LcrLead
 from sansip.proxy import ProxyConfig
 from sansip.proxy.pair import Pair
 from sansip.routing import TrustedPeer
-from tests.modules.dispatcher import test_module as dispatcher
+from tests.modules.dispatcher import farm as dispatcher
 from tests.modules.lcr import farm as lcr
 from tests.proxy.sides import BUSY, CALLEE, CANCEL, RINGS, TAKES, Side
 from tests.rig import ALICE, BOB_URI, Out, Rig, reply, request
