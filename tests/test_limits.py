@@ -93,7 +93,7 @@ ELSEWHERE = {
     "requests_per_call": "ua/test_bounds.py",
     "transfers_per_call": "b2bua/test_transfer.py",
     "referrals_per_call": "ua/test_referral.py",
-    "route_steps": "routing/test_stepper.py",
+    "route_steps": "routing/test_endless.py",
     "websocket_ping": "transport/websocket",
     "websocket_pong": "transport/websocket",
     "dns_queries": "transport/dns",
