@@ -83,6 +83,17 @@ def fetch(bench: ModuleBench[Messages], host: str = PHONE[0]) -> list[str]:
     return bodies
 
 
+def begun(*texts: str, **given: Any) -> tuple[ModuleBench[Messages], Request]:
+    """Keep ``texts`` for a phone that comes then; return the first one, which waits for its answer."""
+    bench = made(**given)
+    for text in texts:
+        write(bench, text)
+    bench.sent.clear()
+    register(bench)
+    [first] = come(bench)
+    return bench, first
+
+
 def watch(bench: ModuleBench[Messages]) -> list[Any]:
     """Return the list that questions to the outside are put on from now on."""
     asked: list[Any] = []

@@ -12,7 +12,7 @@ from sansip.module.core import Core
 from sansip.modules.messages.row import KEPT
 from sansip.rows import Change, MemoryRows, Read, Scan, Write
 from sansip.wire import Response
-from tests.modules.messages.kept import BOB, answer, come, fetch, made, register, watch, ways, write
+from tests.modules.messages.kept import BOB, answer, begun, come, fetch, made, register, watch, ways, write
 
 pytestmark = pytest.mark.usefixtures("way")
 
@@ -173,12 +173,7 @@ def test_a_write_that_failed_may_have_happened() -> None:
 
 def test_rows_that_fail_during_a_delivery() -> None:
     """The phone stays registered for long: what it did not get is tried again as after a phone's failure."""
-    bench = made(retry=60.0)
-    write(bench, "one")
-    write(bench, "two")
-    bench.sent.clear()
-    register(bench)
-    [got] = come(bench)
+    bench, got = begun("one", "two", retry=60.0)
     bench.broken = True
     answer(bench, got)
     assert come(bench) == []

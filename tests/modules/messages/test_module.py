@@ -8,7 +8,7 @@ from sansip.modules.messages import Messages, MessagesSettings
 from sansip.modules.messages.row import GIVEN
 from sansip.testing import check_module
 from sansip.wire import Response
-from tests.modules.messages.kept import BOB, answer, come, fetch, made, register, write
+from tests.modules.messages.kept import BOB, answer, begun, come, fetch, made, register, write
 
 pytestmark = pytest.mark.usefixtures("way")
 
@@ -140,12 +140,7 @@ def test_refused_by_the_phone(status: str, kept: bool) -> None:
 
 def test_a_message_no_phone_takes() -> None:
     """It does not stop those behind it, and does not come again."""
-    bench = made()
-    write(bench, "one")
-    write(bench, "two")
-    bench.sent.clear()
-    register(bench)
-    [got] = come(bench)
+    bench, got = begun("one", "two")
     answer(bench, got, "415 Unsupported Media Type")
     assert fetch(bench) == ["two"]
     [first, second] = bench.command("messages.list", user=BOB)
@@ -169,11 +164,7 @@ def test_a_register_during_a_failing_delivery() -> None:
 
 def test_a_message_during_a_failing_delivery() -> None:
     """A new message does not mean that the phone is back: a silent phone is tried no more often for it."""
-    bench = made(retry=600)
-    write(bench, "one")
-    bench.sent.clear()
-    register(bench)
-    assert len(come(bench)) == 1
+    bench, _ = begun("one", retry=600)
     assert write(bench, "two") == ["202 Accepted"]
     bench.wait(100)
     assert len({one.vias[0].branch for one in come(bench)}) <= 1
@@ -181,12 +172,7 @@ def test_a_message_during_a_failing_delivery() -> None:
 
 def test_a_failure_keeps_order() -> None:
     """The next one waits until the first one is through; a REGISTER begins again."""
-    bench = made()
-    for text in ("one", "two"):
-        write(bench, text)
-    bench.sent.clear()
-    register(bench)
-    [got] = come(bench)
+    bench, got = begun("one", "two")
     answer(bench, got, "480 Temporarily Unavailable")
     assert come(bench) == []
     register(bench, cseq=2)

@@ -12,18 +12,14 @@ from sansip.modules.messages.row import KEPT, ORIGINS
 from sansip.rows import MemoryRows, Read, Scan, Write
 from sansip.testing import ModuleBench
 from sansip.wire import Response
-from tests.modules.messages.kept import BOB, PHONE, answer, come, fetch, made, register, watch, write
+from tests.modules.messages.kept import BOB, PHONE, answer, begun, come, fetch, made, register, watch, write
 
 pytestmark = pytest.mark.usefixtures("way")
 
 
 def test_the_same_call_id() -> None:
     """A server that died before the answer sends the same request again (RFC 3261 8.1.1.4)."""
-    bench = made()
-    write(bench, "one")
-    bench.sent.clear()
-    register(bench)
-    [first] = come(bench)
+    bench, first = begun("one")
     bench = bench.restarted()
     register(bench, cseq=2)
     [again] = come(bench)
@@ -108,11 +104,7 @@ def test_a_sender_that_repeats_early(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("later", [1, 31, 3_600])
 def test_the_same_request_at_any_time(later: int) -> None:
     """RFC 3261 8.1.1.4, 17.2.3: a phone that keeps transactions or Call-IDs for long knows it at any time."""
-    bench = made()
-    write(bench, "one")
-    bench.sent.clear()
-    register(bench)
-    [first] = come(bench)
+    bench, first = begun("one")
     bench = bench.restarted()
     bench.wait(later)
     register(bench, cseq=2)
@@ -123,12 +115,7 @@ def test_the_same_request_at_any_time(later: int) -> None:
 
 def test_in_doubt() -> None:
     """With "give up" a message whose answer nobody saw comes once at most, and operators see that."""
-    bench = made(in_doubt="give up")
-    for text in ("one", "two"):
-        write(bench, text)
-    bench.sent.clear()
-    register(bench)
-    [first] = come(bench)
+    bench, first = begun("one", "two", in_doubt="give up")
     bench = bench.restarted()
     # RFC 3261 17.2.2: each phone on UDP knows the branch for 32 seconds, so nothing is in doubt yet.
     register(bench, cseq=2)
@@ -150,11 +137,7 @@ def test_in_doubt() -> None:
 
 def test_another_transaction_after_a_failure() -> None:
     """RFC 3261 8.1.1.7: what was answered is over; the same branch would fetch the same answer."""
-    bench = made(retry=5)
-    write(bench, "one")
-    bench.sent.clear()
-    register(bench)
-    [first] = come(bench)
+    bench, first = begun("one", retry=5)
     answer(bench, first, "480 Not Now")
     bench.wait(6)
     [again] = come(bench)
@@ -165,11 +148,7 @@ def test_another_transaction_after_a_failure() -> None:
 
 def test_a_contact_that_leads_back() -> None:
     """A message that is being delivered is not kept again: it would be delivered for ever."""
-    bench = made()
-    write(bench, "one")
-    bench.sent.clear()
-    register(bench)
-    [got] = come(bench)
+    bench, got = begun("one")
     lines = [
         f"MESSAGE {BOB} SIP/2.0",
         f"Via: {got.get('via')}",
