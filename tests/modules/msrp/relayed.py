@@ -29,3 +29,9 @@ def pair(bench: ModuleBench[Msrp]) -> tuple[Client, Client, str]:
     for one in (alice, bob):
         assert one.authenticate().word == "200"
     return alice, bob, f"{alice.path} {bob.path} {bob.uri}"
+
+
+def begin(sender: Client, path: str, body: str = "abc", octets: str = "1-*/*") -> None:
+    """Send the beginning of a chunk, with the transaction ``big12345``; the rest and its end may come."""
+    head = f"MSRP big12345 SEND\r\nTo-Path: {path}\r\nFrom-Path: {sender.uri}\r\nByte-Range: {octets}\r\n"
+    sender.link.send((head + "\r\n".join(TEXT) + "\r\n\r\n" + body).encode())

@@ -6,15 +6,14 @@ import pytest
 
 from sansip.modules.msrp.ends import MsrpLink
 from tests.modules.msrp.client import Client, frames
-from tests.modules.msrp.relayed import TEXT, made, pair
+from tests.modules.msrp.relayed import TEXT, begin, made, pair
 
 
 def test_the_receiver_goes() -> None:
     """What waits for its response is reported (RFC 4976 6.4.1), and the rest of the chunk has no way."""
     alice, bob, path = pair(made())
     alice.ask("SEND", path, "Byte-Range: 1-2/2", *TEXT, body=b"hi")
-    head = f"MSRP big12345 SEND\r\nTo-Path: {path}\r\nFrom-Path: {alice.uri}\r\nByte-Range: 1-*/*\r\n"
-    alice.link.send((head + "\r\n".join(TEXT) + "\r\n\r\nabc").encode())
+    begin(alice, path)
     alice.take()
     bob.link.close()
     statuses = [one.fields["Status"][:7] for one in alice.take()]
@@ -26,8 +25,7 @@ def test_the_receiver_goes() -> None:
 def test_the_sender_goes() -> None:
     """RFC 4975 7.1: the receiver hears that no more comes."""
     alice, bob, path = pair(made())
-    head = f"MSRP big12345 SEND\r\nTo-Path: {path}\r\nFrom-Path: {alice.uri}\r\nByte-Range: 1-*/*\r\n"
-    alice.link.send((head + "\r\n".join(TEXT) + "\r\n\r\nabc").encode())
+    begin(alice, path)
     alice.link.close()
     [got] = bob.take()
     assert (got.body, got.flag) == (b"abc", "#")
@@ -55,8 +53,7 @@ def test_a_receiver_that_refuses_what_waits(monkeypatch: pytest.MonkeyPatch) -> 
     alice, bob, path = pair(bench)
     reads: list[tuple[object, bool]] = []
     monkeypatch.setattr(MsrpLink, "read", lambda self, wanted: reads.append((self.remote[0], wanted)))
-    head = f"MSRP big12345 SEND\r\nTo-Path: {path}\r\nFrom-Path: {alice.uri}\r\nByte-Range: 1-*/*\r\n"
-    alice.link.send((head + "\r\n".join(TEXT) + "\r\n\r\nabc").encode())
+    begin(alice, path)
     begun = b"".join(bob.link.received)
     bench.perform(bench.stack.connection_writable(bob.link.conn, False, bench.now))
     alice.link.send(b"def")

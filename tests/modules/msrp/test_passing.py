@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.modules.msrp.client import Client, frames
-from tests.modules.msrp.relayed import TEXT, made, pair
+from tests.modules.msrp.relayed import TEXT, begin, made, pair
 
 
 def test_text() -> None:
@@ -105,8 +105,7 @@ def test_success_report() -> None:
 def test_passed_on_while_it_comes() -> None:
     """A chunk of any size: its octets leave before its end has come (RFC 4975 7.1.1)."""
     alice, bob, path = pair(made())
-    head = f"MSRP big12345 SEND\r\nTo-Path: {path}\r\nFrom-Path: {alice.uri}\r\nByte-Range: 1-*/*\r\n"
-    alice.link.send((head + "\r\n".join(TEXT) + "\r\n\r\nabc").encode())
+    begin(alice, path)
     assert b"".join(bob.link.received).endswith(b"\r\n\r\nabc")
     assert b"Byte-Range: 1-*/*" in b"".join(bob.link.received)
     alice.link.send(b"def\r\n-------big12345$\r\n")
@@ -122,8 +121,7 @@ def test_chunks_interleave() -> None:
     alice, bob, path = pair(bench)
     carol = Client(bench, "carol", "192.0.2.3")
     carol.authenticate()
-    head = f"MSRP big12345 SEND\r\nTo-Path: {path}\r\nFrom-Path: {alice.uri}\r\nByte-Range: 1-*/9\r\n"
-    alice.link.send((head + "\r\n".join(TEXT) + "\r\n\r\nabc").encode())
+    begin(alice, path, octets="1-*/9")
     carol.ask("SEND", f"{carol.path} {bob.path} {bob.uri}", "Byte-Range: 1-2/2", *TEXT, body=b"hi")
     alice.link.send(b"defghi\r\n-------big12345$\r\n")
     got = bob.take()
@@ -162,9 +160,7 @@ def test_whole_over_websocket() -> None:
     conn = browser.link.conn
     bench.stack.links.opened(conn, "msrps", ("192.0.2.3", 1), bench.now, True)
     assert browser.authenticate().word == "200"
-    head = f"MSRP big12345 SEND\r\nTo-Path: {alice.path} {browser.path} {browser.uri}\r\n"
-    head += f"From-Path: {alice.uri}\r\nByte-Range: 1-*/*\r\n" + "\r\n".join(TEXT) + "\r\n\r\n"
-    alice.link.send((head + "abc").encode())
+    begin(alice, f"{alice.path} {browser.path} {browser.uri}")
     alice.link.send(b"def")
     alice.link.send(b"\r\n-------big12345$\r\n")
     pieces = [frames(one) for one in browser.link.received]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.modules.msrp.client import RELAY, Client, Frame
-from tests.modules.msrp.relayed import TEXT, made, pair
+from tests.modules.msrp.relayed import TEXT, begin, made, pair
 
 
 def test_strangers() -> None:
@@ -97,8 +97,7 @@ def test_a_range_that_lies() -> None:
 def test_too_much() -> None:
     """A message of unknown length is cut at the bound (RFC 4975 10.5), with # at the receiver (7.1)."""
     alice, bob, path = pair(made(message_size=1_000))
-    head = f"MSRP big12345 SEND\r\nTo-Path: {path}\r\nFrom-Path: {alice.uri}\r\nByte-Range: 1-*/*\r\n"
-    alice.link.send((head + "\r\n".join(TEXT) + "\r\n\r\n" + "a" * 900).encode())
+    begin(alice, path, "a" * 900)
     alice.link.send(b"a" * 200)
     [got] = bob.take()
     assert got.flag == "#"
@@ -108,8 +107,7 @@ def test_too_much() -> None:
 def test_no_further_octet() -> None:
     """RFC 4975 7.3.2, 10.5: 413 may come while the chunk is being sent; then not one more octet leaves."""
     alice, bob, path = pair(made())
-    head = f"MSRP big12345 SEND\r\nTo-Path: {path}\r\nFrom-Path: {alice.uri}\r\nByte-Range: 1-*/*\r\n"
-    alice.link.send((head + "\r\n".join(TEXT) + "\r\n\r\nabc").encode())
+    begin(alice, path)
     transaction = b"".join(bob.link.received).split(b" ")[1].decode()
     bob.answer(
         Frame(["MSRP", transaction, "SEND"], {"From-Path": bob.path, "To-Path": bob.uri}, None, ""), "413 No"
