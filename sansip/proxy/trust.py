@@ -11,6 +11,7 @@ few people look at a dot at the end of a domain, a port, or the scheme.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Final
 
@@ -24,8 +25,10 @@ if TYPE_CHECKING:
     from sansip.transport import Flow, Listeners
     from sansip.wire import TelUri
 
-__all__ = ["TrustDomain", "identity_of"]
+__all__ = ["OF_TRUST", "TrustDomain", "identity_of"]
 
+# RFC 3325: fields of a request that a trust domain looks at.
+OF_TRUST: Final = re.compile("(?i)\\n(?:p-|remote-party-id|alert-info)")
 # RFC 3860, RFC 3859: schemes whose URIs name a user at a domain, as sip does.
 _NAMING: Final = ("im", "pres")
 # Realms that a route asked for beside ours, in the process's life.

@@ -22,6 +22,7 @@ from sansip.proxy.pair import Pair
 from sansip.proxy.record_route import record_route_lines
 from sansip.proxy.recording import Recording
 from sansip.proxy.steered import Steered
+from sansip.proxy.trust import OF_TRUST
 from sansip.routing.brief_proof import challenge_lines, prove_caller
 from sansip.routing.gate import settle
 from sansip.routing.leading import LedCall, PlainCall, lead_of
@@ -65,8 +66,6 @@ __all__ = ["OPENING", "Openings"]
 _PROXY_AUTH: Final = "SIP/2.0 407 Proxy Authentication Required"
 # The first octet of an INVITE.
 OPENING: Final = b"I"
-# RFC 3325: fields that a trust domain looks at.
-_OF_TRUST: Final = re.compile("(?i)\\n(?:p-|remote-party-id|alert-info)")
 # A contact that leads to one place, and whose text the URI keeps: its host and port, and a parameter.
 _octet = "(?:25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])"
 _PLAIN: Final = re.compile(
@@ -202,7 +201,7 @@ class Openings:
             or not listeners.serves(to_host, opening.port)
             # Another name of the server.
             or (domains and to_host not in domains)
-            or (trust.exists and opening.has(_OF_TRUST))
+            or (trust.exists and opening.has(OF_TRUST))
             # Modules see a request with its credentials first, then without.
             or (opening.credentials is not None and (looks or (trust.exists and not asks)))
         ):

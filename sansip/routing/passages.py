@@ -9,7 +9,6 @@ default route). The long way is the reference: the same actions follow, octet fo
 
 from __future__ import annotations
 
-import re
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
@@ -18,6 +17,7 @@ from sansip.proxy.loop import Arrived, text_hash
 from sansip.proxy.pair import Pair
 from sansip.proxy.stateless import stateless_branch
 from sansip.proxy.target import Target
+from sansip.proxy.trust import OF_TRUST
 from sansip.proxy.watched import GROWTH
 from sansip.routing.brief_proof import keeps_credentials
 from sansip.routing.gate import settle
@@ -50,8 +50,6 @@ __all__ = ["PASSING", "Passages"]
 # First octets of ACK and BYE.
 PASSING: Final = frozenset(b"AB")
 _METHODS: Final = ("ACK", "BYE")
-# RFC 3325: fields that a trust domain looks at.
-_OF_TRUST: Final = re.compile("(?i)\\n(?:p-|remote-party-id|alert-info)")
 # To the Request-URI as it is; ACK and BYE begin nothing (``reaching``), so a gateway gets them, too.
 _AS_ASKED: Final = Target(chosen=True)
 # It stands in each ACK of a refusal.
@@ -172,7 +170,7 @@ class Passages:
             or transactions.full
             # RFC 3261 16.3 step 4: it may be a loop.
             or listeners.is_own_sent_by(sent_by)
-            or (trust.exists and passing.has(_OF_TRUST))
+            or (trust.exists and passing.has(OF_TRUST))
             # An ACK with an answer (RFC 3261 13.2.1), which a module may have to replace.
             or (proxy.bodies is not None and passing.method == "ACK" and passing.body)
         ):
