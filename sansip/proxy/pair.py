@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from sansip.proxy.led import Led
     from sansip.proxy.proxy import Proxy
     from sansip.proxy.target import Target
+    from sansip.proxy.usual import Lines
     from sansip.transaction import ClientTransaction
     from sansip.transport import Flow
     from sansip.wire import Request
@@ -67,7 +68,7 @@ class Pair(Usual):
         proxy: Proxy,
         method: str,
         request: Request | Callable[[], Request],
-        lines: tuple[str, str, str, str, str | None],
+        lines: Lines,
         caller: Flow,
         target: Target | Callable[[], Target],
         branch: str,

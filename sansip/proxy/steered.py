@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from sansip.proxy.branch import Branch
     from sansip.proxy.proxy import Proxy
     from sansip.proxy.target import Target
+    from sansip.proxy.usual import Lines
     from sansip.transaction import ServerTransaction
     from sansip.transport import Flow
     from sansip.wire import Request
@@ -55,7 +56,7 @@ class Steered(Pair):
         self,
         proxy: Proxy,
         request: Callable[[], Request],
-        lines: tuple[str, str, str, str, str | None],
+        lines: Lines,
         caller: Flow,
         target: Target | Callable[[], Target],
         branch: str,

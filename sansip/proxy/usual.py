@@ -41,9 +41,11 @@ if TYPE_CHECKING:
     from sansip.transport import Flow
     from sansip.wire import Response
 
-__all__ = ["Usual", "branch_of"]
+__all__ = ["Lines", "Usual", "branch_of"]
 
 
+# The lines From, To, Call-ID and CSeq of a request, as they came, and the tag of its To.
+Lines: TypeAlias = "tuple[str, str, str, str, str | None]"
 # Takes a response context, its best failure and the time.
 Failing: TypeAlias = "Callable[[ResponseContext, Response, float], None]"
 # Fields that are looked at in a trust domain (``returning.take_back``).
@@ -108,7 +110,7 @@ class Usual:
         self,
         proxy: Proxy,
         request: Request | Callable[[], Request],
-        lines: tuple[str, str, str, str, str | None],
+        lines: Lines,
         caller: Flow,
         server: ServerTransaction | None,
         target: Target | Callable[[], Target],
@@ -117,7 +119,6 @@ class Usual:
         self.proxy = proxy
         # As received, or what reads it.
         self._request: Any = request
-        # Its lines From, To, Call-ID and CSeq, and the tag of To.
         self._lines = lines
         self.caller = caller
         if server is not None:

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from sansip.proxy.branch import Branch
     from sansip.proxy.proxy import Proxy
     from sansip.proxy.target import Target
+    from sansip.proxy.usual import Lines
     from sansip.transaction import ClientTransaction, ServerTransaction
     from sansip.transport import Flow, Listener
     from sansip.wire import Request, Response
@@ -69,7 +70,7 @@ class Watched(Pair):
         self,
         proxy: Proxy,
         request: Request | Callable[[], Request],
-        lines: tuple[str, str, str, str, str | None],
+        lines: Lines,
         caller: Flow,
         server: ServerTransaction,
         target: Target | Callable[[], Target],

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from sansip.proxy.proxy import Proxy
     from sansip.proxy.target import Target
+    from sansip.proxy.usual import Lines
     from sansip.transaction import ClientTransaction, ServerTransaction
     from sansip.transport import Flow, Listener
     from sansip.wire import Request
@@ -45,7 +46,7 @@ class WatchedPair(Watched):
         proxy: Proxy,
         method: str,
         request: Request,
-        lines: tuple[str, str, str, str, str | None],
+        lines: Lines,
         caller: Flow,
         target: Target | Callable[[], Target],
         branch: str,

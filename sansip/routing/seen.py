@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from sansip.proxy.proxy import Proxy
     from sansip.proxy.target import Target
+    from sansip.proxy.usual import Lines
     from sansip.routing.request import IncomingRequest
     from sansip.routing.unmade import Given
     from sansip.transport import Flow, Listener
@@ -26,7 +27,7 @@ def seen_pair(
     proxy: Proxy,
     handle: IncomingRequest,
     given: Given,
-    lines: tuple[str, str, str, str, str | None],
+    lines: Lines,
     caller: Flow,
     target: Target | Callable[[], Target],
     branch: str,
@@ -43,7 +44,7 @@ def seen_pair(
 def seen_relay(
     proxy: Proxy,
     handle: IncomingRequest,
-    lines: tuple[str, str, str, str, str | None],
+    lines: Lines,
     caller: Flow,
     target: Target | Callable[[], Target],
     branch: str,
