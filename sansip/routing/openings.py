@@ -24,15 +24,14 @@ from sansip.proxy.recording import Recording
 from sansip.proxy.steered import Steered
 from sansip.proxy.trust import OF_TRUST
 from sansip.routing.brief_proof import challenge_lines, prove_caller
-from sansip.routing.gate import settle
 from sansip.routing.leading import LedCall, PlainCall, lead_of
 from sansip.routing.lookup import target_of
 from sansip.routing.opening_flows import callers_token, hidden_contact, phones_token
 from sansip.routing.opening_size import gained_by_modules, gained_octets
 from sansip.routing.plain_params import asks_alike, leads_alike
 from sansip.routing.request import IncomingRequest
-from sansip.routing.seen import seen_pair, seen_relay, send_seen
-from sansip.routing.unmade import UnmadeRequest, unmade
+from sansip.routing.seen import seen_relay, send_seen, show
+from sansip.routing.unmade import UnmadeRequest
 from sansip.transaction.refusals import refusal_tag
 from sansip.transport import Flow
 from sansip.transport.transports import DEFAULT_PORT, UDP
@@ -51,8 +50,6 @@ if TYPE_CHECKING:
     from sansip.actions import Address
     from sansip.location import Binding
     from sansip.proxy.bodies import Plan
-    from sansip.proxy.proxy import Proxy
-    from sansip.proxy.relayed import Record
     from sansip.proxy.target import Target
     from sansip.routing.core import Core
     from sansip.routing.gate import Gate
@@ -155,7 +152,6 @@ class Openings:
         """
         core = self._core
         proxy = core.proxy
-        hooks = core.modules.stack_hooks
         source, listener = flow.address, flow.listener
         host, port = source[:2]
         sent_host, contact = opening.sent_host, opening.contact
@@ -309,15 +305,9 @@ class Openings:
                 read_later(message, read)
             far = None if opening.route is None else listeners[listener]
             given = core, core.modules, message, flow, key, hashed, aor, far, False, now
-            handle = unmade(message, given)
-            if hooks.request_received:
-                before = hooks.before(core.route, handle)
-                if (
-                    before is not core.route
-                    or type(handle) is not UnmadeRequest
-                    or type(message) is not UnreadRequest
-                ) and not self._gate.is_left(handle, before, partial(_arrived, opening), now):
-                    return True
+            handle = show(given, self._gate, _arrived, opening)
+            if handle is None:
+                return True
         recording = self._recording(opening, flow, now)
         ours = came = goes = ""
         if records:
@@ -361,19 +351,14 @@ class Openings:
             # RFC 3261 17.2.1: a 100 within 200 ms, so that the caller stops resending.
             pair.send(key, sent, opening.trying(noted), out, via, now)
             return True
-        trying = opening.trying(noted)
-        if type(handle) is UnmadeRequest and proxy.hooks.active:
-            watched = seen_pair(proxy, handle, given, repeated, flow, goal, branch)
-            watched.be_first(recording, records, listener, hashed, breadth, counted)
-            watched.call = _recorded(proxy, opening, host, now)
-            if not watched.departs(key, sent, trying, out, via, leaves, now):
-                settle(watched, now)
-            return True
-        handle.recording, handle.record = recording, records
-        relay = seen_relay(proxy, handle, repeated, flow, goal, branch)
+        relay = seen_relay(proxy, handle, given, repeated, flow, goal, branch)
+        if type(handle) is not UnmadeRequest:
+            handle.recording, handle.record = recording, records
         relay.be_first(recording, records, listener, hashed, breadth, counted)
-        relay.call = _recorded(proxy, opening, host, now)
-        send_seen(relay, handle, sent, trying, out, via, leaves, now)
+        relay.call = proxy.records.begins(
+            opening.call_id, opening.from_tag, opening.from_, opening.to, opening.uri, host, now
+        )
+        send_seen(relay, handle, key, sent, opening.trying(noted), out, via, leaves, now)
         return True
 
     def _led(
@@ -458,12 +443,6 @@ class Openings:
             callee,
             guarded=proxy.client.guarded.active and proxy.client.guarded.sent(flow),
         )
-
-
-def _recorded(proxy: Proxy, opening: Opening, host: str, now: float) -> Record | None:
-    return proxy.records.begins(
-        opening.call_id, opening.from_tag, opening.from_, opening.to, opening.uri, host, now
-    )
 
 
 def _handle(

@@ -20,11 +20,9 @@ from sansip.proxy.target import Target
 from sansip.proxy.trust import OF_TRUST
 from sansip.proxy.watched import GROWTH
 from sansip.routing.brief_proof import keeps_credentials
-from sansip.routing.gate import settle
 from sansip.routing.passing_flows import joined_routes, named_way
 from sansip.routing.plain_params import leads_alike
-from sansip.routing.seen import seen_pair, seen_relay, send_seen
-from sansip.routing.unmade import UnmadeRequest, unmade
+from sansip.routing.seen import seen_relay, send_seen, show
 from sansip.transaction.refusals import MARK as REFUSAL_MARK
 from sansip.transaction.refusals import refusal_tag
 from sansip.transport import Flow
@@ -229,15 +227,9 @@ class Passages:
             else:
                 read_later(message, read)
             given = core, core.modules, message, flow, key if hashed else "", hashed, "", far, True, now
-            handle = unmade(message, given)
-            if hooks.request_received:
-                before = hooks.before(core.route, handle)
-                if (
-                    before is not core.route
-                    or type(handle) is not UnmadeRequest
-                    or type(message) is not UnreadRequest
-                ) and not self._gate.is_left(handle, before, partial(_arrived, passing), now):
-                    return True
+            handle = show(given, self._gate, _arrived, passing)
+            if handle is None:
+                return True
         if not hashed:
             # RFC 3261 16.11: no state.
             if proxy.records.hears_acks:
@@ -262,17 +254,10 @@ class Passages:
             pair.call = call
             pair.send(key, sent, b"", out, via, now)
             return True
-        if type(handle) is UnmadeRequest and proxy.hooks.active:
-            watched = seen_pair(proxy, handle, given, lines, flow, _AS_ASKED, branch)
-            watched.be_within(far.id, hashed, breadth)
-            watched.call = call
-            if not watched.departs(key, sent, b"", out, via, leaves, now):
-                settle(watched, now)
-            return True
-        relay = seen_relay(proxy, handle, lines, flow, _AS_ASKED, branch)
+        relay = seen_relay(proxy, handle, given, lines, flow, _AS_ASKED, branch)
         relay.be_within(far.id, hashed, breadth)
         relay.call = call
-        send_seen(relay, handle, sent, b"", out, via, leaves, now)
+        send_seen(relay, handle, key, sent, b"", out, via, leaves, now)
         return True
 
 
