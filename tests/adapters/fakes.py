@@ -38,6 +38,11 @@ class Question:
     text: str
 
 
+def bug() -> Any:
+    """Stand for a mistake in the stack."""
+    raise ZeroDivisionError
+
+
 class FakeStack:
     """Echoes by default. ``on_…`` replace the answers; ``deadlines`` are timers (time, name)."""
 

@@ -185,7 +185,7 @@ from gevent import monkey
 # The suite's own threads and queues stay native; each of its sockets is gevent's.
 monkey.patch_all(thread=False, queue=False)
 import sys, pytest
-sys.exit(pytest.main(["-q", "-p", "no:cacheprovider", "-k", "gevent", "tests/adapters/test_contract.py"]))
+sys.exit(pytest.main(["-q", "-p", "no:cacheprovider", "-k", "gevent", "tests/adapters/contract"]))
 """
 
 

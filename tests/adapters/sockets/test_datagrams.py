@@ -1,4 +1,4 @@
-"""The datagram socket beyond the contract (test_contract.py): addresses with a zone."""
+"""The datagram socket beyond the contract (tests/adapters/contract): addresses with a zone."""
 
 from __future__ import annotations
 
