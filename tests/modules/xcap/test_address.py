@@ -4,7 +4,26 @@ from __future__ import annotations
 
 import pytest
 
-from tests.modules.xcap.served import ADMIN, BASE, BILL, FRIENDS, JOE, LISTS, ROOT, Client, client, said
+from sansip.auth import Lookup
+from sansip.module import Use
+from sansip.modules.documents import Documents
+from sansip.modules.xcap import Xcap, XcapSettings
+from sansip.testing import ModuleBench
+from tests.modules.xcap.served import (
+    ADMIN,
+    BASE,
+    BILL,
+    FRIENDS,
+    JOE,
+    LISTS,
+    ROOT,
+    Client,
+    bench,
+    client,
+    said,
+)
+
+GLOBAL = f"{ROOT}/resource-lists/global/index"
 
 WHERE: list[tuple[str, str, str]] = [
     ("GET", f"/unknown/users/{BILL}/index", "404"),
@@ -51,10 +70,30 @@ def test_the_global_tree() -> None:
     """RFC 4825 5.7: all users read it, trusted ones write it; it outlives a restart."""
     bill = client()
     admin = Client(bill.bench, ADMIN)
-    path = f"{ROOT}/resource-lists/global/index"
-    assert admin.put(path, FRIENDS).status == 201
-    assert bill.get(path).body == FRIENDS
-    assert bill("DELETE", path).status == 403
+    assert admin.put(GLOBAL, FRIENDS).status == 201
+    assert bill.get(GLOBAL).body == FRIENDS
+    assert bill("DELETE", GLOBAL).status == 403
     bill.bench = bill.bench.restarted()
-    assert bill.get(path).body == FRIENDS
+    assert bill.get(GLOBAL).body == FRIENDS
     assert bill.bench.command("xcap.list", user="global")[0]["auid"] == "resource-lists"
+
+
+@pytest.mark.parametrize("method", ["PUT", "DELETE"])
+def test_who_writes_the_global_tree(method: str) -> None:
+    """RFC 4825 5.7, 8: who may not write there gets 403; a 405 would say that nobody may."""
+    made = bench()
+    assert Client(made, ADMIN).put(GLOBAL, FRIENDS).status == 201
+    assert Client(made, JOE)(method, GLOBAL, FRIENDS).status == 403
+    assert Client(made, JOE).get(GLOBAL).status == 200
+
+
+def test_a_user_who_is_not_there() -> None:
+    """RFC 4825 8: 404 for a user that is not recognised, and 403 for the documents of another."""
+
+    def users(lookup: Lookup) -> dict[str, str] | None:
+        return {"MD5": "0" * 32} if lookup.username in ("bill", "joe") else None
+
+    made = ModuleBench(Xcap, XcapSettings(), others=[Use(Documents)], answers={Lookup: users})
+    joe = Client(made, JOE)
+    assert joe.get(LISTS).status == 403
+    assert joe.get(LISTS.replace("bill", "nobody")).status == 404
