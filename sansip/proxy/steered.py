@@ -85,10 +85,10 @@ class Steered(Pair):
 
     # --- leaving
 
-    def hold(self, key: str, data: bytes, first: bytes, hop: Flow, via: str, now: float) -> None:
-        """Do what ``send`` does, once the plan has a body for ``data``."""
+    def send(self, key: str, data: bytes, first: bytes, hop: Flow, via: str, now: float) -> None:
+        """As ``Pair.send``; ``data`` leaves once the plan has a body for it."""
         self._waits = True
-        self.send(key, b"", first, hop, via, now)
+        super().send(key, b"", first, hop, via, now)
         self._plan.begins(self, data, now)
 
     def leave(self, data: bytes, now: float) -> None:

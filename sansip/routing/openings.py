@@ -328,14 +328,11 @@ class Openings:
         pending.add(host, aor)
         if handle is None:
             later = partial(_read, data, flow, force_rport, opening.proven)
-            if plan is not None:
+            if plan is None:
+                pair = Pair(proxy, "INVITE", later, repeated, flow, goal, branch)
+            else:
                 make = partial(_handle, core, opening.proven)
-                steered = Steered(proxy, later, repeated, flow, goal, branch, plan, make, aor)
-                steered.be_first(recording, records, listener, hashed, breadth, counted, came)
-                steered.call = proxy.records.opens(steered, opening, data, contact, flow, now)
-                steered.hold(key, sent, opening.trying(noted), out, via, now)
-                return True
-            pair = Pair(proxy, "INVITE", later, repeated, flow, goal, branch)
+                pair = Steered(proxy, later, repeated, flow, goal, branch, plan, make, aor)
             pair.be_first(recording, records, listener, hashed, breadth, counted, came)
             begins = None
             if isinstance(led, tuple):

@@ -277,14 +277,14 @@ def test_as_messages(scenario: Callable[[Slow], None], without: str, monkeypatch
     The long way is the reference: it has the tests of the rest of this folder.
     """
     held = 0
-    hold = Steered.hold
+    send = Steered.send
 
     def counted(self: Steered, *given: Any) -> None:
         nonlocal held
         held += 1
-        hold(self, *given)
+        send(self, *given)
 
-    monkeypatch.setattr(Steered, "hold", counted)
+    monkeypatch.setattr(Steered, "send", counted)
     options = {"media": {"without": without}}
     short, commands, rig = played(scenario, True, **options)
     # Or the comparison proves nothing.
@@ -376,14 +376,14 @@ def test_nearly_too_long_for_udp() -> None:
     """RFC 3261 18.1.1: an INVITE that the relay may make too long for UDP is read first."""
     rig = MediaRig()
     held: list[Steered] = []
-    hold = Steered.hold
+    send = Steered.send
 
     def noted(self: Steered, *given: Any) -> None:
         held.append(self)
-        hold(self, *given)
+        send(self, *given)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Steered, "hold", noted)
+        patch.setattr(Steered, "send", noted)
         rig.invite(headers=[("Subject", "x" * 500)])
         assert not held
         rig.invite(1)
