@@ -56,6 +56,8 @@ if TYPE_CHECKING:
     from sansip.routing.leading import Lead
     from sansip.routing.shortcut import Shortcut
     from sansip.transaction import ServerTransaction
+    from sansip.transport import Listener
+    from sansip.wire import SipUri
     from sansip.wire.opening import Opening
 
 __all__ = ["OPENING", "Openings"]
@@ -203,28 +205,14 @@ class Openings:
         ):
             return False
         aor = f"sip:{opening.user}@{to_host}"
-        led: tuple[Any, Lead] | bool = True
-        goal: Target | Callable[[], Target]
-        stage, leading = "translate", core.modules.leading
-        binding = None
-        if leading["translate"]:
-            led = self._led("translate", opening, flow, asks, now)
-        if led is True:
-            bindings = core.location.lookup(aor, now)
-            if len(bindings) == 1:
-                binding = bindings[0]
-            elif not bindings and leading["select"]:
-                stage = "select"
-                led = self._led("select", opening, flow, asks, now)
-        if isinstance(led, bool) and (binding is None or not led):
+        found = self._found(opening, aor, flow, asks, looks, now)
+        if found is None:
             return False
-        if not isinstance(led, bool) and looks:
-            # Modules look at each message of it: the long way shows them.
-            return False
+        binding, led, stage = found
         # RFC 5626 5.2: where a NAT is in between, a flow leads back and no Contact.
         home = hidden_contact(opening, flow)
         behind = binding is not None and binding.received is not None
-        if (behind or home is not None) and (looks or isinstance(led, tuple)):
+        if (behind or home is not None) and (looks or led is not None):
             return False
         place = None if binding is None else self._place_of(binding)
         limits, pending = core.limits, proxy.pending
@@ -242,7 +230,7 @@ class Openings:
         leaves = listeners.reach(UDP, host, heard if isinstance(heard, int) else listener)
         if leaves is None:
             return False
-        longest = led[1].longest if isinstance(led, tuple) else len(binding.contact)  # type: ignore[union-attr]  # one of both
+        longest = len(binding.contact) if led is None else led[1].longest  # type: ignore[union-attr]  # one of both
         records = proxy.config.record_route
         if tcp_above:
             # RFC 3261 18.1.1: nearly as large as that, the copy may have to go by TCP.
@@ -277,7 +265,8 @@ class Openings:
         if not (self._located or self._gate.allows(flow, now)):
             return True
         core.ua.now = now
-        if isinstance(led, tuple):
+        goal: Target | Callable[[], Target]
+        if led is not None:
             picked = self._picked(*led)
             if picked is None:
                 self._gate.take(message or _read_as_it_came(data), flow, now, True)
@@ -308,17 +297,8 @@ class Openings:
             handle = show(given, self._gate, _arrived, opening)
             if handle is None:
                 return True
-        recording = self._recording(opening, flow, now)
-        ours = came = goes = ""
-        if records:
-            if home is not None:
-                came = callers_token(core, opening, flow, home)
-            if behind:
-                goes = phones_token(core, opening, binding, leaves.id)  # type: ignore[arg-type]  # there is one
-            mark = recording.mark(place[0])
-            lines = record_route_lines(listeners, listener, leaves, mark, came, goes)
-            lines.reverse()
-            ours = "\r\n".join(lines) + "\r\n"
+        hidden = binding if behind else None
+        recording, ours, came = self._recorded(opening, flow, home, place[0], hidden, leaves, now)
         branch = new_branch(proxy.client.entropy, hashed)
         via = f"{leaves.via};branch={branch}"
         sent = opening.forwarded(contact, ours, f"{via}\r\n{noted}", breadth, opening.proven)
@@ -335,7 +315,7 @@ class Openings:
                 pair = Steered(proxy, later, repeated, flow, goal, branch, plan, make, aor)
             pair.be_first(recording, records, listener, hashed, breadth, counted, came)
             begins = None
-            if isinstance(led, tuple):
+            if led is not None:
                 # None of our users, whichever way its target is given.
                 pair.strange = True
                 leaving = None if opening.route is None else listeners[listener]
@@ -357,6 +337,28 @@ class Openings:
         )
         send_seen(relay, handle, key, sent, opening.trying(noted), out, via, leaves, now)
         return True
+
+    def _found(
+        self, opening: Opening, aor: str, flow: Flow, proven: bool, looks: bool, now: float
+    ) -> tuple[Binding | None, tuple[Any, Lead] | None, str] | None:
+        """Return the only binding of ``aor``, or who leads the INVITE, and in which stage; None: read it."""
+        core = self._core
+        leading = core.modules.leading
+        stage = "translate"
+        led: tuple[Any, Lead] | bool = True
+        if leading[stage]:
+            led = self._led(stage, opening, flow, proven, now)
+        if led is True:
+            bindings = core.location.lookup(aor, now)
+            if len(bindings) == 1:
+                return bindings[0], None, ""
+            if not bindings and leading["select"]:
+                stage = "select"
+                led = self._led(stage, opening, flow, proven, now)
+        if isinstance(led, bool) or looks:
+            # Where modules look at each message of a call that is led, the long way shows them.
+            return None
+        return None, led, stage
 
     def _led(
         self, stage: str, opening: Opening, flow: Flow, proven: bool, now: float
@@ -419,7 +421,21 @@ class Openings:
             places[contact] = place
         return place if received is None or place is None else received.address
 
-    def _recording(self, opening: Opening, flow: Flow, now: float) -> Recording:
+    def _recorded(
+        self,
+        opening: Opening,
+        flow: Flow,
+        home: SipUri | None,
+        host: str,
+        hidden: Binding | None,
+        leaves: Listener,
+        now: float,
+    ) -> tuple[Recording, str, str]:
+        """Return the recording, our Record-Route lines, each with its line end, and the caller's flow token.
+
+        ``home``: the Contact of a caller behind a NAT, ``hidden``: the binding of a phone behind one; the
+        INVITE goes to ``host``, and leaves by ``leaves``.
+        """
         core = self._core
         proxy = core.proxy
         caller, callee = "", ""
@@ -429,7 +445,7 @@ class Openings:
             caller = trust.sender(parse_name_addr(line, "From", "RFC 3261 20.20").uri, flow.host)
             line = opening.to.partition(":")[2].strip()
             callee = trust.user(parse_name_addr(line, "To", "RFC 3261 20.39").uri)
-        return Recording(
+        recording = Recording(
             proxy.marks if proxy.config.dialog_tokens else None,
             (opening.call_id, opening.from_tag, None),
             opening.uri,
@@ -440,6 +456,14 @@ class Openings:
             callee,
             guarded=proxy.client.guarded.active and proxy.client.guarded.sent(flow),
         )
+        if not proxy.config.record_route:
+            return recording, "", ""
+        came = "" if home is None else callers_token(core, opening, flow, home)
+        goes = "" if hidden is None else phones_token(core, opening, hidden, leaves.id)
+        mark = recording.mark(host)
+        lines = record_route_lines(core.listeners, flow.listener, leaves, mark, came, goes)
+        lines.reverse()
+        return recording, "\r\n".join(lines) + "\r\n", came
 
 
 def _handle(
