@@ -1,4 +1,4 @@
-"""The contract of every runtime: questions to their handlers, and events to whoever watches."""
+"""The contract of every runtime: questions and their handlers, events and the functions that watch them."""
 
 from __future__ import annotations
 
