@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.modules.media.rig import TYPE, answer_sdp
-from tests.modules.media.test_riding import Slow, cancel
+from tests.modules.media.test_riding import Slow, crossed
 from tests.rig import ALICE, BOB, only, reply
 
 pytestmark = pytest.mark.usefixtures("both")
@@ -31,12 +31,7 @@ def test_the_port_is_closed_meanwhile(before: str) -> None:
 
 def test_cancelled_and_closed_meanwhile() -> None:
     """RFC 3261 9.1: the CANCEL crosses the 2xx, and cannot be sent: the caller has the 2xx, and ends it."""
-    rig = Slow()
-    invite = only(rig.invite(), "INVITE")
-    rig.udp(reply(invite, 180), BOB)
-    rig.late = True
-    rig.udp(reply(invite, 200, headers=TYPE, body=answer_sdp()), BOB)
-    cancel(rig)
+    rig, invite = crossed()
     mark = len(rig.log)
     rig.failed(invite)
     rig.release()

@@ -46,6 +46,17 @@ def cancel(rig: MediaRig, source: Any = ALICE) -> None:
     rig.udp(request("CANCEL", branch="z9hG4bKc0", from_tag="t0", call_id="call0"), source)
 
 
+def crossed() -> tuple[Slow, Out]:
+    """Return a call and its INVITE: the CANCEL came while the relay has the answer of the 2xx."""
+    rig = Slow()
+    invite = only(rig.invite(), "INVITE")
+    rig.udp(reply(invite, 180), BOB)
+    rig.late = True
+    rig.udp(reply(invite, 200, headers=TYPE, body=answer_sdp()), BOB)
+    cancel(rig)
+    return rig, invite
+
+
 def a_call(rig: Slow) -> None:
     rig.answered()
     bye = only(rig.within("BYE", cseq=2), "BYE")
@@ -313,12 +324,7 @@ def test_another_answer(rides: bool) -> None:
 
 def test_cancel_crosses() -> None:
     """RFC 3261 9.1: the CANCEL comes while the relay has the answer; the 2xx counts, as the relay has it."""
-    rig = Slow()
-    invite = only(rig.invite(), "INVITE")
-    rig.udp(reply(invite, 180), BOB)
-    rig.late = True
-    rig.udp(reply(invite, 200, headers=TYPE, body=answer_sdp()), BOB)
-    cancel(rig)
+    rig, invite = crossed()
     before = len(rig.log)
     rig.release()
     rig.udp(reply(invite, 200, headers=TYPE, body=answer_sdp()), BOB)
