@@ -23,6 +23,7 @@ from sansip.proxy.record_route import record_route_lines
 from sansip.proxy.recording import Recording
 from sansip.proxy.steered import Steered
 from sansip.proxy.trust import OF_TRUST
+from sansip.routing.arrival import read_arrived
 from sansip.routing.brief_proof import challenge_lines, prove_caller
 from sansip.routing.leading import LedCall, PlainCall, lead_of
 from sansip.routing.lookup import target_of
@@ -35,7 +36,6 @@ from sansip.routing.unmade import UnmadeRequest
 from sansip.transaction.refusals import refusal_tag
 from sansip.transport import Flow
 from sansip.transport.transports import DEFAULT_PORT, UDP
-from sansip.transport.via import read_noted
 from sansip.wire import Request, read_again
 from sansip.wire.headers.name_addr import parse_name_addr
 from sansip.wire.headers.simple import CSeq
@@ -287,7 +287,7 @@ class Openings:
         handle = None
         given: Any = None
         if looks:
-            read = (_read, data, flow, force_rport)
+            read = (read_arrived, data, flow, force_rport)
             if message is None:
                 message = unread_request("INVITE", read)
             else:
@@ -307,7 +307,7 @@ class Openings:
         counted = host, aor
         pending.add(host, aor)
         if handle is None:
-            later = partial(_read, data, flow, force_rport, opening.proven)
+            later = partial(read_arrived, data, flow, force_rport, opening.proven)
             if plan is None:
                 pair = Pair(proxy, "INVITE", later, repeated, flow, goal, branch)
             else:
@@ -473,19 +473,6 @@ def _handle(
     handle = IncomingRequest(core, message, flow, server, now)
     handle.authenticated = proven
     return handle
-
-
-def _read(data: bytes, flow: Flow, force_rport: str, proven: bool = False) -> Request:
-    """Return the request in ``data``, read before in brief, as the long way would have made it.
-
-    ``proven``: its credentials were for this server (RFC 3261 22.3).
-    """
-    request = read_noted(data, flow, force_rport)
-    if "route" in request.keys:
-        request.drop_line("route")
-    if proven:
-        request.remove("proxy-authorization")
-    return request
 
 
 def _read_as_it_came(data: bytes) -> Request:

@@ -19,6 +19,7 @@ from sansip.proxy.stateless import stateless_branch
 from sansip.proxy.target import Target
 from sansip.proxy.trust import OF_TRUST
 from sansip.proxy.watched import GROWTH
+from sansip.routing.arrival import read_arrived
 from sansip.routing.brief_proof import keeps_credentials
 from sansip.routing.passing_flows import joined_routes, named_way
 from sansip.routing.plain_params import leads_alike
@@ -27,7 +28,6 @@ from sansip.transaction.refusals import MARK as REFUSAL_MARK
 from sansip.transaction.refusals import refusal_tag
 from sansip.transport import Flow
 from sansip.transport.transports import DEFAULT_PORT, UDP
-from sansip.transport.via import read_noted
 from sansip.ua.tags import MARK as TAG_MARK
 from sansip.wire import Request, read_again
 from sansip.wire.ending import read_ending
@@ -221,7 +221,7 @@ class Passages:
                 fields = fields.replace(">, <sip:", ">\nRoute: <sip:")
             hashed = text_hash(f"{decides}\n{fields}", proxy.loop_secret)
         if looks and (hooks.request_received or (hashed and proxy.hooks.active)):
-            read = (_read, data, flow, force_rport, kept)
+            read = (read_arrived, data, flow, force_rport, kept)
             if message is None:
                 message = unread_request(method, read)
             else:
@@ -248,7 +248,7 @@ class Passages:
         if proxy.bodies is not None and handle is None:
             call = proxy.bodies.ending(passing.call_id, passing.from_tag, to_tag, passing.uri, call)
         if handle is None:
-            later = partial(_read, data, flow, force_rport, kept)
+            later = partial(read_arrived, data, flow, force_rport, kept)
             pair = Pair(proxy, method, later, lines, flow, goal, branch)
             pair.be_within(far.id, hashed, breadth)
             pair.call = call
@@ -259,18 +259,6 @@ class Passages:
         relay.call = call
         send_seen(relay, handle, key, sent, b"", out, via, leaves, now)
         return True
-
-
-def _read(data: bytes, flow: Flow, force_rport: str, kept: bool) -> Request:
-    """Return the request in ``data``, read before in brief, as the long way would have made it.
-
-    ``kept``: its credentials stay here.
-    """
-    request = read_noted(data, flow, force_rport)
-    request.drop_line("route")
-    if kept:
-        request.remove("proxy-authorization")
-    return request
 
 
 def _arrived(passing: Passing) -> Arrived | None:
