@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from sansip.wire.abnf import IPV4, PLAIN_HOST, PLAIN_PORT, TOKEN, compiled
 from sansip.wire.head import read_echo_parts
-from sansip.wire.plain_head import LENGTH_LINE, TEXT, BriefReader, head_pattern, line, octets_at
+from sansip.wire.plain_head import LENGTH_LINE, TEXT, BriefReader, InBrief, head_pattern, line, octets_at
 
 if TYPE_CHECKING:
     import re
@@ -47,7 +47,7 @@ _via: Final = compiled(
 ).match
 
 
-class Echo:
+class Echo(InBrief):
     """A response, as far as it was read.
 
     Attributes:
@@ -62,8 +62,6 @@ class Echo:
 
     __slots__ = (
         "_begin",
-        "_body",
-        "_came",
         "_end",
         "_rest",
         "_via",
@@ -110,11 +108,6 @@ class Echo:
         ) = parts
 
     @property
-    def body(self) -> bytes:
-        """The octets of the body."""
-        return self._came[self._body :]
-
-    @property
     def came(self) -> bytes:
         """The response as it came."""
         return self._came
@@ -141,10 +134,6 @@ class Echo:
             tag = behind[5:]
         self.tag = tag
         return True
-
-    def has(self, pattern: re.Pattern[str]) -> bool:
-        """Whether ``pattern`` is found in the head."""
-        return pattern.search(self._came[: self._body].decode()) is not None
 
     def octets(self, recorded: str | None) -> bytes:
         """Return the response without its top Via; with ``recorded``, that is its Record-Route line."""

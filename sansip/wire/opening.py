@@ -21,6 +21,7 @@ from sansip.wire.plain_head import (
     USER,
     VIA_LINE,
     BriefReader,
+    InBrief,
     head_pattern,
     line,
     octets_at,
@@ -66,7 +67,7 @@ _VIA, _HOPS, _ROUTE, _PROOF, _FROM, _TO, _CALL_ID, _CSEQ = [
 ]
 
 
-class Opening:
+class Opening(InBrief):
     """An INVITE, as far as it was read.
 
     Attributes:
@@ -83,9 +84,7 @@ class Opening:
     """
 
     __slots__ = (
-        "_body",
         "_call_id",
-        "_came",
         "_cseq",
         "_from",
         "_hops",
@@ -172,15 +171,6 @@ class Opening:
         self.sent_host: str = sent_host.lower()
         self.sent_port = None if sent_port is None else int(sent_port)
         self.from_host: str = from_host.lower()
-
-    def has(self, pattern: re.Pattern[str]) -> bool:
-        """Whether ``pattern`` is found in the head."""
-        return pattern.search(self._came[: self._body].decode()) is not None
-
-    @property
-    def body(self) -> bytes:
-        """The body."""
-        return self._came[self._body :]
 
     @property
     def deciding(self) -> tuple[str, ...]:

@@ -19,6 +19,7 @@ from sansip.wire.plain_head import (
     USER,
     VIA_LINE,
     BriefReader,
+    InBrief,
     head_pattern,
     line,
     octets_at,
@@ -60,7 +61,7 @@ _VIA, _ROUTE, _PROOF, _HOPS = [_head.groupindex[name] for name in ("via", "route
 _is_ipv4: Final = compiled(r"[0-9]{1,3}\.[0-9]{1,3}\.[0-9]{1,3}\.[0-9]{1,3}").fullmatch
 
 
-class Passing:
+class Passing(InBrief):
     """A request, as far as it was read.
 
     Attributes:
@@ -74,8 +75,6 @@ class Passing:
     """
 
     __slots__ = (
-        "_body",
-        "_came",
         "_hops",
         "_hops_end",
         "_proof",
@@ -152,15 +151,6 @@ class Passing:
     def size(self) -> int:
         """How many octets were read."""
         return len(self._came)
-
-    @property
-    def body(self) -> bytes:
-        """The octets of the body."""
-        return self._came[self._body :]
-
-    def has(self, pattern: re.Pattern[str]) -> bool:
-        """Whether ``pattern`` is found in the head."""
-        return pattern.search(self._came[: self._body].decode()) is not None
 
     @property
     def deciding(self) -> tuple[str, ...]:

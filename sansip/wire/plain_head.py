@@ -36,6 +36,7 @@ __all__ = [
     "VIA",
     "VIA_LINE",
     "BriefReader",
+    "InBrief",
     "head_pattern",
     "line",
     "octets_at",
@@ -97,6 +98,27 @@ def head_pattern(start: str, lines: tuple[str, ...], named: str, needs: tuple[st
 def octets_at(head: str, places: tuple[int, ...]) -> tuple[int, ...]:
     """Return where the characters at ``places`` of ``head`` stand in its octets."""
     return tuple([len(head[: max(at, 0)].encode()) for at in places])
+
+
+class InBrief:
+    """A message in brief whose octets are kept.
+
+    Subclasses set ``_came``, the octets, and ``_body``, where the body begins in them.
+    """
+
+    __slots__ = ("_body", "_came")
+
+    _body: int
+    _came: bytes
+
+    @property
+    def body(self) -> bytes:
+        """The octets of the body."""
+        return self._came[self._body :]
+
+    def has(self, pattern: re.Pattern[str]) -> bool:
+        """Whether ``pattern`` is found in the head."""
+        return pattern.search(self._came[: self._body].decode()) is not None
 
 
 class BriefReader(Generic[T]):
