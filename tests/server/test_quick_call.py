@@ -122,7 +122,7 @@ def way(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
     count(reception.Reception, "take")
     for module in (openings, passages):
         if str(module.__file__).endswith(".py"):
-            count(module, "_read")
+            count(module, "read_arrived")
     return counted
 
 
