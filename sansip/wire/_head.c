@@ -244,40 +244,115 @@ static int via_value(const uint8_t *p, Py_ssize_t at, Py_ssize_t end, Index *x)
 
 /* The names that are read; 0 is any other. */
 enum { OTHER, VIA, FROM, TO, CALL_ID, CSEQ, MAX_FORWARDS, CONTENT_LENGTH, ROUTE, RECORD_ROUTE, CONTACT, REQUIRE,
-       PROXY_REQUIRE, MAX_BREADTH, EXPIRES, PROXY_AUTHORIZATION, NAMES };
+       PROXY_REQUIRE, MAX_BREADTH, EXPIRES, PROXY_AUTHORIZATION, AUTHORIZATION, TIMESTAMP, NAMES };
 
+/* Short ones come first. */
 static const struct { const char *name; uint8_t length, which; } names[] = {
-    {"via", 3, VIA}, {"from", 4, FROM}, {"to", 2, TO}, {"call-id", 7, CALL_ID}, {"cseq", 4, CSEQ},
-    {"max-forwards", 12, MAX_FORWARDS}, {"content-length", 14, CONTENT_LENGTH}, {"route", 5, ROUTE},
-    {"record-route", 12, RECORD_ROUTE}, {"contact", 7, CONTACT}, {"require", 7, REQUIRE},
-    {"proxy-require", 13, PROXY_REQUIRE}, {"max-breadth", 11, MAX_BREADTH}, {"expires", 7, EXPIRES},
-    {"proxy-authorization", 19, PROXY_AUTHORIZATION},
     {"v", 1, VIA}, {"f", 1, FROM}, {"t", 1, TO}, {"i", 1, CALL_ID}, {"l", 1, CONTENT_LENGTH}, {"m", 1, CONTACT},
+    {"to", 2, TO}, {"via", 3, VIA}, {"from", 4, FROM}, {"cseq", 4, CSEQ}, {"route", 5, ROUTE}, {"call-id", 7, CALL_ID},
+    {"contact", 7, CONTACT}, {"require", 7, REQUIRE}, {"expires", 7, EXPIRES}, {"timestamp", 9, TIMESTAMP},
+    {"max-breadth", 11, MAX_BREADTH}, {"max-forwards", 12, MAX_FORWARDS}, {"record-route", 12, RECORD_ROUTE},
+    {"authorization", 13, AUTHORIZATION}, {"proxy-require", 13, PROXY_REQUIRE}, {"content-length", 14, CONTENT_LENGTH},
+    {"proxy-authorization", 19, PROXY_AUTHORIZATION},
 };
+enum { LONGEST_NAME = 19, KNOWN_NAMES = sizeof names / sizeof *names };
+/* Where in `names` those of each length begin. */
+static uint8_t names_from[LONGEST_NAME + 2];
 
+static void fill_names(void)
+{
+    uint8_t at = 0;
+    for (uint8_t length = 0; length < LONGEST_NAME + 2; length++) {
+        while (at < KNOWN_NAMES && names[at].length < length) at++;
+        names_from[length] = at;
+    }
+}
+
+/* Return which name the token of `length` octets at `p` is. */
 static int which_name(const uint8_t *p, Py_ssize_t length)
 {
-    for (size_t at = 0; at < sizeof names / sizeof *names; at++) {
-        if (names[at].length != length) continue;
+    if (length > LONGEST_NAME) return OTHER;
+    for (int at = names_from[length]; at < names_from[length + 1]; at++) {
         Py_ssize_t same = 0;
-        /* A letter in upper case, set in lower case; a hyphen has that bit already. */
-        while (same < length) {
-            uint8_t octet = p[same];
-            if (octet >= 'A' && octet <= 'Z') octet |= 32;
-            if (octet != (uint8_t)names[at].name[same]) break;
-            same++;
-        }
+        /* Of the octets of a token this makes small letters of capitals, and no letter or hyphen of another. */
+        while (same < length && (p[same] | 32) == (uint8_t)names[at].name[same]) same++;
         if (same == length) return names[at].which;
     }
     return OTHER;
 }
 
-/* Fill the index of the message in `p`, of `size` octets; return 0 where it is not in the ordinary form. */
-static int scan(const uint8_t *p, Py_ssize_t size, Index *x)
+#define BIT(which) (1u << (which))
+
+/* Where the last line of a field stands, without its end, and how many there are. */
+typedef struct {
+    int32_t begin, end, count;
+} Line;
+
+/* How the lines of a head have to be spelled: those of `taken` as usual, those of `refused` are not there at all, and
+ * no octet is above 127. `lines`: where those of `taken` stand. */
+typedef struct {
+    unsigned taken, refused;
+    Line lines[NAMES];
+} Spelling;
+
+/* The usual spellings, by what they are. */
+#define NAME_OF(text) {text, sizeof text - 1}
+static const struct { const char *text; uint8_t length; } usual[NAMES] = {
+    [VIA] = NAME_OF("Via"), [FROM] = NAME_OF("From"), [TO] = NAME_OF("To"), [CALL_ID] = NAME_OF("Call-ID"),
+    [CSEQ] = NAME_OF("CSeq"), [MAX_FORWARDS] = NAME_OF("Max-Forwards"), [CONTENT_LENGTH] = NAME_OF("Content-Length"),
+    [ROUTE] = NAME_OF("Route"), [RECORD_ROUTE] = NAME_OF("Record-Route"), [CONTACT] = NAME_OF("Contact"),
+    [PROXY_AUTHORIZATION] = NAME_OF("Proxy-Authorization"),
+};
+
+/* Note a line of the field `which`, whose name ends at `colon`; return 0 where it is spelled in another way. */
+static inline int spelled(const uint8_t *p, Py_ssize_t begin, Py_ssize_t colon, Py_ssize_t end, int which, Spelling *how)
+{
+    if (BIT(which) & how->refused) return 0;
+    if (!(BIT(which) & how->taken)) return 1;
+    Line *line = &how->lines[which];
+    if (usual[which].length != colon - begin || memcmp(p + begin, usual[which].text, usual[which].length)) return 0;
+    if (which != CONTENT_LENGTH && p[colon + 1] != ' ') return 0;
+    /* Values of ours stand one below the other: they are one text. */
+    if (which != RECORD_ROUTE || !line->count || line->end + 2 != begin) {
+        line->begin = (int32_t)begin;
+        line->count++;
+    }
+    line->end = (int32_t)end;
+    return 1;
+}
+
+/* Return the end of the text at `at`. `commas` grows by those in it, `octets` gets the bits that are set in some. */
+static inline Py_ssize_t text_end(const uint8_t *p, Py_ssize_t at, Py_ssize_t size, int32_t *commas, uint8_t *octets)
+{
+    const uint64_t ones = 0x0101010101010101u;
+    for (;;) {
+        uint64_t eight;
+        if (size - at >= 8) {
+            memcpy(&eight, p + at, 8);
+            /* An octet above 127, below a space, a DEL or a comma has its first bit set here, and a neighbour of it
+             * may have. */
+            if (!((eight | (eight - 32 * ones) | ((eight ^ 127 * ones) - ones) | ((eight ^ ',' * ones) - ones))
+                  & 128 * ones)) {
+                at += 8;
+                continue;
+            }
+        }
+        for (int one = 0; one < 8; one++, at++) {
+            if (!IS(p[at], TEXT)) return at;
+            *commas += p[at] == ',';
+            *octets |= p[at];
+        }
+    }
+}
+
+/* Fill the index of the message in `p`, of `size` octets; return 0 where it is not in the ordinary form, or its lines
+ * are not as `how` (NULL: in any way) says. */
+static int scan(const uint8_t *p, Py_ssize_t size, Index *x, Spelling *how)
 {
     const uint8_t *found;
     Py_ssize_t at = 0, end, line_end;
     int32_t length = -1, ignored[5];
+    uint8_t octets = 0;
     x->hops = -1;
     x->port = x->sent_port = x->to_port = -1;
     if (size > INT32_MAX - 8) return 0;
@@ -299,10 +374,7 @@ static int scan(const uint8_t *p, Py_ssize_t size, Index *x)
         if (at < 0 || line_end - at != 8 || !STARTS(p + at, " SIP/2.0")) return 0;
         x->uri_end = (int32_t)at;
     }
-    for (at = 0; at < line_end; at++) {
-        if (!IS(p[at], TEXT)) return 0;
-        x->commas += p[at] == ',';
-    }
+    if (text_end(p, 0, size, &x->commas, &octets) != line_end) return 0;
     at = line_end + 2;
     x->lines = (int32_t)at;
     for (;;) {
@@ -316,13 +388,10 @@ static int scan(const uint8_t *p, Py_ssize_t size, Index *x)
         if (at == begin || p[at] != ':') return 0;
         int which = which_name(p + begin, at - begin);
         Py_ssize_t value = run(p, at + 1, BLANK);
-        line_end = at;
-        while (IS(p[line_end], TEXT)) {
-            x->commas += p[line_end] == ',';
-            line_end++;
-        }
+        line_end = text_end(p, at, size, &x->commas, &octets);
         /* Not at the NUL behind the octets: a head has its end. */
         if (p[line_end] != '\r' || p[line_end + 1] != '\n') return 0;
+        if (how != NULL && !spelled(p, begin, at, line_end, which, how)) return 0;
         at = line_end + 2;
         x->fields++;
         if (line_end - begin > x->longest) x->longest = (int32_t)(line_end - begin);
@@ -421,7 +490,7 @@ static int scan(const uint8_t *p, Py_ssize_t size, Index *x)
     end = at - 2;
     x->end = (int32_t)end;
     x->body = (int32_t)(at + 2);
-    if (at + 2 > size) return 0;
+    if (at + 2 > size || (how != NULL && octets > 127)) return 0;
     if (!x->via_line || !x->from_line || !x->to_line || !x->call_id_line || !x->cseq_line) return 0;
     return length < 0 || length == size - x->body;
 }
@@ -435,7 +504,7 @@ static PyObject *head_scan(PyObject *module, PyObject *data)
     Index *index = PyObject_New(Index, index_type);
     if (index == NULL) return NULL;
     memset((char *)index + offsetof(Index, status), 0, sizeof(Index) - offsetof(Index, status));
-    if (!scan((const uint8_t *)PyBytes_AS_STRING(data), PyBytes_GET_SIZE(data), index)) {
+    if (!scan((const uint8_t *)PyBytes_AS_STRING(data), PyBytes_GET_SIZE(data), index, NULL)) {
         Py_DECREF(index);
         Py_RETURN_NONE;
     }
@@ -468,14 +537,17 @@ static PyObject *key_of(const char *p, Py_ssize_t length, PyObject *spellings)
 /* Keys of the names above, by what they are. */
 static const char *const key_texts[] = {
     NULL, "via", "from", "to", "call-id", "cseq", "max-forwards", "content-length", "route", "record-route", "contact",
-    "require", "proxy-require", "max-breadth", "expires", "proxy-authorization",
+    "require", "proxy-require", "max-breadth", "expires", "proxy-authorization", "authorization", "timestamp",
 };
 _Static_assert(sizeof key_texts / sizeof *key_texts == NAMES, "each name has its key");
 static PyObject *known_keys[sizeof key_texts / sizeof *key_texts];
 
 static inline PyObject *ascii(const uint8_t *p, Py_ssize_t begin, Py_ssize_t end)
 {
-    return PyUnicode_DecodeASCII((const char *)p + begin, end - begin, NULL);
+    /* These octets are in the classes above, or scan() has seen none above 127 in the head. */
+    PyObject *text = PyUnicode_New(end - begin, 127);
+    if (text != NULL) memcpy(PyUnicode_1BYTE_DATA(text), p + begin, (size_t)(end - begin));
+    return text;
 }
 
 /* Fill `keys`, `lines` and `first` with the header lines of `x`, which scan() has accepted; return 0 on an error. */
@@ -530,7 +602,7 @@ static PyObject *head_read(PyObject *module, PyObject *const *given, Py_ssize_t 
     Py_ssize_t size = PyBytes_GET_SIZE(given[0]);
     Index x;
     memset(&x, 0, sizeof x);
-    if (!scan(p, size, &x)) Py_RETURN_NONE;
+    if (!scan(p, size, &x, NULL)) Py_RETURN_NONE;
     PyObject *keys = PyList_New(x.fields), *lines = PyList_New(x.fields), *first = PyDict_New();
     if (keys == NULL || lines == NULL || first == NULL || !take_lines(p, &x, given[1], keys, lines, first)) {
         Py_XDECREF(keys);
@@ -655,7 +727,7 @@ static PyObject *head_brief(PyObject *module, PyObject *data)
     Py_ssize_t size = PyBytes_GET_SIZE(data);
     Index x;
     memset(&x, 0, sizeof x);
-    if (!scan(p, size, &x) || x.status || x.body != size || !x.length_line) Py_RETURN_NONE;
+    if (!scan(p, size, &x, NULL) || x.status || x.body != size || !x.length_line) Py_RETURN_NONE;
     if (!(x.method_end == 7 && STARTS(p, "OPTIONS")) && !(x.method_end == 8 && STARTS(p, "REGISTER"))) Py_RETURN_NONE;
     int32_t after_branch = x.branch_end - x.branch;
     if (x.via_lines != 1 || x.to_tag || x.hops == 0 || x.route_lines || x.require_line || x.proxy_require_line
@@ -790,6 +862,7 @@ static struct PyModuleDef module_def = {PyModuleDef_HEAD_INIT, "_head", NULL, -1
 PyMODINIT_FUNC PyInit__head(void)
 {
     fill_classes();
+    fill_names();
     for (size_t which = 1; which < sizeof key_texts / sizeof *key_texts; which++) {
         known_keys[which] = PyUnicode_InternFromString(key_texts[which]);
         if (known_keys[which] == NULL) return NULL;

@@ -6,73 +6,10 @@
  * octets above 127 is for the pattern, so a text and its octets have the same offsets.
  */
 
-/* The usual spellings, by what they are. */
-static const char *const usual[] = {
-    NULL, "Via", "From", "To", "Call-ID", "CSeq", "Max-Forwards", "Content-Length", "Route", "Record-Route", "Contact",
-    [PROXY_AUTHORIZATION] = "Proxy-Authorization",
-};
-
-#define BIT(which) (1u << (which))
 /* Those that are read of each message. */
 #define COMMON (BIT(VIA) | BIT(FROM) | BIT(TO) | BIT(CALL_ID) | BIT(CSEQ) | BIT(CONTENT_LENGTH))
-
-/* Where the last line of a field stands, without its end, and how many there are. */
-typedef struct {
-    Py_ssize_t begin, end;
-    int count;
-} Line;
-
-/* `lines` of the functions below has a place for each name. */
-_Static_assert(NAMES <= 16, "a name without a line");
-
-/* Whether a name, none of those above, is one by which others would decide. */
-static int decides(const uint8_t *p, Py_ssize_t length)
-{
-    static const char *const deciding[] = {"authorization", "timestamp"};
-    for (size_t one = 0; one < sizeof deciding / sizeof *deciding; one++) {
-        if ((Py_ssize_t)strlen(deciding[one]) != length) continue;
-        Py_ssize_t same = 0;
-        while (same < length) {
-            uint8_t octet = p[same];
-            if (octet >= 'A' && octet <= 'Z') octet |= 32;
-            if (octet != (uint8_t)deciding[one][same]) break;
-            same++;
-        }
-        if (same == length) return 1;
-    }
-    return 0;
-}
-
-/* Look at the spelling of each line of the head of `x`; fill `lines`, by what they are. Those of `taken` have to be
- * spelled as usual, none of `refused` is there, and none that decides where `strict`. Return 0 for another form. */
-static int spelled(const uint8_t *p, const Index *x, unsigned taken, unsigned refused, int strict, Line *lines)
-{
-    for (Py_ssize_t at = 0; at < x->end; at++)
-        if (p[at] > 127) return 0;
-    Py_ssize_t at = x->lines;
-    for (int32_t number = 0; number < x->fields; number++) {
-        Py_ssize_t colon = run(p, at, TOKEN);
-        Py_ssize_t end = (const uint8_t *)memchr(p + colon, '\r', (size_t)(x->end + 2 - colon)) - p;
-        int which = which_name(p + at, colon - at);
-        if (which == OTHER) {
-            if (strict && decides(p + at, colon - at)) return 0;
-        } else if (BIT(which) & refused) {
-            return 0;
-        } else if (BIT(which) & taken) {
-            Py_ssize_t length = (Py_ssize_t)strlen(usual[which]);
-            if (length != colon - at || memcmp(p + at, usual[which], (size_t)length)) return 0;
-            if (which != CONTENT_LENGTH && p[colon + 1] != ' ') return 0;
-            /* Values of ours stand one below the other: they are one text. */
-            if (which != RECORD_ROUTE || !lines[which].count || lines[which].end + 2 != at) {
-                lines[which].begin = at;
-                lines[which].count++;
-            }
-            lines[which].end = end;
-        }
-        at = end + 2;
-    }
-    return 1;
-}
+/* Those by which others would decide. */
+#define DECIDING (BIT(AUTHORIZATION) | BIT(TIMESTAMP))
 
 /* Whether Call-ID and CSeq begin behind one space, and the method of CSeq, in capitals, behind one more. */
 static int plain_ids(const uint8_t *p, const Index *x)
@@ -115,11 +52,11 @@ static inline PyObject *line_or_none(const uint8_t *p, const Line *line)
 }
 
 /* Scan `data`; return 0 where it is in another form, or has no length. */
-static int begun(PyObject *data, Index *x, const uint8_t **p)
+static int begun(PyObject *data, Index *x, Spelling *how, const uint8_t **p)
 {
     *p = (const uint8_t *)PyBytes_AS_STRING(data);
     memset(x, 0, sizeof *x);
-    return scan(*p, PyBytes_GET_SIZE(data), x) && x->length_line;
+    return scan(*p, PyBytes_GET_SIZE(data), x, how) && x->length_line;
 }
 
 /* Return where the values behind the first of a Via line end, its CR, -1 where they are written another way than with
@@ -163,10 +100,10 @@ static PyObject *head_echo(PyObject *module, PyObject *data)
     }
     Index x;
     const uint8_t *p;
-    Line lines[16] = {{0, 0, 0}};
-    if (!begun(data, &x, &p) || !x.status
-        || !spelled(p, &x, COMMON | BIT(CONTACT) | BIT(RECORD_ROUTE), BIT(MAX_FORWARDS), 0, lines)
-        || lines[CONTACT].count > 1 || lines[RECORD_ROUTE].count > 1 || !plain_ids(p, &x) || x.via != x.via_line + 5
+    Spelling how = {COMMON | BIT(CONTACT) | BIT(RECORD_ROUTE), BIT(MAX_FORWARDS), {{0, 0, 0}}};
+    const Line *lines = how.lines;
+    if (!begun(data, &x, &how, &p) || !x.status || lines[CONTACT].count > 1 || lines[RECORD_ROUTE].count > 1
+        || !plain_ids(p, &x) || x.via != x.via_line + 5
         || x.rport || (p[x.via_end] != '\r' && (p[x.via_end] != ',' || p[x.via_end + 1] != ' ')))
         Py_RETURN_NONE;
     int is_joined = p[x.via_end] == ',';
@@ -185,8 +122,8 @@ static PyObject *head_echo(PyObject *module, PyObject *data)
     items[at++] = line_or_none(p, &lines[RECORD_ROUTE]);
     items[at++] = PyLong_FromLong(is_joined ? x.via : x.via_line);
     items[at++] = PyLong_FromLong(is_joined ? x.via_end + 2 : x.via_line_end);
-    items[at++] = PyLong_FromSsize_t(lines[RECORD_ROUTE].begin);
-    items[at++] = PyLong_FromSsize_t(lines[RECORD_ROUTE].end);
+    items[at++] = PyLong_FromLong(lines[RECORD_ROUTE].begin);
+    items[at++] = PyLong_FromLong(lines[RECORD_ROUTE].end);
     items[at++] = PyBool_FromLong(is_joined || x.via_lines > 1);
     items[at++] = PyLong_FromLong(x.fields + 1 + x.commas);
     items[at++] = PyLong_FromLong(x.body);
@@ -201,11 +138,11 @@ static PyObject *head_passing(PyObject *module, PyObject *data)
     }
     Index x;
     const uint8_t *p;
-    Line lines[16] = {{0, 0, 0}};
-    if (!begun(data, &x, &p) || x.status
-        || !spelled(p, &x, COMMON | BIT(MAX_FORWARDS) | BIT(ROUTE) | BIT(PROXY_AUTHORIZATION),
-                    BIT(PROXY_REQUIRE) | BIT(MAX_BREADTH), 1, lines)
-        || lines[PROXY_AUTHORIZATION].count > 1 || !plain_ids(p, &x) || !plain_via(p, &x) || !plain_hops(p, &x, &lines[MAX_FORWARDS])
+    Spelling how = {COMMON | BIT(MAX_FORWARDS) | BIT(ROUTE) | BIT(PROXY_AUTHORIZATION),
+                    DECIDING | BIT(PROXY_REQUIRE) | BIT(MAX_BREADTH), {{0, 0, 0}}};
+    const Line *lines = how.lines;
+    if (!begun(data, &x, &how, &p) || x.status || lines[PROXY_AUTHORIZATION].count > 1 || !plain_ids(p, &x)
+        || !plain_via(p, &x) || !plain_hops(p, &x, &lines[MAX_FORWARDS])
         || lines[ROUTE].count != 1 || !x.from_tag || !x.to_tag || !is_ipv4(p, x.host, x.host_end)
         || !unseparated(p, x.user, x.user_end))
         Py_RETURN_NONE;
@@ -233,10 +170,10 @@ static PyObject *head_passing(PyObject *module, PyObject *data)
     items[at++] = line_or_none(p, &lines[PROXY_AUTHORIZATION]);
     items[at++] = PyLong_FromLong(x.via_line);
     items[at++] = PyLong_FromLong(x.via_line_end - 2);
-    items[at++] = PyLong_FromSsize_t(lines[ROUTE].begin);
-    items[at++] = PyLong_FromSsize_t(lines[ROUTE].end);
-    items[at++] = PyLong_FromSsize_t(lines[PROXY_AUTHORIZATION].begin);
-    items[at++] = PyLong_FromSsize_t(lines[PROXY_AUTHORIZATION].end);
+    items[at++] = PyLong_FromLong(lines[ROUTE].begin);
+    items[at++] = PyLong_FromLong(lines[ROUTE].end);
+    items[at++] = PyLong_FromLong(lines[PROXY_AUTHORIZATION].begin);
+    items[at++] = PyLong_FromLong(lines[PROXY_AUTHORIZATION].end);
     items[at++] = PyLong_FromLong(x.hops_value);
     items[at++] = PyLong_FromLong(x.hops_value_end);
     items[at++] = PyLong_FromLong(x.fields + 1 + x.commas);
@@ -252,12 +189,11 @@ static PyObject *head_opening(PyObject *module, PyObject *data)
     }
     Index x;
     const uint8_t *p;
-    Line lines[16] = {{0, 0, 0}};
-    unsigned taken = COMMON | BIT(MAX_FORWARDS) | BIT(CONTACT) | BIT(ROUTE) | BIT(PROXY_AUTHORIZATION);
-    unsigned refused = BIT(RECORD_ROUTE) | BIT(PROXY_REQUIRE) | BIT(MAX_BREADTH);
+    Spelling how = {COMMON | BIT(MAX_FORWARDS) | BIT(CONTACT) | BIT(ROUTE) | BIT(PROXY_AUTHORIZATION),
+                    DECIDING | BIT(RECORD_ROUTE) | BIT(PROXY_REQUIRE) | BIT(MAX_BREADTH), {{0, 0, 0}}};
+    const Line *lines = how.lines;
     int32_t uri = 0, uri_end = 0, tag = 0, tag_end = 0, contact[5] = {0, 0, 0, 0, -1}, from[5] = {0, 0, 0, 0, -1};
-    if (!begun(data, &x, &p) || x.method_end != 6 || !STARTS(p, "INVITE ")
-        || !spelled(p, &x, taken, refused, 1, lines) || !plain_ids(p, &x) || !plain_via(p, &x)
+    if (!begun(data, &x, &how, &p) || x.method_end != 6 || !STARTS(p, "INVITE ") || !plain_ids(p, &x) || !plain_via(p, &x)
         || !plain_hops(p, &x, &lines[MAX_FORWARDS]) || lines[CONTACT].count != 1 || lines[ROUTE].count > 1
         || lines[PROXY_AUTHORIZATION].count > 1 || !x.from_tag || x.to_tag || !x.user)
         Py_RETURN_NONE;
@@ -297,10 +233,10 @@ static PyObject *head_opening(PyObject *module, PyObject *data)
     items[at++] = PyLong_FromLong(x.via_line_end - 2);
     items[at++] = PyLong_FromLong(x.hops_value);
     items[at++] = PyLong_FromLong(x.hops_value_end);
-    items[at++] = PyLong_FromSsize_t(lines[ROUTE].begin);
-    items[at++] = PyLong_FromSsize_t(lines[ROUTE].end);
-    items[at++] = PyLong_FromSsize_t(lines[PROXY_AUTHORIZATION].begin);
-    items[at++] = PyLong_FromSsize_t(lines[PROXY_AUTHORIZATION].end);
+    items[at++] = PyLong_FromLong(lines[ROUTE].begin);
+    items[at++] = PyLong_FromLong(lines[ROUTE].end);
+    items[at++] = PyLong_FromLong(lines[PROXY_AUTHORIZATION].begin);
+    items[at++] = PyLong_FromLong(lines[PROXY_AUTHORIZATION].end);
     items[at++] = PyLong_FromLong(x.from_line);
     items[at++] = PyLong_FromLong(x.to_line);
     items[at++] = PyLong_FromLong(x.call_id_line);
@@ -318,8 +254,8 @@ static PyObject *head_ending(PyObject *module, PyObject *data)
     }
     Index x;
     const uint8_t *p;
-    Line lines[16] = {{0, 0, 0}};
-    if (!begun(data, &x, &p) || x.method_end != 3 || !STARTS(p, "ACK ") || !spelled(p, &x, COMMON, 0, 0, lines)
+    Spelling how = {COMMON, 0, {{0, 0, 0}}};
+    if (!begun(data, &x, &how, &p) || x.method_end != 3 || !STARTS(p, "ACK ")
         || !plain_ids(p, &x) || !plain_via(p, &x) || !x.from_tag || !x.to_tag)
         Py_RETURN_NONE;
     PyObject *items[7];
