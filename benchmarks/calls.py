@@ -21,7 +21,7 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -30,7 +30,7 @@ ROOT = Path(__file__).resolve().parent.parent
 if str(ROOT) not in sys.path:
     sys.path.insert(0, str(ROOT))
 
-from tools.cpu import cpu_seconds, system_seconds, waited_seconds  # noqa: E402 (needs the path above)
+from tools.cpu import cpu_seconds, idle_share, system_seconds, waited_seconds  # noqa: E402 (needs the path above)
 from tools.peers import Program, Sipp, free_port, kamailio, sansip_serve  # noqa: E402 (needs the path above)
 from tools.redises import redis_server  # noqa: E402 (needs the path above)
 
@@ -48,7 +48,9 @@ class Result:
 
     ``cpu_us`` is per completed call, ``system_us`` the part of it that the kernel spent; shares are of
     one core. A large ``wait_share`` means that other programs used the server's core at the same time,
-    and made its caches cold. ``failed`` counts every offered call that was not completed.
+    and made its caches cold. ``failed`` counts every offered call that was not completed. ``setup_ms`` is the
+    time from INVITE to 200 that 99 of 100 calls did not exceed, as SIPp measures it, in whole milliseconds;
+    None where there are no calls.
     """
 
     server: str
@@ -64,6 +66,7 @@ class Result:
     idle_share: float
     wait_share: float
     sipp_share: float
+    setup_ms: int | None = None
 
 
 def register(user: str, phone: int, server: int, transport: str) -> None:
@@ -131,6 +134,9 @@ class Load:
                 lines = [f"user{number}x{count};" for count in range(USERS // self.arguments.sipps)]
                 users.write_text("\n".join(["SEQUENTIAL", *lines]) + "\n")
                 options += ["-inf", str(users)]
+            elif self.workload == "calls":
+                # A file of its own in the folder: the time of each set-up.
+                options += ["-trace_rtt"]
             calls = round(share * self.arguments.seconds)
             self.offered += calls
             caller = self._start(WORKLOADS[self.workload], number, calls=calls, options=options)
@@ -186,6 +192,15 @@ class Load:
                 completed += int(last["SuccessfulCall(C)"])
         return completed, self.offered - completed, again
 
+    def setup_ms(self) -> int | None:
+        """Return the milliseconds that 99 of 100 set-ups did not exceed; None where there were none."""
+        times = sorted(
+            int(line.split(";")[1])
+            for file in self.directory.glob("*_rtt.csv")
+            for line in file.read_text().splitlines()[1:]
+        )
+        return times[(len(times) * 99 + 99) // 100 - 1] if times else None
+
 
 def pinned(core: int) -> list[str]:
     return ["taskset", "-c", str(core)]
@@ -229,9 +244,7 @@ def measure(
         load = Load(arguments, workload, port, directory, ports, number)
         load.prepare(stack)
 
-        begun, spent = time.monotonic(), cpu_seconds(server.pid)
-        time.sleep(arguments.idle)
-        idle = (cpu_seconds(server.pid) - spent) / (time.monotonic() - begun)
+        idle = idle_share(server.pid, arguments.idle)
 
         begun, spent, waited = time.monotonic(), cpu_seconds(server.pid), waited_seconds(server.pid)
         system = system_seconds(server.pid)
@@ -250,6 +263,7 @@ def measure(
             callee.terminate()
             callee.wait(10)
         completed, failed, again = load.totals()
+        setup_ms = load.setup_ms()
     per_call = 1e6 / completed if completed else float("nan")
     return Result(
         server=name,
@@ -265,6 +279,7 @@ def measure(
         idle_share=round(idle, 4),
         wait_share=round(waited / elapsed, 3),
         sipp_share=round(sipp_spent / elapsed, 3),
+        setup_ms=setup_ms,
     )
 
 
@@ -340,7 +355,8 @@ def main() -> int:
         if not arguments.json:
             print(f"\n{workload}: {arguments.rate}/s for {arguments.seconds} s over {arguments.transport}")
             print(
-                "server           completed  failed  resent   µs CPU  system   share  idle   wait   SIPp",
+                "server           completed  failed  resent   µs CPU  system   share  idle   wait   SIPp"
+                "  p99",
                 flush=True,
             )
         for _ in range(arguments.rounds):
@@ -360,16 +376,25 @@ def line(result: Result) -> str:
     counts = f"{result.completed:>9} {result.failed:>7} {result.retransmissions:>7}"
     costs = f"{result.cpu_us:>8.1f} {result.system_us:>7.1f} {result.cpu_share:>7.1%}"
     shares = f"{result.idle_share:>5.1%} {result.wait_share:>6.1%} {result.sipp_share:>6.1%}"
-    return f"{result.server:<16} {counts} {costs} {shares}"
+    late = "" if result.setup_ms is None else f" {result.setup_ms:>3} ms"
+    return f"{result.server:<16} {counts} {costs} {shares}{late}"
 
 
-def verdict(results: Iterable[Result], workload: str, servers: list[str]) -> str:
+def verdict(results: Sequence[Result], workload: str, servers: list[str]) -> str:
     """Return the medians, and the ratios to Kamailio if it took part."""
     medians = {
         name: statistics.median(r.cpu_us for r in results if r.server == name and r.workload == workload)
         for name in servers
     }
     words = [f"{name} {value:.1f} µs" for name, value in medians.items()]
+    for name in servers:
+        late = [
+            result.setup_ms
+            for result in results
+            if (result.server, result.workload) == (name, workload) and result.setup_ms is not None
+        ]
+        if late:
+            words.append(f"{name} p99 of set-up {statistics.median(late):g} ms")
     if "kamailio" in medians:
         words += [
             f"{name}/kamailio {value / medians['kamailio']:.2f}"

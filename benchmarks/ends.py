@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from benchmarks.calls import DOMAIN, HOST
-from tools.cpu import cpu_seconds
+from tools.cpu import cpu_seconds, idle_share
 from tools.peers import Program, kamailio, sansip_serve
 
 __all__ = [
@@ -129,9 +129,7 @@ def cost(group: int, count: int, idle_time: float, load: Callable[[], None]) -> 
 
     ``idle_time``: seconds before that in which its idle cost is measured.
     """
-    begun, spent = time.monotonic(), cpu_seconds(group)
-    time.sleep(idle_time)
-    idle = (cpu_seconds(group) - spent) / (time.monotonic() - begun)
+    idle = idle_share(group, idle_time)
     begun, spent = time.monotonic(), cpu_seconds(group)
     load()
     whole = time.monotonic() - begun

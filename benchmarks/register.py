@@ -37,7 +37,7 @@ from benchmarks.calls import (  # noqa: E402 (needs the path above)
 )
 from sansip.auth import ha1  # noqa: E402 (needs the path above)
 from sansip_server.stores import SqliteStore, User  # noqa: E402 (needs the path above)
-from tools.cpu import cpu_seconds, system_seconds, waited_seconds  # noqa: E402 (needs the path above)
+from tools.cpu import cpu_seconds, idle_share, system_seconds, waited_seconds  # noqa: E402 (needs the path above)
 from tools.kamailio_db import SCRIPTS, create_database, registrar_config  # noqa: E402 (needs the path above)
 from tools.peers import Program, Sipp, free_port, kamailio, sansip_serve  # noqa: E402 (needs the path above)
 
@@ -103,9 +103,7 @@ def measure(name: str, arguments: argparse.Namespace) -> Result:
         # a server in the middle of its life.
         offer(USERS, arguments.rate)
         time.sleep(1)
-        begun, spent = time.monotonic(), cpu_seconds(server.pid)
-        time.sleep(arguments.idle)
-        idle = (cpu_seconds(server.pid) - spent) / (time.monotonic() - begun)
+        idle = idle_share(server.pid, arguments.idle)
 
         begun, spent, waited = time.monotonic(), cpu_seconds(server.pid), waited_seconds(server.pid)
         system = system_seconds(server.pid)
