@@ -135,6 +135,13 @@ class Notifier(SubscriptionUsage):
             self._input("expired", None, now)
         return self._take()
 
+    def accept_by(self, expires_at: float, now: float) -> list[Effect]:
+        """As ``accept``, of a SUBSCRIBE without Record-Route that the caller answers with 200."""
+        self.dialog.confirm()
+        self.expires_at = expires_at
+        self.notify_now(None, now)
+        return self._take()
+
     @classmethod
     def restored(
         cls,

@@ -1,4 +1,4 @@
-"""A SUBSCRIBE within a dialog, or a PUBLISH, that a module answers from its octets, without a message.
+"""A SUBSCRIBE or a PUBLISH that a module answers from its octets, without a route.
 
 Theory of operation: what can be read in brief (``sansip.wire.usage``), came straight from its sender in a
 datagram, and is seen by no other module is shown to the one that claims its method. If that has a question

@@ -1,4 +1,4 @@
-"""A SUBSCRIBE within a dialog, or a PUBLISH, in brief: the parts of which most of them are told apart.
+"""A SUBSCRIBE or a PUBLISH in brief: the parts of which most of them are told apart.
 
 Theory of operation: a head in which each field has its usual spelling and stands once is split into lines.
 Those by which one request of a phone differs from its next are read: Via, To, Call-ID, CSeq. The rest stays

@@ -14,6 +14,7 @@ import pytest
 
 from benchmarks.presence_core import Bench, ok
 from sansip.actions import Ask, SendDatagram
+from sansip.modules.events import Events
 from sansip.rows import Read, Scan, Write
 from sansip.sources import SourceRates
 
@@ -120,6 +121,8 @@ def begun() -> tuple[Pair, str]:
     pair = Pair()
     answer = pair.send(subscribe())
     assert answer.startswith("SIP/2.0 200")
+    assert pair.taken == 1
+    pair.taken = 0
     return pair, answer.partition("\r\nTo: ")[2].partition("tag=")[2].partition("\r\n")[0]
 
 
@@ -230,6 +233,88 @@ def test_a_draining_server_and_limits() -> None:
     pair.give(lambda bench: bench.stack.drain(pair.now))
     pair.wait(40.0)
     pair.send(subscribe(tag, 9))
+
+
+# --- the first SUBSCRIBE
+
+
+@pytest.mark.parametrize(
+    ("given", "status", "quick"),
+    [
+        ({}, "200", True),
+        ({"rport": ";rport"}, "200", True),
+        ({"expires": ""}, "200", True),
+        ({"expires": "Expires: 99999999\r\n"}, "200", True),
+        ({"expires": "Expires: 0\r\n"}, "200", True),
+        ({"expires": "Expires: 1\r\n"}, "423", True),
+        ({"expires": "Expires: x\r\n"}, "200", True),
+        ({"more": "Accept: application/pidf+xml, text/none;q=0.1\r\n"}, "200", True),
+        ({"more": "Accept: application/pidf-diff+xml\r\n"}, "200", True),
+        ({"more": "Accept: text/none\r\n"}, "406", True),
+        ({"more": "Supported: eventlist\r\nAllow-Events: presence\r\n"}, "200", True),
+        ({"contact": "*"}, "400", True),
+        ({"contact": "<mailto:alice@biloxi.test>"}, "400", True),
+        ({"contact": "<sip:alice@192.0.2.1:5070;transport=tcp>;expires=7"}, "200", True),
+        ({"contact": "<sip:alice@phone.test>"}, "200", True),
+        ({"contact": "<sip:alice@192.0.2.77>"}, "200", True),
+        ({"contact": "<sip:a@192.0.2.1>, <sip:b@192.0.2.1>"}, "400", True),
+        ({"uri": "sip:bob@192.0.2.10"}, "200", True),
+        ({"uri": "sip:BOB@biloxi.test"}, "200", True),
+        ({"event": "weather"}, "489", False),
+        ({"event": "presence;id=a"}, "200", False),
+        ({"event": "presence.winfo"}, "403", True),
+        ({"more": "Require: unknown\r\n"}, "420", False),
+        ({"more": "Record-Route: <sip:192.0.2.1;lr>\r\n"}, "200", False),
+        ({"uri": "sip:biloxi.test"}, "484", False),
+    ],
+)
+def test_a_first_subscribe(given: dict[str, str], status: str, quick: bool) -> None:
+    """RFC 6665 4.2.1: accepted or refused as on the long way, and what follows is the same as well."""
+    pair = Pair()
+    answer = pair.send(subscribe(**given))
+    assert (answer[8:11], bool(pair.taken)) == (status, quick)
+    pair.wait(1.0)
+    tag = answer.partition("\r\nTo: ")[2].partition("tag=")[2].partition("\r\n")[0]
+    pair.send(subscribe(tag, 2, **given))
+    pair.wait(4_000.0)
+
+
+def test_a_first_subscribe_twice() -> None:
+    """RFC 3261 17.2.2, 8.2.2.2: a retransmission gets the answer again, a copy by another way 482."""
+    pair, _ = begun()
+    assert pair.send(subscribe()).startswith("SIP/2.0 200")
+    assert pair.send(subscribe(branch="z9hG4bKother")).startswith("SIP/2.0 482")
+    assert pair.send(subscribe(call_id="two", branch="z9hG4bKtwo")).startswith("SIP/2.0 200")
+
+
+def test_rows_of_a_first_subscribe() -> None:
+    """What cannot be kept is not accepted; while the row is written, the place is taken."""
+    pair = Pair()
+    pair.rows = lambda bench, asked: FULL
+    assert pair.send(subscribe()).startswith("SIP/2.0 503")
+    pair.rows = None
+    for bench in pair.both:
+        bench.stack.modules.get(Events).settings.most = 1
+    assert pair.send(subscribe(call_id="two", branch="z9hG4bKtwo")) == ""
+    assert pair.send(subscribe(call_id="three", branch="z9hG4bKthree")).startswith("SIP/2.0 503")
+    pair.wait(5.0)
+    pair.release()
+    pair.wait(40.0)
+    assert pair.taken == 3
+
+
+@pytest.mark.parametrize("limit", ["most", "most_of_watcher", "most_of_resource", "unanswered", "size"])
+def test_limits_of_first_subscribes(limit: str) -> None:
+    """Each limit refuses what the long way refuses."""
+    pair, _ = begun()
+    pair.answers_notify = False
+    for bench in pair.both:
+        setattr(bench.stack.modules.get(Events).settings, limit, 2)
+    found = [
+        pair.send(subscribe(call_id=f"c{number}", branch=f"z9hG4bKc{number}"))[8:11] for number in range(4)
+    ]
+    assert found[-1] in ("403", "503", "513")
+    assert pair.taken == 4
 
 
 # --- PUBLISH

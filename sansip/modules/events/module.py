@@ -13,17 +13,16 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
-from sansip.dialog import Refusal, duration, event_key
+from sansip.dialog import duration, event_key
 from sansip.errors import LocalProtocolError, RemoteProtocolError
 from sansip.events import NodeChanged
 from sansip.module import FIRST, Again, CommandError, Module, command, function
 from sansip.modules.events.admission import admits
 from sansip.modules.events.beginning import Beginning
 from sansip.modules.events.book import Book
-from sansip.modules.events.content import Verdict
 from sansip.modules.events.keeping import Keeping
 from sansip.modules.events.nodes import FIRST_LOOK, Owners
-from sansip.modules.events.notifying import GROUP, Notifying, rates
+from sansip.modules.events.notifying import Notifying, rates
 from sansip.modules.events.package import Package
 from sansip.modules.events.refreshing import Refreshing
 from sansip.modules.events.restoring import Restoring
@@ -31,9 +30,9 @@ from sansip.modules.events.row import SUBSCRIPTIONS
 from sansip.modules.events.screening import filter_of, mark_of, refuse_filter, screen_subscribe
 from sansip.modules.events.settings import EventsSettings
 from sansip.modules.events.shown import Shown, shown
+from sansip.modules.events.starting import Starting
 from sansip.modules.events.subscription import Subscription
 from sansip.modules.events.telling import Telling
-from sansip.ua.merged import Merged
 from sansip.ua.tags import Tags
 from sansip.wire import SipUri
 
@@ -72,7 +71,6 @@ class Events(Module):
         super().__init__(settings)
         self._packages: dict[str, Package] = {}
         self._book = Book()
-        self._merged = Merged()
         # Option tags that packages add (``eventlist``).
         self.extensions: set[str] = set()
         self._list_for: ListFor | None = None
@@ -98,6 +96,16 @@ class Events(Module):
             core, self._book, self._keeping, self._notifying, self._telling, self._tags, self._present
         )
         self._beginning = Beginning(core, self._book, self._notifying, self._tags, self._present)
+        self._starting = Starting(
+            core,
+            self._book,
+            self._keeping,
+            self._notifying,
+            self._beginning,
+            self._packages,
+            self.extensions,
+            self._present,
+        )
 
     def _present(self) -> EventsSettings:
         return self.settings
@@ -192,21 +200,7 @@ class Events(Module):
         ``key`` and ``value``: the thing that changed and its new state, for packages where each transition
         counts.
         """
-        self._notifying.now = now
-        client = self.core.ua.client
-        for number, one in enumerate(self._book.of(event, resource)):
-            if (
-                number < GROUP
-                and key is None
-                and (one.package.interval <= 0.0 or one.may_leave_at(now) <= now)
-                and self._telling.tell(one, now, client)
-            ):
-                continue
-            one.note(key, value)
-            if number < GROUP:
-                self._notifying.consider(one, now)
-            elif one.usage.expires_at is not None and not one.usage.is_sending:
-                self._book.look(one, now)
+        self._telling.changed(self._book.of(event, resource), now, key, value)
         if self._hears is not None:
             self._hears(event, resource, now)
 
@@ -288,19 +282,17 @@ class Events(Module):
     def usage_received(
         self, arrived: UsageArrived, now: float
     ) -> Callable[[UsageArrived, float], None] | None:
-        """Take a refresh that says what the SUBSCRIBE before it said."""
-        return self._refreshing.take(arrived)
+        """Take a refresh that says what the SUBSCRIBE before it said, or a first SUBSCRIBE."""
+        if arrived.usage.tag is not None:
+            return self._refreshing.take(arrived)
+        # Lists are looked at as messages.
+        return None if self._list_for is not None else self._starting.take(arrived)
 
     async def _subscribe(self, request: IncomingRequest, package: Package, resource: str) -> bool:
-        settings, message = self.settings, request.message
-        if not await admits(request, settings.open):
+        if not await admits(request, self.settings.open):
             return True
-        if not package.serves(resource) or not package.offers(dict(message.typed("event").params)):
-            request.reply(404)
-            return True
-        wanted = duration(message, default=package.usual, least=settings.least, most=settings.longest)
-        if isinstance(wanted, Refusal):
-            request.reply(wanted.status, None, wanted.headers)
+        wanted = self._beginning.seconds(request, package, resource)
+        if wanted is None:
             return True
         try:
             await package.prepare(resource)
@@ -311,27 +303,6 @@ class Events(Module):
         one = self._beginning.make(request, package, resource)
         if one is None:
             return True
-        limit = self._beginning.limit(one)
-        if limit:
-            self._beginning.tell_limit(limit, one, request)
-            if limit == "most_of_watcher":
-                request.reply(403, "Too Many Subscriptions")
-            else:
-                request.reply(503, None, [("Retry-After", "60")])
-            return True
-        if request.server is not None and not self._merged.takes(message, request.server):
-            # RFC 3261 8.2.2.2
-            request.reply(482, "Merged Request")
-            return True
-        one.verdict = package.judge(one, request.now)
-        if one.verdict is Verdict.BLOCK:
-            # RFC 6665 4.2.1.3
-            request.reply(403)
-            return True
-        one.usage = self._notifying.usage(one, one.usage.dialog, message.get("event") or "")
-        # Counted before the store is waited for: others that come meanwhile find the place taken.
-        self._book.asks(one, one.source)
-        self._book.comes(one)
         stored = False
         try:
             stored = not wanted or await self._store(one, request, wanted)
@@ -339,17 +310,8 @@ class Events(Module):
             self._book.came(one)
             if not stored:
                 self._book.answered(one)
-        if not stored:
-            return True
-        now = self._notifying.now = request.now
-        request.decided = True
-        if wanted:
-            one.kept = self._keeping.keeps
-            self._book.add(one)
-        self._notifying.perform(one, one.usage.accept(message, request, wanted, now), now)
-        if wanted:
-            self._notifying.tell(one, "subscribe", now)
-            self._notifying.consider(one, now)
+        if stored:
+            self._starting.accept(one, request, wanted, request.now)
         return True
 
     async def _store(

@@ -60,6 +60,10 @@ class Package:
         Where this raises, the watcher gets a 503.
         """
 
+    def is_prepared(self) -> bool:
+        """Whether ``prepare`` would wait for nothing, whatever the resource."""
+        return type(self).prepare is Package.prepare
+
     def judge(self, subscription: Subscription, now: float) -> Verdict:
         """Return what the watcher may see. It is asked again by ``Events.judge``."""
         return Verdict.ALLOW

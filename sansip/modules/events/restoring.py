@@ -94,9 +94,7 @@ class Restoring:
             if row.owner != core.node:
                 # RFC 3261 12.2.1.2: the next NOTIFY moves the watcher's requests to this node.
                 dialog.local_target = _here(dialog.local_target, core.listeners)
-            one = Subscription(
-                row.id, package, row.resource, row.watcher, notifying.answered, notifying.taken
-            )
+            one = Subscription(row.id, package, row.resource, row.watcher, notifying)
             one.verdict = Verdict(row.verdict)
             one.filter_type, one.filter_body = row.filter_type, row.filter_body
             if row.filter_type:

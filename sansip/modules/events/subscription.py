@@ -8,15 +8,12 @@ transition counts, the changes wait in a queue, and one NOTIFY takes the first o
 
 from __future__ import annotations
 
-from collections import deque
 from typing import TYPE_CHECKING, Any, Final
 
 from sansip.client import BriefAsker
 from sansip.modules.events.content import Verdict
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from sansip.client import BriefRequest, Sending
     from sansip.dialog import Notifier
     from sansip.transport import Flow
@@ -57,6 +54,7 @@ class Subscription(BriefAsker):
         more: whether the last content left out what the next NOTIFY has to tell.
         memo: whatever the package wants to keep with it.
         began: when it began, in seconds since 1970.
+        engine: hears of the answers to its NOTIFYs: ``Notifying``, which is above this file.
     """
 
     __slots__ = (
@@ -66,6 +64,7 @@ class Subscription(BriefAsker):
         "counted",
         "dirty",
         "due",
+        "engine",
         "filter",
         "filter_body",
         "filter_type",
@@ -89,8 +88,6 @@ class Subscription(BriefAsker):
         "sent_at",
         "source",
         "tokens",
-        "told",
-        "took",
         "tries",
         "unanswered",
         "usage",
@@ -107,8 +104,7 @@ class Subscription(BriefAsker):
         package: Any,
         resource: str,
         watcher: str,
-        told: Callable[[Subscription, Sending, Response, float], None],
-        took: Callable[[Subscription, int, float], None] | None = None,
+        engine: Any = None,
     ) -> None:
         self.id = id
         self.package = package
@@ -127,7 +123,7 @@ class Subscription(BriefAsker):
         self.reserved = 0
         self.full = True
         self.dirty = False
-        self.changes: deque[tuple[Any, Any]] = deque()
+        self.changes: list[tuple[Any, Any]] = []
         self.memo: Any = None
         self.more = False
         self.began = 0.0
@@ -153,8 +149,7 @@ class Subscription(BriefAsker):
         # What its NOTIFYs begin with, while the dialog stays as it is: a ``Head`` of ``writing``, which is
         # above this file.
         self.head: Any = None
-        self.told = told
-        self.took = took
+        self.engine = engine
 
     # --- the pace
 
@@ -181,7 +176,7 @@ class Subscription(BriefAsker):
         The others stay, and the next NOTIFY tells them.
         """
         taken: dict[Any, Any] = {}
-        rest: deque[tuple[Any, Any]] = deque()
+        rest: list[tuple[Any, Any]] = []
         for key, value in self.changes:
             if key in taken:
                 rest.append((key, value))
@@ -249,11 +244,10 @@ class Subscription(BriefAsker):
     # --- its NOTIFYs on their way (``sansip.client.Asker``)
 
     def final(self, sending: Sending, response: Response, now: float) -> None:
-        self.told(self, sending, response, now)
+        self.engine.answered(self, sending, response, now)
 
     def taken(self, brief: BriefRequest, now: float) -> None:
-        assert self.took is not None
-        self.took(self, brief.number, now)
+        self.engine.taken(self, brief.number, now)
 
     def next_cseq(self, sending: Sending) -> int | None:
         return self.usage.dialog.next_cseq()

@@ -9,16 +9,19 @@ which are written once for all watchers that get the same (``Content.octets``). 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from sansip.client import new_branch
 from sansip.dialog import SendNotify
 from sansip.dialog.subscription_table import ACTIVE
 from sansip.modules.events.content import Verdict, fields_of, write
+from sansip.modules.events.notifying import GROUP
 from sansip.modules.events.row import BLOCK
 from sansip.wire.fields import encode
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from sansip.client import Client
     from sansip.module import Core
     from sansip.modules.events.book import Book
@@ -41,6 +44,25 @@ class Telling:
         self._keeping = keeping
         self._notifying = notifying
         self._sent = notifying.sent
+
+    def changed(self, found: Sequence[Subscription], now: float, key: Any, value: Any) -> None:
+        """Tell ``found`` of a change (``Events.changed``): a group at once, the others between messages."""
+        notifying, book = self._notifying, self._book
+        notifying.now = now
+        client = self._core.ua.client
+        for number, one in enumerate(found):
+            if (
+                number < GROUP
+                and key is None
+                and (one.package.interval <= 0.0 or one.may_leave_at(now) <= now)
+                and self.tell(one, now, client)
+            ):
+                continue
+            one.note(key, value)
+            if number < GROUP:
+                notifying.consider(one, now)
+            elif one.usage.expires_at is not None and not one.usage.is_sending:
+                book.look(one, now)
 
     def tell(self, one: Subscription, now: float, client: Client) -> bool:
         """Send a NOTIFY to ``one`` of the state as it is, and return True; or do nothing."""

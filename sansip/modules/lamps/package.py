@@ -49,6 +49,9 @@ class DialogPackage(Package):
         if self._nodes is not None:
             await self._nodes.read(resource)
 
+    def is_prepared(self) -> bool:
+        return self._nodes is None
+
     def judge(self, subscription: Subscription, now: float) -> Verdict:
         who = self._settings.watchers
         if who == "everyone" or subscription.watcher == subscription.resource:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection
 from functools import partial
-from typing import Any, Final
+from typing import Final
 
 from sansip.module.xml import attribute, text
 from sansip.modules.events import Content, Package, Subscription, Verdict
@@ -217,14 +217,10 @@ class ListPackage(Package):
 
 def _inner(base: Package, outer: Subscription, resource: str) -> Subscription:
     """Return the watcher's view of one member; it has no dialog, and is nowhere counted."""
-    inner = Subscription(outer.id, base, resource, outer.watcher, _nobody)
+    inner = Subscription(outer.id, base, resource, outer.watcher)
     inner.proven = outer.proven
     inner.accept = tuple(one for one in outer.accept if one in base.types) or base.types[:1]
     return inner
-
-
-def _nobody(*_: Any) -> None:
-    """There are no NOTIFYs of its own."""
 
 
 def _part(cid: str, kind: str, body: bytes) -> Part:

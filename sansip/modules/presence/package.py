@@ -130,6 +130,9 @@ class PresencePackage(Package):
         if not self.ready:
             await self._reading()
 
+    def is_prepared(self) -> bool:
+        return self.ready
+
     def judge(self, subscription: Subscription, now: float) -> Verdict:
         if not self.ready:
             return Verdict.CONFIRM

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 
 from sansip.modules.events import Package, Subscription
@@ -16,10 +14,7 @@ class Each(Package):
 
 
 def subscription() -> Subscription:
-    def told(*_: Any) -> None:
-        """Nobody listens."""
-
-    return Subscription("e-1", Each(), "sip:bob@biloxi.test", "sip:alice@biloxi.test", told)
+    return Subscription("e-1", Each(), "sip:bob@biloxi.test", "sip:alice@biloxi.test")
 
 
 @pytest.mark.parametrize(
