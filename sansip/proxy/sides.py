@@ -1,0 +1,57 @@
+"""The name of a side of a dialog: what our Record-Route values call it.
+
+Theory of operation: an address is no name. A phone moves, and a Contact says what its sender likes. But a
+route set never changes (RFC 3261 12.2), so each request of a side brings the values that it got, with their
+mark (``dialog_mark``) and, where a phone is reached over its flow, the tokens of flows (``transport
+.flow_token``). A call of somebody else with the same Call-ID and tags has another mark or token, unless it is
+between the same places. So the texts are compared as they are; whether a mark proves its sender is another
+question (``routing.within``).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import Final
+
+from sansip.proxy.dialog_mark import PARAMETER
+from sansip.transport.flow_token import MARK
+
+__all__ = ["MARKED", "is_named", "side_in", "side_of", "sides_in"]
+
+_VALUE: Final = re.compile(r"<sips?:([^<>]++)>", re.IGNORECASE)
+# Before a mark.
+MARKED: Final = f";{PARAMETER}="
+
+
+def side_of(mark: str, tokens: Iterable[str] = ()) -> str:
+    """Return the name of the side whose values have ``mark`` and ``tokens``."""
+    return " ".join((mark.lower(), *sorted(tokens)))
+
+
+def sides_in(text: str) -> list[str]:
+    """Return the names of all sides in ``text``, of Record-Route or Route."""
+    found: dict[str, list[str]] = {}
+    for value in _VALUE.findall(text):
+        before, marked, after = value.partition(MARKED)
+        if not marked:
+            continue
+        tokens = found.setdefault(after.partition(";")[0].lower(), [])
+        user, at, _ = before.partition("@")
+        if at and user.startswith(MARK):
+            tokens.append(user)
+    return [side_of(mark, tokens) for mark, tokens in found.items()]
+
+
+def side_in(route: str, mark: str) -> str:
+    """Return the name of the side that sends ``route``, whose last value of ours has ``mark``."""
+    if "@" not in route:
+        return mark.lower()
+    mark = mark.lower()
+    return next((one for one in sides_in(route) if one.partition(" ")[0] == mark), mark)
+
+
+def is_named(side: str, text: str) -> bool:
+    """Whether ``side`` is that of a side in ``text``, of Record-Route."""
+    # As nearly always: one mark, as we wrote it, and no tokens.
+    return (bool(side) and side in text) if "@" not in text and " " not in side else side in sides_in(text)
