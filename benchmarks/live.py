@@ -10,6 +10,7 @@ depends on the rate and on the machine's other work, so two runs differ by a few
     python -m benchmarks.live                            both runtimes, all workloads
     python -m benchmarks.live --only calls --runtime asyncio --functions 40
     python -m benchmarks.live --kind instructions
+    python -m benchmarks.live --only calls --relay      each call has a media relay: Debian's rtpengine
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from benchmarks import calls
+from benchmarks import calls, media
 from tools.peers import Program, free_port
 
 __all__ = ["counted", "instructions"]
@@ -69,7 +70,14 @@ class _Run:
     """One server and its load. ``before``: the words in front of those of ``sansip``."""
 
     def __init__(
-        self, stack: ExitStack, directory: Path, before: list[str], runtime: str, workload: str, rate: int
+        self,
+        stack: ExitStack,
+        directory: Path,
+        before: list[str],
+        runtime: str,
+        workload: str,
+        rate: int,
+        relay: bool,
     ) -> None:
         options = calls.parser_of("").parse_args([])
         options.rate, options.seconds, options.sipps = rate, 6, 1
@@ -83,6 +91,12 @@ class _Run:
             "--domain",
             calls.DOMAIN,
         ]
+        if relay:
+            program, ng = media.rtpengine(directory, options.sipp_core)
+            stack.enter_context(program)
+            config = directory / "media.toml"
+            config.write_text(media.tables(ng))
+            words += ["--config", str(config)]
         self.server = stack.enter_context(Program([*before, *words], directory / "log", cwd=directory))
         self.server.wait_for(r"^ready$", 300)
         self._stack = stack
@@ -105,14 +119,14 @@ class _Run:
         return completed
 
 
-def counted(runtime: str, workload: str, rate: int) -> Counter[tuple[str, str, str]]:
+def counted(runtime: str, workload: str, rate: int, relay: bool) -> Counter[tuple[str, str, str]]:
     """Return calls of functions for each call or request: by language, name and file."""
     with tempfile.TemporaryDirectory() as temporary, ExitStack() as stack:
         directory = Path(temporary)
         out = directory / "counted.json"
         before = [sys.executable, "-m", "benchmarks.live", "--serve", str(out)]
         os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(calls.ROOT), *sys.path]))
-        run = _Run(stack, directory, before, runtime, workload, rate)
+        run = _Run(stack, directory, before, runtime, workload, rate, relay)
         run.server.process.send_signal(signal.SIGUSR1)
         completed = run.play()
         run.server.process.send_signal(signal.SIGUSR2)
@@ -124,14 +138,14 @@ def counted(runtime: str, workload: str, rate: int) -> Counter[tuple[str, str, s
         return found
 
 
-def instructions(runtime: str, workload: str, rate: int) -> float:
+def instructions(runtime: str, workload: str, rate: int, relay: bool) -> float:
     """Return machine instructions outside of the kernel for each call or request."""
     with tempfile.TemporaryDirectory() as temporary, ExitStack() as stack:
         directory = Path(temporary)
         before = ["valgrind", "-q", "--tool=callgrind", "--instr-atstart=no"]
         before += [f"--callgrind-out-file={directory}/callgrind.out", sys.executable, "-m", "sansip_server"]
         os.environ["PYTHONHASHSEED"] = "0"
-        run = _Run(stack, directory, before, runtime, workload, rate)
+        run = _Run(stack, directory, before, runtime, workload, rate, relay)
 
         def control(*words: str) -> None:
             subprocess.run(
@@ -159,11 +173,12 @@ def main() -> int:
     parser.add_argument("--kind", choices=["calls", "instructions"], default="calls")
     parser.add_argument("--only", choices=sorted(calls.WORKLOADS), action="append", help="may be repeated")
     parser.add_argument("--runtime", action="append", help="may be repeated; default: asyncio and blocking")
+    parser.add_argument("--relay", action="store_true", help="each call has a media relay (rtpengine)")
     parser.add_argument("--functions", type=int, default=0, help="print so many functions of each")
     parser.add_argument("--rate", type=int, help="a second; default: 50, and 30 for instructions")
     options = parser.parse_args()
     rate = options.rate or RATES[options.kind]
-    needed = ["sipp"] + ["valgrind"] * (options.kind == "instructions")
+    needed = ["sipp"] + ["valgrind"] * (options.kind == "instructions") + ["rtpengine"] * options.relay
     missing = [name for name in needed if shutil.which(name) is None]
     if missing:
         print(f"not installed: {', '.join(missing)} (apt-get install sip-tester valgrind)", file=sys.stderr)
@@ -171,10 +186,10 @@ def main() -> int:
     for workload in options.only or list(calls.WORKLOADS):
         for runtime in options.runtime or ["asyncio", "blocking"]:
             if options.kind == "instructions":
-                figure = instructions(runtime, workload, rate)
+                figure = instructions(runtime, workload, rate, options.relay)
                 print(f"{workload:14} {runtime:9} {figure / 1000:8.1f} k instructions each", flush=True)
                 continue
-            found = counted(runtime, workload, rate)
+            found = counted(runtime, workload, rate, options.relay)
             sums: Counter[str] = Counter()
             for (kind, _, _), number in found.items():
                 sums[kind] += number

@@ -62,6 +62,11 @@ def kamailio_text(listeners: Sequence[str], port: int) -> str:
     )
 
 
+def tables(port: int) -> str:
+    """Return our configuration with the same relay."""
+    return f'[media]\nprofiles = ["always"]\n[[media.relays]]\nuri = "ng:{HOST}:{port}"\n'
+
+
 def launches(port: int) -> dict[str, Begin]:
     """Return how each server is started."""
 
@@ -80,10 +85,9 @@ def launches(port: int) -> dict[str, Begin]:
 
         return launch
 
-    relay = f'[media]\nprofiles = ["always"]\n[[media.relays]]\nuri = "ng:{HOST}:{port}"\n'
     return {
         "sansip": ours(""),
-        "sansip+media": ours(relay),
+        "sansip+media": ours(tables(port)),
         "kamailio": theirs(False),
         "kamailio+media": theirs(True),
     }
