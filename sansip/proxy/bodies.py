@@ -54,16 +54,12 @@ class Plan(Protocol):
     def answers(
         self,
         data: bytes,
-        contact: str | None,
         tag: str,
         status: int,
         go: Callable[[bytes, float], None],
         now: float,
     ) -> bytes | None:
-        """Return what goes back in place of ``data``; None where ``go(that, now)`` follows.
-
-        ``contact``: its line Contact; None where it has none, or that has not been read.
-        """
+        """Return what goes back in place of ``data``; None where ``go(that, now)`` follows."""
 
     def gives_up(self, now: float) -> None:
         """The INVITE does not leave."""
@@ -86,6 +82,9 @@ class Bodies(Protocol):
         """
 
     def ending(
-        self, call_id: str, from_tag: str, to_tag: str, uri: str, call: Record | None
+        self, call_id: str, from_tag: str, to_tag: str, side: str, call: Record | None
     ) -> Record | None:
-        """Return what hears that the BYE of a dialog is answered, in place of ``call``."""
+        """Return what hears that the BYE of a dialog is answered, in place of ``call``.
+
+        ``side``: the name of who sends it (``sansip.proxy.sides``).
+        """

@@ -169,7 +169,7 @@ class Steered(Pair):
         if not (self.knows(True, echo) and self._is_ready(self.hop, echo)):
             return False
         go = partial(self._goes, echo)
-        data = self._plan.answers(echo.data, echo.contact, echo.tag or "", status, go, now)
+        data = self._plan.answers(echo.data, echo.tag or "", status, go, now)
         if data is None:
             self._line = echo
             if status >= 200:
@@ -221,7 +221,7 @@ class Steered(Pair):
         def go(made: bytes, now: float) -> None:
             Usual._pass(self, invite, status, made, tag, now)
 
-        made = self._plan.answers(data, None, tag or "", status, go, now)
+        made = self._plan.answers(data, tag or "", status, go, now)
         if made is not None:
             go(made, now)
 

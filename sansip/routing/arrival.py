@@ -20,6 +20,7 @@ from sansip.proxy.assertions import drop_assertions
 from sansip.proxy.dialog_mark import PARAMETER
 from sansip.proxy.loop import DECIDING, Arrived
 from sansip.proxy.secure import check_arrival
+from sansip.proxy.sides import side_of
 from sansip.routing.flows import settle, take_token
 from sansip.routing.lookup import asked_for
 from sansip.routing.within import read_mark
@@ -56,8 +57,11 @@ def take_route(request: Incoming) -> None:
         request.from_dialog = not tokens or config.unmarked_dialogs
         if "route" not in keys and "maddr" not in message.uri_text:
             if tokens:
+                request.side = side_of(mark)
                 read_mark(request, mark)
             return
+
+    named: list[str] = []
 
     def is_own(uri: SipUri) -> bool:
         nonlocal mark
@@ -67,11 +71,15 @@ def take_route(request: Incoming) -> None:
         second = request.leaves is not None
         request.leaves = listeners.named(uri.host, uri.port, transport)
         request.marked = uri.params.get("c", request.marked)
-        mark = uri.params.get(PARAMETER, mark)
+        last, mark = mark, uri.params.get(PARAMETER, mark)
+        if mark != last:
+            # It was here twice: the far side's name counts.
+            named.clear()
         if not tokens or config.unmarked_dialogs:
             request.from_dialog = True
         if uri.user is not None and uri.user.startswith(MARK):
             request.flows = take_token(request, uri, request.flows, second=second)
+            named.append(uri.user)
         elif request.flows is not None:
             request.flows.pass_plain()
         return True
@@ -81,6 +89,7 @@ def take_route(request: Incoming) -> None:
     if request.flows is not None:
         settle(request, request.flows)
     if tokens and mark is not None:
+        request.side = side_of(mark, named)
         read_mark(request, mark)
     if request.flows is not None and request.flows.bound and not (request.from_dialog or request.reading):
         # The mark that the token came with says whose it is, and until when.

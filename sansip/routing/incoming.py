@@ -51,6 +51,7 @@ class Incoming:
         taken: whether a module decides on it, when it will (``Module.request_received``).
         decided: whether it has been answered, relayed or dropped.
         reading: how much that value proves (``proxy.dialog_mark``).
+        side: the name of the sender's side of its dialog (``proxy.sides``), "" where it has none.
         to_guarded: whether that value says that the dialog is with the very server, which only modules send
             to, that the request leads to.
         unsure: whether ``locate`` found no binding because the shared location could not be asked.
@@ -106,6 +107,7 @@ class Incoming:
         "recording",
         "returned",
         "server",
+        "side",
         "slots",
         "taken",
         "to_guarded",
@@ -132,6 +134,7 @@ class Incoming:
         self.from_node = False
         self.unsure = False
         self.reading = Reading.NONE
+        self.side = ""
         self.to_guarded = False
         self.flows: FlowRoute | None = None
         self.slots: dict[Any, Any] | None = None

@@ -293,7 +293,7 @@ class Openings:
             else:
                 read_later(message, read)
             far = None if opening.route is None else listeners[listener]
-            given = core, core.modules, message, flow, key, hashed, aor, far, False, now
+            given = core, core.modules, message, flow, key, hashed, aor, far, "", now
             handle = show(given, self._gate, _arrived, opening)
             if handle is None:
                 return True

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 from sansip.client.via import new_branch
 from sansip.proxy.loop import Arrived, text_hash
 from sansip.proxy.pair import Pair
+from sansip.proxy.sides import side_in, side_of
 from sansip.proxy.stateless import stateless_branch
 from sansip.proxy.target import Target
 from sansip.proxy.trust import OF_TRUST
@@ -226,7 +227,8 @@ class Passages:
                 message = unread_request(method, read)
             else:
                 read_later(message, read)
-            given = core, core.modules, message, flow, key if hashed else "", hashed, "", far, True, now
+            side = side_of(mark)
+            given = core, core.modules, message, flow, key if hashed else "", hashed, "", far, side, now
             handle = show(given, self._gate, _arrived, passing)
             if handle is None:
                 return True
@@ -246,7 +248,8 @@ class Passages:
         sent = passing.forwarded(via, noted, breadth, kept)
         call = proxy.records.of(passing.call_id, passing.from_tag, to_tag, passing.uri)
         if proxy.bodies is not None and handle is None:
-            call = proxy.bodies.ending(passing.call_id, passing.from_tag, to_tag, passing.uri, call)
+            side = side_in(passing.route, mark)
+            call = proxy.bodies.ending(passing.call_id, passing.from_tag, to_tag, side, call)
         if handle is None:
             later = partial(read_arrived, data, flow, force_rport, kept)
             pair = Pair(proxy, method, later, lines, flow, goal, branch)

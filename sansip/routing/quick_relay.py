@@ -19,6 +19,7 @@ from sansip.proxy.beginning import relay_usual
 from sansip.proxy.dialog_mark import Reading
 from sansip.proxy.loop import Arrived, loop_hash
 from sansip.proxy.recording import Recording, recording_of
+from sansip.proxy.sides import side_of
 from sansip.proxy.stateless import forward_stateless
 from sansip.proxy.target import Target
 from sansip.routing.gate import settle
@@ -184,6 +185,7 @@ class QuickRelay:
             if handle is not None:
                 handle.from_dialog = True
                 handle.reading = Reading.WHOLE
+                handle.side = side_of(mark)
                 handle.leaves = listener
             if self._send(request, key, back, flow, target, listener.id, arrived, now, handle):
                 return True

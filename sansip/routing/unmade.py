@@ -28,19 +28,19 @@ _new: Final = object.__new__
 _set: Final = object.__setattr__
 
 # What a handle is made of: the stack and its modules, the request and its flow, the key of its server
-# transaction ("" for an ACK), ``hashed``, ``asked`` and ``leaves`` of the handle, whether it is a request of
-# a dialog through here with a whole mark of ours, and the time.
-Given: TypeAlias = "tuple[Core, Any, Request, Flow, str, str, str, Listener | None, bool, float]"
+# transaction ("" for an ACK), ``hashed``, ``asked`` and ``leaves`` of the handle, the side of a dialog
+# through here that sends it, with a whole mark of ours ("" where it begins one), and the time.
+Given: TypeAlias = "tuple[Core, Any, Request, Flow, str, str, str, Listener | None, str, float]"
 
 
 def make(handle: IncomingRequest, given: Given, server: ServerTransaction | None) -> None:
     """Make ``handle``, with ``server`` to answer through."""
-    core, modules, message, flow, _, hashed, asked, leaves, within, now = given
+    core, modules, message, flow, _, hashed, asked, leaves, side, now = given
     Incoming.__init__(handle, core, message, flow, server, now)
     handle.modules = modules
     handle.hashed, handle.asked, handle.leaves = hashed, asked, leaves
-    if within:
-        handle.from_dialog, handle.reading = True, Reading.WHOLE
+    if side:
+        handle.from_dialog, handle.reading, handle.side = True, Reading.WHOLE, side
 
 
 def _fill(handle: IncomingRequest) -> None:

@@ -82,9 +82,16 @@ class MediaPhone(Phone):
     """A phone with audio, and video where wanted. ``host``: where its media is."""
 
     def __init__(
-        self, user: str, domain: str, server: tuple[str, int], *, host: str = "127.0.0.1", video: bool = False
+        self,
+        user: str,
+        domain: str,
+        server: tuple[str, int],
+        *,
+        host: str = "127.0.0.1",
+        video: bool = False,
+        transport: str = "udp",
     ) -> None:
-        super().__init__(user, domain, "udp", server, source=(host, 0))
+        super().__init__(user, domain, transport, server, source=(host, 0))
         self.host = host
         base = sum(map(ord, user)) << 8 | len(user)
         self.audio = Medium(host, base, 0)
@@ -97,6 +104,13 @@ class MediaPhone(Phone):
             if one is not None:
                 one.close()
         super().__exit__(*_)
+
+    def go_on(self, before: MediaPhone) -> None:
+        """Be the phone ``before``, which has got another address, in its dialog."""
+        self._call_id, self._cseq, self._version = before._call_id, before._cseq, before._version
+        self._local, self._remote, self._target = before._local, before._remote, before._target
+        self._routes = before._routes
+        self._register_id = before._register_id
 
     def sdp(self, direction: str = "sendrecv") -> str:
         """Return its description."""

@@ -53,20 +53,15 @@ class Answering(Operated):
     # Of an INVITE that makes a dialog.
     _session: Slot[Session] = Slot()
 
-    def _make(
-        self, call_id: str, tag: str, target: str, wish: Wish, call: Call | None, now: float
-    ) -> Session | None:
-        """Return the session of a new call, whose caller is ``tag`` at ``target``; None: too many."""
+    def _make(self, call_id: str, tag: str, wish: Wish, call: Call | None, now: float) -> Session | None:
+        """Return the session of a new call, whose caller is ``tag``; None: too many."""
         settings = self.settings
         session = self._sessions.make(
             settings.most, self._prefix, call_id, tag, wish, settings.set, call, now
         )
-        if session is not None:
-            if target:
-                session.targets[tag] = (target,)
-            if call is None and not self._looking:
-                self._looking = True
-                self.core.timers.start(now, LOOK, self, None)
+        if session is not None and call is None and not self._looking:
+            self._looking = True
+            self.core.timers.start(now, LOOK, self, None)
         return session
 
     def _note_offer(
@@ -75,8 +70,7 @@ class Answering(Operated):
         """Note that ``relay`` has an offer, and made ``made`` of it."""
         self._took.observe(took)
         self._relayed.add(relay.settings.uri)
-        leg.relay, leg.asked, leg.offered = relay, sdp, made
-        session.said[session.caller_tag] = sdp
+        session.note_offer(leg, relay, sdp, made)
         if session.over:
             forget(session, now)
 
@@ -86,7 +80,7 @@ class Answering(Operated):
 
     def _has_room(self, session: Session, tag: str) -> bool:
         """Whether the side ``tag`` can have media: a callee may invent any number of tags."""
-        return tag in session.sides or len(session.sides) <= self.core.limits.early_dialogs
+        return session.has_room(tag, self.core.limits.early_dialogs)
 
     def _no_relay(self, request: IncomingRequest, call_id: str, why: str) -> None:
         """Refuse the call, or let it go on, as the settings say."""
@@ -160,16 +154,7 @@ class Answering(Operated):
         leg: Leg | None,
     ) -> None:
         """Note an answer that its relay has: both sides have said something."""
-        session.sides[answerer] = source
-        offer = session.pending.pop(offerer, None)
-        if offer is not None:
-            session.said[offerer], session.sent[answerer] = offer
-        elif leg is not None:
-            session.sent[answerer] = leg.offered
-        session.said[answerer], session.sent[offerer] = sdp, made
-        if leg is not None and len(leg.answers) < self.core.limits.early_dialogs:
-            leg.answers[answerer] = (sdp, made)
-            session.labels[answerer] = leg.label
+        session.note_answer(offerer, answerer, sdp, made, source, leg, self.core.limits.early_dialogs)
         if session.call is not None:
             keep(session)
 

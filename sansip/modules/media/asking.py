@@ -1,8 +1,8 @@
 """One command to a relay, with the time of its answer.
 
 Theory of operation: a hook that waits does not hear what time it is when it goes on, and a breaker must. So
-the answer comes with its time, and a failure is a ``RelayFailed`` with its time. A command is one object: it
-is awaited, or put with a callback. The ``line`` to its relay keeps it until it is answered.
+the answer comes with its time, and a failure is a ``RelayFailed`` with its time. Most commands have a
+callback (``line.ask``) and need none of this.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from sansip.questions import Callback, Inside
 from sansip.routing.awaitables import Question
 
 if TYPE_CHECKING:
-    from sansip.module.peer import Exchange
+    from sansip.modules.media.command import Command
     from sansip.modules.media.settings import RelaySettings
 
-__all__ = ["Asked", "Command", "Line", "NoRelay", "RelayBusy", "RelayFailed"]
+__all__ = ["Asked", "Asking", "Line", "NoRelay", "RelayBusy", "RelayFailed"]
 
 
 class RelayFailed(Exception):
@@ -49,7 +49,7 @@ class Asked(Protocol):
 
     @property
     def uri(self) -> str: ...
-    def ask(self, command: bytes, is_ping: bool = False) -> Command: ...
+    def ask(self, command: bytes, is_ping: bool = False) -> Asking: ...
     def odd(self, why: str, now: float) -> RelayFailed: ...
     def broke(self, why: str, now: float) -> RelayFailed: ...
     def worked(self) -> None: ...
@@ -63,38 +63,26 @@ class Line(Protocol):
     def forget(self, command: Command) -> None: ...
 
 
-class Command(Inside):
-    """A command under way. Awaiting it returns (the answer, when), or raises ``RelayFailed``.
+class Asking(Inside):
+    """A command, to be awaited: that returns (the answer, when), or raises ``RelayFailed``."""
 
-    Attributes:
-        key: its cookie.
-        callback: who waits; None where nobody does.
-        begun: when it was sent first; ``due``: when it is sent again, or has failed; ``left``: how often yet.
-        exchange: what brings it, where its relay is asked over a stream.
-    """
+    __slots__ = ("_command", "_line")
 
-    __slots__ = ("_line", "begun", "callback", "data", "due", "exchange", "is_ping", "key", "left")
-
-    def __init__(self, line: Line, key: bytes, data: bytes, is_ping: bool) -> None:
+    def __init__(self, line: Line, command: Command) -> None:
         self._line = line
-        self.is_ping = is_ping
-        self.key = key
-        self.data = data
-        self.callback: Callback | None = None
-        self.exchange: Exchange | None = None
-        self.begun = self.due = 0.0
-        self.left = 0
+        self._command = command
 
     def __await__(self) -> Generator[Any, Any, tuple[bytes, float]]:
+        command = self._command
         try:
             pair: tuple[bytes, float] = yield Question(self)
             return pair
         finally:
-            if self.callback is not None:
+            if command.callback is not None:
                 # The one who asked gave up: a repeated command would open ports that no call uses.
-                self.callback = None
-                self._line.forget(self)
+                command.callback = None
+                self._line.forget(command)
 
     def put(self, callback: Callback, now: float) -> None:
-        self.callback = callback
-        self._line.begin(self, now)
+        self._command.callback = callback
+        self._line.begin(self._command, now)

@@ -13,32 +13,32 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from sansip.errors import RemoteProtocolError
-from sansip.proxy.dialog_mark import address_of, contact_of, uri_of
+from sansip.proxy.sides import MARKED
 from sansip.sdp import is_sdp
 from sansip.wire.multipart import part_places
 from sansip.wire.unread import octets_of, rewrite
 
 if TYPE_CHECKING:
-    from sansip.wire import Message, Request, Response
+    from sansip.wire import Message
 
 __all__ = [
     "Found",
-    "asked_of",
     "dialog_of",
     "find",
     "find_in",
     "has_body",
     "put",
     "put_in",
-    "target_in",
-    "target_of",
+    "routes_in",
+    "routes_of",
 ]
 
 # Short names of the fields that tell what a body is.
 _COMPACT: Final = re.compile(rb"\r\n[cel][ \t:]")
 _NAMES: Final = (b"\r\nCall-ID: ", b"\r\nFrom: ", b"\r\nTo: ")
 _FOLDED: Final = (b" ", b"\t")
-_CONTACT: Final = re.compile(rb"\r\n(?:contact|m)[ \t]*:", re.IGNORECASE)
+_RECORD_ROUTE: Final = b"\r\nRecord-Route:"
+_RECORDED: Final = re.compile(rb"\r\nrecord-route[ \t]*:", re.IGNORECASE)
 _QUOTED: Final = re.compile(rb'"(?:[^"\\]|\\.)*+"')
 
 
@@ -125,41 +125,31 @@ def dialog_of(message: Message) -> tuple[str, str, str]:
     return message.call_id, message.from_tag or "", message.to_tag or ""
 
 
-def target_of(message: Request | Response) -> str:
-    """Return ``address_of`` the Contact of ``message``, "" where it has none that can be read."""
+def routes_of(message: Message) -> str:
+    """Return the lines Record-Route of ``message``, "" where they have no mark of ours (``proxy.sides``)."""
     data = octets_of(message)
     if data is not None:
-        found = target_in(data)
-        if found is not None:
-            return found
-    uri = contact_of(message)
-    return address_of(uri) if uri else ""
+        return routes_in(data)
+    if "record-route" not in message.keys:
+        return ""
+    text = "\n".join(message.raw_lines("record-route"))
+    return text if MARKED in text else ""
 
 
-def target_in(data: bytes) -> str | None:
-    """Return what ``target_of`` returns for the message ``data``, None where it has to be read to know."""
+def routes_in(data: bytes) -> str:
+    """Return what ``routes_of`` returns for the message ``data``; more lines may stand between those."""
     end = data.find(b"\r\n\r\n") + 2
     # As most write it; the pattern costs more.
-    begin = data.find(b"\r\nContact:", 0, end) + 10
-    if begin < 10:
-        found = _CONTACT.search(data, 0, end)
-        if found is None:
+    begin = data.find(_RECORD_ROUTE, 0, end)
+    if begin >= 0:
+        stop = data.find(b"\r\n", data.rfind(_RECORD_ROUTE, begin, end) + 2)
+    else:
+        found = [(match.start(), match.end()) for match in _RECORDED.finditer(data, 0, end)]
+        if not found:
             return ""
-        begin = found.end()
-    stop = data.find(b"\r\n", begin)
-    value = data[begin:stop]
-    if data[stop + 2 : stop + 3] in _FOLDED or b'"' in value or b"," in value:
-        return None
-    uri = uri_of(value.decode("utf-8", "surrogateescape"))
-    return address_of(uri) if uri else ""
-
-
-def asked_of(message: Request) -> str:
-    """Return ``address_of`` the Request-URI of ``message``."""
-    data = octets_of(message)
-    if data is None:
-        return address_of(message.uri_text)
-    return address_of(data[: data.find(b"\r\n")].split(b" ", 2)[1].decode("utf-8", "surrogateescape"))
+        begin, stop = found[0][0], data.find(b"\r\n", found[-1][1])
+    text = data[begin + 2 : stop].decode("utf-8", "surrogateescape")
+    return text if MARKED in text else ""
 
 
 def find_in(data: bytes) -> Found | None:

@@ -1,8 +1,8 @@
 """What outlives the process of a call's media: it is kept with the call's record (``[calls] keep``).
 
 Theory of operation: the variables of a call go into its row. Those of ``media`` are the relay, the branches
-that rtpproxy knows the call by, why it has a relay, and which sides are browsers. A re-INVITE after a restart
-finds the relay of before, and the end of the call is told there.
+that rtpproxy knows the call by, why it has a relay, which sides are browsers, and what names its sides. A
+re-INVITE after a restart finds the relay of before, and the end of the call is told there.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Final
 from sansip.modules.media.profiles import NO_WISH, Side, Wish
 from sansip.modules.media.session import Session
 from sansip.modules.media.settings import PROFILES
-from sansip.proxy.dialog_mark import address_of
 
 if TYPE_CHECKING:
     from sansip.modules.calls import Call
@@ -40,7 +39,17 @@ def keep(session: Session) -> None:
     variables["media"] = session.relay.uri
     variables["media_profile"] = session.wish.profile or ""
     variables["media_browsers"] = " ".join(tag for tag, side in session.sides.items() if side.browser)
+    variables["media_routes"] = "\n".join(
+        [
+            *(_line(f"\t\t{text}") for text in session.invited),
+            *(_line(f"{tag}\t{text}") for tag, texts in session.routes.items() for text in texts),
+        ]
+    )
     variables["media_labels"] = " ".join(f"{tag}={label}" for tag, label in session.labels.items())
+
+
+def _line(text: str) -> str:
+    return text.replace("\r", " ").replace("\n", " ")
 
 
 def restored(call: Call, relays: Relays, set_: str) -> Session | None:
@@ -53,9 +62,15 @@ def restored(call: Call, relays: Relays, set_: str) -> Session | None:
     name, dialogs = name_of(call.call_id, call.id), set(call.talks)
     session = Session(name, call.call_id, call.caller_tag, relay.settings.set or set_, wish, call.began, call)
     session.relay, session.answered = relay, dialogs
-    for tag, talk in call.talks.items():
-        for side, at in ((call.caller_tag, talk.caller.target), (tag, talk.callee.target)):
-            session.note_target(side, address_of(at), len(call.talks) + 1)
+    most = len(call.talks) + 1
+    for line in str(call.variables.get("media_routes", "")).split("\n"):
+        tag, _, text = line.partition("\t")
+        if text.startswith("\t"):
+            session.note_invite(text[1:], most)
+        elif tag in call.talks:
+            session.note_route(tag, text, most)
+    for tag in call.talks:
+        session.note_route(tag, "", most)
     session.used.add(relay)
     relay.sessions += 1
     for tag in str(call.variables.get("media_browsers", "")).split():

@@ -14,7 +14,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from sansip.module.peer import PeerBusy, PeerFailed
-from sansip.modules.media.asking import Command, RelayFailed
+from sansip.modules.media.asking import Asking, RelayFailed
+from sansip.modules.media.command import Command
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -69,19 +70,17 @@ class _Waiting:
         """Send a command ``tries`` times, every ``within`` seconds."""
         self._within, self._tries = within, tries
 
-    def new(self, command: bytes, is_ping: bool = False) -> Command:
-        """Return ``command`` under a cookie of its own, to be awaited, or put."""
+    def new(self, command: bytes, is_ping: bool = False) -> Asking:
+        """Return ``command`` under a cookie of its own, to be awaited."""
         self.commands = number = self.commands + 1
         key = b"%b_%d" % (self._prefix, number)
-        return Command(self, key, b"%b %b" % (key, command), is_ping)
+        return Asking(self, Command(key, b"%b %b" % (key, command), is_ping))
 
     def ask(self, command: bytes, callback: Callback, now: float) -> None:
         """Send ``command``; ``callback((answer, when) or failure, when)`` hears what became of it."""
         self.commands = number = self.commands + 1
         key = b"%b_%d" % (self._prefix, number)
-        asked = Command(self, key, b"%b %b" % (key, command), False)
-        asked.callback = callback
-        self.begin(asked, now)
+        self.begin(Command(key, b"%b %b" % (key, command), False, callback), now)
 
     def begin(self, command: Command, now: float) -> None:
         raise NotImplementedError

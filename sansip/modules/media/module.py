@@ -12,12 +12,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from sansip.errors import RemoteProtocolError
+from sansip.module import Slot
 from sansip.modules.calls import CallTakenBack
 from sansip.modules.calls.spiral import earlier
 from sansip.modules.media import steering
 from sansip.modules.media.answering import LOOK
 from sansip.modules.media.asking import NoRelay
-from sansip.modules.media.body import Found, dialog_of, find, has_body, put, target_of
+from sansip.modules.media.body import Found, dialog_of, find, has_body, put, routes_of
 from sansip.modules.media.names import Names, Options
 from sansip.modules.media.profiles import NO_WISH, Side, Wish, needed, side_at, side_of
 from sansip.modules.media.riding import Riding
@@ -48,6 +49,9 @@ class Media(Riding):
     name = "media"
     methods = frozenset(("ACK", "INVITE"))
 
+    # Of an INVITE: Record-Route of its copies that left without a description.
+    _copies: Slot[tuple[str, ...]] = Slot()
+
     # --- requests
 
     def branch_leaving(self, request: IncomingRequest, branch: Branch, message: Request) -> Waits:
@@ -55,16 +59,28 @@ class Media(Riding):
         method = request.method
         if self._moves and is_within(request):
             self._judge_glare(request, message)
-        if method not in _CARRIERS or not has_body(message):
+        if method not in _CARRIERS:
+            return None
+        if method == "INVITE" and self._sessions and is_within(request):
+            self._note_within(request, message, to_sender=False)
+        if not has_body(message):
+            if method == "INVITE" and not is_within(request):
+                self._note_copy(request, message)
             return None
         if is_within(request):
             return self._within(request, message, request.now)
         return self._offering(request, branch, message) if method == "INVITE" else None
 
+    def _note_copy(self, request: IncomingRequest, message: Request) -> None:
+        """Note a copy that leaves without a description: the first one may be in a response."""
+        known = self._copies.get(request) or ()
+        self._copies.set(request, (*known, routes_of(message))[-self._most_tags :])
+
     def _offering(self, request: IncomingRequest, branch: Branch, message: Request) -> Waits:
         wish = self._wish.get(request) or NO_WISH
         found = None if wish.skip else find(message)
         if found is None:
+            self._note_copy(request, message)
             return None
         forced = wish.profile is not None or "always" in self.settings.profiles
         try:
@@ -85,6 +101,7 @@ class Media(Riding):
         if session is None:
             self._no_relay(request, dialog_of(message)[0], "too many calls have one (media.most)")
             return None
+        session.note_invite(routes_of(message), self._most_tags)
         leg = session.leg(branch, source, target)
         if leg.offered and leg.asked == found.sdp:
             put(message, found, leg.offered)
@@ -95,9 +112,10 @@ class Media(Riding):
         """Return the session of a new call; None where there are too many."""
         call = None if self._calls is None else self._calls.of(request)
         call_id, tag, _ = dialog_of(message)
-        session = self._make(call_id, tag, target_of(message), wish, call, request.now)
+        session = self._make(call_id, tag, wish, call, request.now)
         if session is not None:
-            session.hosts[tag] = request.flow.host
+            for text in self._copies.get(request) or ():
+                session.note_invite(text, self._most_tags)
             self._session.set(request, session)
         return session
 
@@ -199,14 +217,14 @@ class Media(Riding):
         if status >= 300 or method not in _CARRIERS:
             return None
         session = self._session.get(request)
+        if session is None and method == "INVITE" and self._sessions and is_within(request):
+            self._note_within(request, response, to_sender=True)
         tag: str | None = None
         # Whether it is a further 2xx of a dialog.
         again = False
-        if session is None and status >= 200 and is_within(request):
-            self._refreshed(request, response)
         if session is not None and status > 100:
             tag = dialog_of(response)[2]
-            session.note_target(tag, target_of(response), self._most_tags, _host_of(branch))
+            session.note_route(tag, routes_of(response), self._most_tags)
             if status >= 200:
                 again = tag in session.answered
                 if not again and len(session.answered) < self.core.limits.early_dialogs:
@@ -266,7 +284,7 @@ class Media(Riding):
         session = self._session.get(request) or self._begin(request, request.message, wish)
         if session is None:
             return None
-        session.note_target(response.to_tag or "", target_of(response), self._most_tags, _host_of(branch))
+        session.note_route(response.to_tag or "", routes_of(response), self._most_tags)
         if response.status >= 200:
             self._sessions.answered(session, response.to_tag or "")
         session.sides[session.caller_tag] = target
@@ -337,9 +355,3 @@ class Media(Riding):
             self._sessions.drop(session)
         else:
             self._end(session, now)
-
-
-def _host_of(branch: Branch) -> str:
-    """Return the address that a response of ``branch`` came from, "" where it is not known."""
-    transaction = branch.transaction
-    return "" if transaction is None else transaction.flow.host

@@ -29,7 +29,8 @@ if TYPE_CHECKING:
     from sansip.clock import Timer
     from sansip.module import Core
     from sansip.module.websockets import WebSocketPeer
-    from sansip.modules.media.asking import Command
+    from sansip.modules.media.asking import Asking
+    from sansip.modules.media.command import Command
     from sansip.modules.media.settings import MediaSettings, RelaySettings
 
 __all__ = ["Admin", "Relay"]
@@ -174,7 +175,7 @@ class Relay:
 
     # --- commands
 
-    def ask(self, command: bytes, is_ping: bool = False) -> Command:
+    def ask(self, command: bytes, is_ping: bool = False) -> Asking:
         """Return ``command`` under a cookie of its own, to be awaited: its answer, and when."""
         return self.line.new(command, is_ping)
 

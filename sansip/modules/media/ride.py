@@ -16,12 +16,13 @@ from sansip.modules.calls.riding import Ride as RecordedRide
 from sansip.modules.media import steering
 from sansip.modules.media.answering import RETRY, Answering
 from sansip.modules.media.asking import NoRelay, RelayFailed
-from sansip.modules.media.body import Found, find, find_in, put, put_in, target_in, target_of
+from sansip.modules.media.body import Found, find, find_in, put, put_in, routes_in
 from sansip.modules.media.hanging import dialog_begun
+from sansip.modules.media.keeping import keep
 from sansip.modules.media.names import Names
 from sansip.modules.media.ng import composed, made_of
 from sansip.modules.media.profiles import NO_WISH, NOTHING, Side, side_of
-from sansip.proxy.dialog_mark import address_of, uri_of
+from sansip.modules.media.sessions import forget
 from sansip.wire import read_again
 
 if TYPE_CHECKING:
@@ -49,9 +50,7 @@ class Ride:
     __slots__ = (
         "_began",
         "_call_id",
-        "_contact",
         "_flow",
-        "_heard",
         "_held",
         "_leg",
         "_length",
@@ -82,10 +81,7 @@ class Ride:
         self._limits = media.core.limits
         self._call_id = opening.call_id
         self._tag = opening.from_tag
-        self._contact = opening.contact
         self._flow = flow
-        # The tag and the line Contact of the last response.
-        self._heard: tuple[str, str | None] | None = None
         self._sdp = found.sdp
         assert found.length is not None
         begin, end = found.length
@@ -112,13 +108,12 @@ class Ride:
             media, tag = self.module, self._tag
             record = relay.call
             call = record.call if isinstance(record, RecordedRide) else None
-            contact = address_of(uri_of(self._contact.partition(":")[2]))
-            session = media._make(self._call_id, tag, contact, NO_WISH, call, now)
+            session = media._make(self._call_id, tag, NO_WISH, call, now)
             if session is None:
                 self._go_without("too many calls have one (media.most)", now)
                 return
             self._session = session
-            session.hosts[tag] = self._flow.address[0]
+            session.note_invite(routes_in(sent), self._limits.early_dialogs + 1)
             leg = self._leg = session.leg(self, self._source, self._target)
             session.sides[tag] = self._source
             options = media._ways.toward(NO_WISH, self._source, self._target, offer=True)
@@ -190,7 +185,12 @@ class Ride:
         end = len(rest) - len(self._sdp)
         data = b"%b%b%d\r\n%b%b" % (head, length[:_NAME], len(made), rest[:end], made)
         self._sent = b""
-        self.module._note_offer(session, leg, self._sdp, made, relay, now - self._began, now)
+        media = self.module
+        media._took.observe(now - self._began)
+        media._relayed.add(relay.settings.uri)
+        session.note_offer(leg, relay, self._sdp, made)
+        if session.over:
+            forget(session, now)
         self._held.leave(data, now)
 
     def _go_without(self, why: str, now: float) -> None:
@@ -221,7 +221,6 @@ class Ride:
     def answers(
         self,
         data: bytes,
-        contact: str | None,
         tag: str,
         status: int,
         go: Callable[[bytes, float], None],
@@ -233,14 +232,7 @@ class Ride:
             return data
         media = self.module
         try:
-            came_from = tag, contact
-            if contact is None or came_from != self._heard:
-                self._heard = came_from
-                target = target_in(data)
-                if target is None:
-                    target = target_of(read_again(data))
-                most, host = self._limits.early_dialogs + 1, self._held.hop.address[0]
-                session.note_target(tag, target, most, host)
+            session.note_route(tag, routes_in(data), self._limits.early_dialogs + 1)
             answered = session.answered
             again = False
             if status >= 200:
@@ -277,7 +269,7 @@ class Ride:
         # RFC 3261 13.2.1: the caller ignores what comes after the answer, so the relay does not hear of it.
         if before is not None and (again or before[0] == sdp):
             return _with(data, found, before[1])
-        if not media._has_room(session, tag):
+        if not session.has_room(tag, self._limits.early_dialogs):
             return data
         try:
             source = side_of(sdp, self._limits.sdp_media)
@@ -324,7 +316,10 @@ class Ride:
                 media._unanswered(session, str(error), now, self._dialog(data, status, now))
             else:
                 media._took.observe(now - began)
-                media._answered(session, session.caller_tag, tag, sdp, made, source, leg)
+                most = self._limits.early_dialogs
+                session.note_answer(session.caller_tag, tag, sdp, made, source, leg, most)
+                if session.call is not None:
+                    keep(session)
         except Exception as error:
             media.core.failed("riding", error)
         go(data, now)

@@ -9,11 +9,11 @@ those that left: a repeated message asks no relay.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from sansip.modules.media.names import Names
 from sansip.modules.media.profiles import Side, Wish
+from sansip.proxy.sides import is_named
 
 if TYPE_CHECKING:
     from sansip.modules.calls import Call
@@ -21,11 +21,10 @@ if TYPE_CHECKING:
 
 __all__ = ["Leg", "Session"]
 
-# Places of one side that are kept: a request may be on its way to the one of before.
-_TARGETS: Final = 2
+# Texts that are kept of one side: those of a 180 and a 2xx may differ.
+_TEXTS: Final = 4
 
 
-@dataclass(slots=True, eq=False)
 class Leg:
     """One branch of the INVITE.
 
@@ -38,17 +37,19 @@ class Leg:
         over: its deletion was sent.
     """
 
-    label: str
-    source: Side
-    target: Side
-    relay: Relay | None = None
-    asked: bytes = b""
-    offered: bytes = b""
-    answers: dict[str, tuple[bytes, bytes]] = field(default_factory=dict)
-    over: bool = False
+    __slots__ = ("answers", "asked", "label", "offered", "over", "relay", "source", "target")
+
+    def __init__(self, label: str, source: Side, target: Side) -> None:
+        self.label = label
+        self.source = source
+        self.target = target
+        self.relay: Relay | None = None
+        self.asked = b""
+        self.offered = b""
+        self.answers: dict[str, tuple[bytes, bytes]] = {}
+        self.over = False
 
 
-@dataclass(slots=True, eq=False)
 class Session:
     """The media of one call.
 
@@ -69,61 +70,122 @@ class Session:
         said, sent: by tag, the last description of a side, and the last one that it got.
         moved: whether it was ever moved, so that ``o=`` is counted here; mover: whether it is being moved;
             inviting: whether a re-INVITE of ours waits for its answer.
-        targets: by tag, where its side is by its Contact (``address_of``), the newest last.
-        hosts: by tag, the address that its side sends from.
+        invited: the Record-Route that callees got, where it has marks; routes: by callee's tag, what the
+            caller got. Each side brings its own back (``proxy.sides``). marked: whether any had a mark.
         pending: an offer within the dialog, and what was made of it: both count once it is answered.
     """
 
-    id: str
-    call_id: str
-    caller_tag: str
-    set_: str
-    wish: Wish
-    began: float = 0.0
-    call: Call | None = None
-    over: bool = False
-    # The callees' tags of the dialogs that a 2xx began, and whether another call has one of them, too.
-    answered: set[str] = field(default_factory=set)
-    ambiguous: bool = False
-    relay: Relay | None = None
-    legs: dict[Any, Leg] = field(default_factory=dict)
-    sides: dict[str, Side] = field(default_factory=dict)
-    offers: dict[str, Names] = field(default_factory=dict)
-    used: set[Relay] = field(default_factory=set)
-    # By callee's tag: the label of the leg that it answered, which rtpproxy knows the call by.
-    labels: dict[str, str] = field(default_factory=dict)
-    recording: bool = False
-    moving: bool = False
-    moved: bool = False
-    mover: bool = False
-    inviting: bool = False
-    said: dict[str, bytes] = field(default_factory=dict)
-    sent: dict[str, bytes] = field(default_factory=dict)
-    pending: dict[str, tuple[bytes, bytes]] = field(default_factory=dict)
-    targets: dict[str, tuple[str, ...]] = field(default_factory=dict)
-    hosts: dict[str, str] = field(default_factory=dict)
-    number: int = 0
-    key: str = ""
+    __slots__ = ("ambiguous", "answered", "began", "call", "call_id", "caller_tag", "id", "invited",
+                 "inviting", "key", "labels", "legs", "marked", "moved", "mover", "moving", "number",
+                 "offers", "over", "pending", "recording", "relay", "routes", "said", "sent", "set_",
+                 "sides", "used", "wish")  # fmt: skip
 
-    def note_target(self, tag: str, target: str, most: int, host: str = "") -> None:
-        """Note that the side ``tag`` is at ``target`` from now on; ``most``: tags that there may be.
+    def __init__(
+        self,
+        id: str,
+        call_id: str,
+        caller_tag: str,
+        set_: str,
+        wish: Wish,
+        began: float,
+        call: Call | None,
+    ) -> None:
+        self.id = id
+        self.call_id = call_id
+        self.caller_tag = caller_tag
+        self.set_ = set_
+        self.wish = wish
+        self.began = began
+        self.call = call
+        self.over = False
+        # The callees' tags of the dialogs that a 2xx began, and whether another call has one of them, too.
+        self.answered: set[str] = set()
+        self.ambiguous = False
+        self.relay: Relay | None = None
+        self.legs: dict[Any, Leg] = {}
+        self.sides: dict[str, Side] = {}
+        self.offers: dict[str, Names] = {}
+        self.used: set[Relay] = set()
+        # By callee's tag: the label of the leg that it answered, which rtpproxy knows the call by.
+        self.labels: dict[str, str] = {}
+        self.recording = False
+        self.moving = False
+        self.moved = False
+        self.mover = False
+        self.inviting = False
+        self.said: dict[str, bytes] = {}
+        self.sent: dict[str, bytes] = {}
+        self.pending: dict[str, tuple[bytes, bytes]] = {}
+        self.invited: tuple[str, ...] = ()
+        self.marked = False
+        self.routes: dict[str, tuple[str, ...]] = {}
+        self.number = 0
+        self.key = id if call is None else call.id
 
-        ``host``: what it sends from, where that is known.
+    def note_invite(self, text: str, most: int) -> None:
+        """Note the Record-Route ``text`` of an INVITE that leaves; ``most``: how many there may be."""
+        if text and text not in self.invited:
+            self.marked = True
+            self.invited = (*self.invited, text)[-most:]
+
+    def note_route(self, tag: str, text: str, most: int) -> None:
+        """Note the Record-Route ``text`` of a response of the callee ``tag``; ``most``: tags to be kept."""
+        known = self.routes.get(tag)
+        if text:
+            self.marked = True
+        if known is None:
+            if len(self.routes) < most:
+                self.routes[tag] = (text,)
+        elif text not in known:
+            self.routes[tag] = (*known, text)[-_TEXTS:]
+
+    def note_within(self, tag: str, other: str, text: str, most: int) -> None:
+        """Note the Record-Route that a re-INVITE, or its answer, brings the side ``tag``.
+
+        RFC 3261 12.2: it changes no route set; but a phone may take it for one.
         """
-        known = self.targets.get(tag)
-        if known is not None and known[-1] == target:
-            # It says so in each message.
-            if host:
-                self.hosts[tag] = host
-            return
-        if target and (known is not None or len(self.targets) < most):
-            self.targets[tag] = (*(one for one in known or () if one != target), target)[-_TARGETS:]
-            if host:
-                self.hosts[tag] = host
+        if tag == self.caller_tag:
+            self.note_route(other, text, most)
+        else:
+            self.note_invite(text, most)
 
-    def has(self, sender: str, other: str, target: str) -> bool:
-        """Whether a request of the side ``sender`` that goes to ``target`` is for the side ``other``."""
-        return sender in self.targets and target in self.targets.get(other, ())
+    def has(self, sender: str, other: str, side: str) -> bool:
+        """Whether a request from the tag ``sender`` to ``other``, of the side with this name, is in a dialog.
+
+        Where our Record-Route has no marks, or a process before kept none of a call, tags decide.
+        """
+        called = sender == self.caller_tag
+        texts = self.routes.get(other if called else sender)
+        if texts is None:
+            return False
+        return not self.marked or any(is_named(side, text) for text in (texts if called else self.invited))
+
+    def has_room(self, tag: str, most: int) -> bool:
+        """Whether the side ``tag`` can have media; ``most``: callees that may: they may invent any tags."""
+        return tag in self.sides or len(self.sides) <= most
+
+    def note_offer(self, leg: Leg, relay: Relay, sdp: bytes, made: bytes) -> None:
+        """Note that ``relay`` has an offer of the caller's, and made ``made`` of it."""
+        leg.relay = relay
+        leg.asked = sdp
+        leg.offered = made
+        self.said[self.caller_tag] = sdp
+
+    def note_answer(
+        self, offerer: str, answerer: str, sdp: bytes, made: bytes, source: Side, leg: Leg | None, most: int
+    ) -> None:
+        """Note an answer that its relay has: both sides have said something. ``most``: answers of a leg."""
+        self.sides[answerer] = source
+        offer = self.pending.pop(offerer, None)
+        if offer is not None:
+            self.said[offerer], self.sent[answerer] = offer
+        elif leg is not None:
+            self.sent[answerer] = leg.offered
+        self.said[answerer] = sdp
+        self.sent[offerer] = made
+        if leg is not None and len(leg.answers) < most:
+            leg.answers[answerer] = (sdp, made)
+            self.labels[answerer] = leg.label
 
     def leg(self, branch: Any, source: Side, target: Side) -> Leg:
         """Return the leg of ``branch``, a new one where there is none."""

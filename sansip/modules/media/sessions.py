@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from sansip.modules.media import steering
-from sansip.modules.media.body import asked_of, dialog_of
+from sansip.modules.media.body import dialog_of
 from sansip.modules.media.keeping import name_of, restored
 from sansip.modules.media.names import Names
 from sansip.modules.media.rtpproxy import RtpProxy
@@ -73,24 +73,24 @@ class Sessions:
         self._add(session)
         return session
 
-    def of_dialog(self, request: Request) -> tuple[Session, str, str] | None:
+    def of_dialog(self, request: Request, side: str) -> tuple[Session, str, str] | None:
         """Return the session of a request within a dialog, the sender's tag and the other's.
 
-        It goes to where the other side is: who makes a call with the tags of another has a mark of ours, too.
+        ``side``: whose request it is: who makes a call with the tags of another has a mark of ours, too.
         """
         call_id, sender, other = dialog_of(request)
         for caller in (sender, other):
             if (call_id, caller) in self._by_dialog:
-                session = self.between(call_id, sender, other, asked_of(request))
+                session = self.between(call_id, sender, other, side)
                 return None if session is None else (session, sender, other)
         return None
 
-    def between(self, call_id: str, sender: str, other: str, target: str) -> Session | None:
-        """Return the session of a dialog, one of whose requests goes from ``sender`` to ``target``."""
+    def between(self, call_id: str, sender: str, other: str, side: str) -> Session | None:
+        """Return the session of a dialog, of which ``side`` sends a request from ``sender`` to ``other``."""
         for caller in (sender, other):
             # Another proxy may have forked one INVITE to several users of ours.
             for session in self._by_dialog.get((call_id, caller), ()):
-                if session.has(sender, other, target):
+                if session.has(sender, other, side):
                     return session
         return None
 
@@ -109,8 +109,7 @@ class Sessions:
             self._add(session)
 
     def _add(self, session: Session) -> None:
-        session.key = key = session.id if session.call is None else session.call.id
-        self._by_key[key] = session
+        self._by_key[session.key] = session
         self._by_dialog.setdefault((session.call_id, session.caller_tag), []).append(session)
 
     def drop(self, session: Session) -> None:

@@ -13,7 +13,7 @@ from sansip.module import Slot
 from sansip.modules.media import steering
 from sansip.modules.media.answering import Answering
 from sansip.modules.media.asking import NoRelay
-from sansip.modules.media.body import Found, find, put, target_of
+from sansip.modules.media.body import Found, find, put, routes_of
 from sansip.modules.media.moving import stamped
 from sansip.modules.media.names import Names
 from sansip.modules.media.profiles import Side, side_of
@@ -38,31 +38,25 @@ class Within(Answering):
     _asked: Slot[tuple[Session, Names, Relay]] = Slot()
 
     def _proven(self, request: IncomingRequest) -> bool:
-        """Whether it comes from a side of its dialog: the other's Call-ID and tags are no secret."""
-        return request.from_dialog or not self.core.proxy.config.dialog_tokens
+        """Whether it comes from a side of its dialog: the other's Call-ID and tags are no secret.
+
+        A phone that has moved has proved itself otherwise before its request leaves (``admits_within``); an
+        ACK is seen before that.
+        """
+        proven = request.from_dialog or (request.method != "ACK" and bool(request.reading))
+        return proven or not self.core.proxy.config.dialog_tokens
 
     def _dialog_of(self, request: IncomingRequest) -> tuple[Session, str, str] | None:
-        """Return the session that a request belongs to, the sender's tag and the other's.
+        """Return the session that a request belongs to, the sender's tag and the other's."""
+        return self._sessions.of_dialog(request.message, request.side) if self._proven(request) else None
 
-        RFC 5626 5.3.1: over a flow it does not go where its Request-URI says, and a phone shows any Contact.
-        So the flow has to be that of the other side.
-        """
-        dialog = self._sessions.of_dialog(request.message) if self._proven(request) else None
-        if dialog is None or not request.over_flow:
-            return dialog
-        assert request.flows is not None
-        target = request.flows.target
-        host = dialog[0].hosts.get(dialog[2])
-        elsewhere = host and target is not None and target.flow is not None and target.flow.host != host
-        return None if elsewhere else dialog
-
-    def _refreshed(self, request: IncomingRequest, response: Response) -> None:
-        """Note where both sides are from now on (RFC 3261 12.2.1.2, 12.2.2, RFC 3311 5)."""
+    def _note_within(self, request: IncomingRequest, message: Message, *, to_sender: bool) -> None:
+        """Note what a re-INVITE, or the response to it, that leaves has as Record-Route."""
         dialog = self._dialog_of(request)
-        if dialog is not None and request.method != "PRACK":
+        if dialog is not None and (text := routes_of(message)):
             session, sender, other = dialog
-            session.note_target(sender, target_of(request.message), self._most_tags, request.flow.host)
-            session.note_target(other, target_of(response), self._most_tags)
+            tag, far = (sender, other) if to_sender else (other, sender)
+            session.note_within(tag, far, text, self._most_tags)
 
     def _within(self, request: IncomingRequest, message: Request, now: float) -> Waits:
         """Take an offer or an answer in a request of a dialog."""

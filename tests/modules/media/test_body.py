@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from sansip.modules.media.body import asked_of, dialog_of, find, has_body, put, target_of
+from sansip.modules.media.body import dialog_of, find, has_body, put, routes_in, routes_of
+from sansip.proxy.sides import sides_in
 from sansip.wire import Request, read_again
 from sansip.wire.unread import LAZY, is_unread, unread_request
 from tests.modules.media.rig import SDP
@@ -141,23 +142,27 @@ def test_no_body() -> None:
 
 
 @pytest.mark.parametrize(
-    ("line", "target"),
+    ("lines", "text"),
     [
-        ("Contact: <sip:a@192.0.2.1;ob>", "sip:a@192.0.2.1"),
-        ("m:sip:a@192.0.2.1;expires=3", "sip:a@192.0.2.1"),
-        ('CONTACT : "A, <b>" <sip:a@H.test>', "sip:a@h.test"),
-        ("Contact:\r\n <sip:a@192.0.2.1>", "sip:a@192.0.2.1"),
-        ("Contact: ", ""),
+        ("Record-Route: <sip:h;lr;d=a1>", "Record-Route: <sip:h;lr;d=a1>"),
+        ("record-route : <sip:h;lr;d=a1>", "record-route : <sip:h;lr;d=a1>"),
+        ("Record-Route: <sip:h;lr>", ""),
         ("Max-Forwards: 70", ""),
     ],
 )
-def test_where_a_side_is(line: str, target: str) -> None:
-    """RFC 3261 8.1.1.8: the Contact is found alike in a message that was read, and in one that was not."""
+def test_the_route_of_a_side(lines: str, text: str) -> None:
+    """RFC 3261 20.30: it is found alike in a message that was read, and in one that was not."""
     data = (
         f"INVITE sip:Bob@B.test;x=1 SIP/2.0\r\nVia: SIP/2.0/UDP h;branch=z9hG4bK1\r\nCSeq: 1 INVITE\r\n"
-        f"Call-ID: a\r\nFrom: <sip:a@b.test>;tag=1\r\nTo: <sip:b@b.test>\r\n{line}\r\n\r\n"
+        f"Call-ID: a\r\nFrom: <sip:a@b.test>;tag=1\r\nTo: <sip:b@b.test>\r\n{lines}\r\n\r\n"
+        "Record-Route: <sip:x;d=b>\r\n"
     ).encode()
     found = [unread_request("INVITE", (read_again, data))] if LAZY else []
     for one in (*found, read_again(data)):
-        assert isinstance(one, Request)
-        assert (target_of(one), asked_of(one)) == (target, "sip:Bob@b.test")
+        assert routes_of(one) == text
+
+
+def test_the_routes_of_several() -> None:
+    """One value below the other, or other lines between them."""
+    data = b"\r\nRecord-Route: <sip:f-x@h;lr;d=a1>\r\nTo: b\r\nRecord-Route: <sip:h;lr;d=a1>\r\nTo: c\r\n\r\n"
+    assert sides_in(routes_in(data)) == ["a1 f-x"]
