@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import select
 import socket
+import threading
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -11,9 +12,9 @@ from typing import Any
 import pytest
 
 import sansip_blocking
-from sansip.actions import Action, CloseDatagram, OpenDatagram, SendDatagram
+from sansip.actions import Action, Ask, CloseDatagram, OpenDatagram, SendDatagram
 from sansip_blocking.receiver import LOOK
-from tests.adapters.fakes import PATIENCE, FakeStack
+from tests.adapters.fakes import PATIENCE, FakeStack, Question
 from tests.adapters.test_blocking import TCP, UDP, peer
 
 pytestmark = pytest.mark.skipif(not hasattr(select, "epoll"), reason="where there is no epoll nothing is new")
@@ -119,3 +120,37 @@ def test_beside_a_connection(relay: socket.socket) -> None:
                     continue
             assert heard == b"hello"
             assert relay.recv(100) == b"1"
+
+
+def test_beside_a_worker_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    """While a store writes, datagrams are served as quickly, and what it answers waits for none of them."""
+    stack, released = FakeStack(), threading.Event()
+    handlers = {Question: lambda question: released.wait(PATIENCE)}
+    with sansip_blocking.Server(lambda listeners: stack, [UDP], handlers=handlers) as server:
+        server.turn(0.0)
+        server.send([Ask(1, Question("slow"))])
+        resumed = turned(server, monkeypatch)
+        with peer(server) as phone:
+            for number in range(2 * LOOK):
+                phone.send(b"%d" % number)
+                brisk(server)
+                assert phone.recv(100) == b"%d" % number
+        assert stack.told("answer") == []
+        released.set()
+        until = time.monotonic() + PATIENCE
+        while not server.hub.inbox.signalled and time.monotonic() < until:
+            time.sleep(0.001)
+        brisk(server)
+        assert stack.told("answer") == [(1, True)]
+        assert sum(resumed) == 0
+
+
+def test_what_is_posted_may_stop_the_server() -> None:
+    """A signal, or another thread, ends it between two datagrams."""
+    with sansip_blocking.Server(lambda listeners: FakeStack(), [UDP, TCP]) as server, peer(server) as phone:
+        phone.send(b"1")
+        server.hub.inbox.post(server.stop)
+        brisk(server)
+        brisk(server)
+        assert server.is_stopping
+        assert server.listeners[0].sock.fileno() == -1

@@ -5,10 +5,9 @@ after it costs a read that finds nothing. Under load the next datagram comes wit
 is cheaper to wait in a read of the socket itself, with a time-out (SO_RCVTIMEO). The server looks at
 everything else in between: after ``LOOK`` datagrams, when the time-out has passed, when the inbox is
 signalled, and for the last milliseconds before a timer is due. So the server does this only while it waits
-for nothing that is more urgent: no connection, no query, no worker thread, no full send buffer. If modules
-have sockets to peers of theirs, these are waited for as well (``several``). The pump of
-the socket stays where it waits, and the selector resumes it as always: it serves a backlog by turns of its
-sources, and reads the socket's errors.
+for nothing that is more urgent: no connection, no query, no worker thread, no full send buffer. Otherwise all
+of them are waited for together (``several``). The pump of the socket stays where it waits, and the selector
+resumes it as always: it serves a backlog by turns of its sources, and reads the socket's errors.
 """
 
 from __future__ import annotations
@@ -46,7 +45,7 @@ class Receiver:
         self._jobs = jobs
         # The socket that this made blocking, and has to make non-blocking again.
         self._blocking: socket.socket | None = None
-        self._several = Several(hub, waiter, jobs, BRISK, LOOK)
+        self._several = Several(hub, waiter, BRISK, LOOK)
         # Descriptor -> its registration, and whether it may wait: an answer for as long as it is registered.
         self._judged: dict[int, tuple[object, bool]] = {}
         # The only urgent listener, if there is one, and the watches among which it was found.
@@ -56,8 +55,9 @@ class Receiver:
     def serve(self) -> bool:
         """Unless something else is due now, serve datagrams until it is. Return whether there were any."""
         datagrams = self._alone()
-        if datagrams is None:
-            self.release()
+        if datagrams is None or self._jobs.running:
+            if datagrams is None:
+                self.release()
             return self._several.serve()
         hub = self._hub
         clock = hub.clock
@@ -87,9 +87,9 @@ class Receiver:
         return True
 
     def _alone(self) -> DatagramSocket | None:
-        """Return the only UDP listener, if everything else can wait for ``BRISK``."""
+        """Return the only UDP listener, if all other sockets can wait for ``BRISK``."""
         datagrams = self._hub.datagrams
-        if len(datagrams) != 1 or self._jobs.running:
+        if len(datagrams) != 1:
             return None
         if self._found_at != self._waiter.changes:
             (only,) = datagrams.values()

@@ -1,10 +1,12 @@
-"""One UDP listener beside sockets of modules to peers of theirs: waited for together, in one system call.
+"""One UDP listener beside other sockets: waited for together, in one system call.
 
-Theory of operation: with a media relay three of the nine datagrams of a call come from there, and none of
-them can wait for the others. So the thread asks the kernel (epoll) which sockets have something, and reads
-one datagram of each at once: without the turn of the loop, the pump and the second read that finds nothing.
-It is the set that the selector has, so there is nothing to keep in step. As soon as any other socket has
-something the selector's turn comes; so it does after ``LOOK`` waits, for the next timer, and for the inbox.
+Theory of operation: a server has more than its listener to wait for where a media relay answers it, its
+bindings are in Redis, or a worker thread writes them: three of the nine datagrams of a call come from a
+relay, each answer of a store by the inbox. None of them can wait for the others. So the thread asks the
+kernel (epoll) which sockets have something. It reads one datagram of the listener, and of each socket of a
+module, and resumes the pump of any other socket: without the turn of the loop, and without the second read
+that finds nothing. It is the set that the selector has, so there is nothing to keep in step. Whatever is not
+a plain "readable" is for the selector, whose turn also comes after ``LOOK`` waits and for the next timer.
 """
 
 from __future__ import annotations
@@ -13,24 +15,24 @@ import os
 import select
 from typing import TYPE_CHECKING, Any
 
+from sansip_sockets import READ
+
 if TYPE_CHECKING:
     from sansip.actions import Address
-    from sansip_blocking.jobs import Jobs
     from sansip_sockets import Hub, PolledWaiter
 
 __all__ = ["Several"]
 
 
 class Several:
-    """Serves the only UDP listener of ``hub`` and the sockets of modules while their datagrams come fast.
+    """Serves the only UDP listener of ``hub`` and what else is readable while datagrams come fast.
 
     ``brisk``: seconds that it waits for one at most; ``look``: waits until everything else has its turn.
     """
 
-    def __init__(self, hub: Hub, waiter: PolledWaiter, jobs: Jobs, brisk: float, look: int) -> None:
+    def __init__(self, hub: Hub, waiter: PolledWaiter, brisk: float, look: int) -> None:
         self._hub = hub
         self._waiter = waiter
-        self._jobs = jobs
         self._brisk = brisk
         self._looks = range(look)
         # It has a descriptor of its own for the same set; None where the system has no epoll.
@@ -39,23 +41,24 @@ class Several:
 
     def serve(self) -> bool:
         """Unless something else is due now, serve datagrams until it is. Return whether there were any."""
-        hub, jobs = self._hub, self._jobs
-        sockets = hub.clients.sockets
-        if not sockets or len(hub.datagrams) != 1 or jobs.running or self._epoll is None:
+        hub, waiter = self._hub, self._waiter
+        if len(hub.datagrams) != 1 or self._epoll is None:
             return False
-        clock, inbox, poll, brisk = hub.clock, hub.inbox, self._epoll.poll, self._brisk
-        until = self._waiter.deadline() - brisk
+        sockets, places = hub.clients.sockets, waiter.places
+        clock, poll, brisk = hub.clock, self._epoll.poll, self._brisk
         (only,) = hub.datagrams.values()
         own, number, receive = only.sock.fileno(), only.number, only.datagrams.receive
+        inbox = hub.inbox.reader.fileno()
         received, perform, read = hub.driver.datagrams_received, hub.perform, hub.clients.read
-        now = clock()
+        until, now = waiter.deadline() - brisk, clock()
         for served in self._looks:
-            if inbox.signalled or now >= until or jobs.running:
+            if now >= until:
                 return served > 0
             ready = poll(brisk)
             if not ready:
                 return served > 0
-            for fd, _ in ready:
+            resumed = posted = False
+            for fd, events in ready:
                 if fd == own:
                     batch: list[tuple[bytes, Address]] = []
                     if receive(batch, 1) and not batch:
@@ -66,9 +69,24 @@ class Several:
                         perform(received(number, batch, now), now)
                     except Exception as error:
                         hub.report(f"datagrams on {hub.listeners[number]}", error)
-                elif fd not in sockets or not read(sockets[fd]):
-                    return served > 0
-            now = clock()
+                elif fd in sockets:
+                    if not read(sockets[fd]):
+                        return served > 0
+                else:
+                    waits = places.get(fd)
+                    resume = None if waits is None or events != select.EPOLLIN else waits[READ]
+                    if resume is None:
+                        return served > 0
+                    resume()
+                    resumed = True
+                    posted = posted or fd == inbox
+            if posted:
+                # What was posted may have stopped the server, or closed the listener.
+                return True
+            if resumed:
+                # It may wait for another time now.
+                until = waiter.deadline() - brisk
+                now = clock()
         return True
 
     def close(self) -> None:

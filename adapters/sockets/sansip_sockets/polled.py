@@ -65,6 +65,8 @@ class PolledWaiter(CallbackWaiter):
         self._cancelled = 0
         # How often a watch began or ended: where the number is the same, so are the watches.
         self.changes = 0
+        # Descriptor -> what resumes the pumps that wait for it, at the places READ and WRITE.
+        self.places: dict[int, list[Callable[[], None] | None]] = {}
 
     def fileno(self) -> int:
         """Return the descriptor that is readable while a pump can go on."""
@@ -113,6 +115,7 @@ class PolledWaiter(CallbackWaiter):
         if key is None:
             places: list[Callable[[], None] | None] = [None, None, None]
             self._selector.register(fd, kind, places)
+            self.places[fd] = places
         else:
             places = key.data
             self._selector.modify(fd, key.events | kind, places)
@@ -125,6 +128,7 @@ class PolledWaiter(CallbackWaiter):
         other = READ + WRITE - kind
         if places[other] is None:
             self._selector.unregister(fd)
+            del self.places[fd]
         else:
             self._selector.modify(fd, other, places)
 
