@@ -35,7 +35,10 @@ class _Asked(Protocol):
 
 
 class Answering:
-    """Has questions answered; ``answer(number, result)`` gives the stack what came of one."""
+    """Has questions answered; ``answer(number, result)`` gives the stack what came of one.
+
+    ``answer_all`` does that for all questions that one call of a handler has answered.
+    """
 
     def __init__(
         self,
@@ -44,9 +47,11 @@ class Answering:
         handlers: Handlers,
         offload: Offload | None,
         start_coroutine: StartCoroutine | None,
+        answer_all: Callable[[list[tuple[int, Any]]], None] | None = None,
     ) -> None:
         self._hub = hub
         self._answer = answer
+        self._answer_all = answer_all
         self._threads = None if offload is not None else Threads()
         self._how = (offload or self._threads, start_coroutine)
         self._functions = dict(handlers)
@@ -106,7 +111,7 @@ class Answering:
                 )
             return _Coroutines(function, self._answer, start)
         assert offload is not None
-        return Worker(function, self._answer, self._hub.inbox.post, offload)
+        return Worker(function, self._answer, self._hub.inbox.post, offload, self._answer_all)
 
 
 class _Elsewhere:

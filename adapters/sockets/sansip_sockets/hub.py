@@ -97,7 +97,9 @@ class Hub:
         # The function that serves connections of other protocols than SIP
         # (``sansip_sockets.http``).
         self.on_foreign: Callable[[HandOver, socket.socket], None] | None = None
-        self.answering = Answering(self, self.answer, handlers or {}, offload, start_coroutine)
+        self.answering = Answering(
+            self, self.answer, handlers or {}, offload, start_coroutine, self.answer_all
+        )
         self._rare: dict[type, Callable[[Any], None]] = {
             Connect: self.streams.connect,
             Disconnect: self.streams.disconnect,

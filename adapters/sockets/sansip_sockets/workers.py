@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Hashable
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from typing import Any, TypeAlias, TypeVar
 
 from sansip.actions import Ask
@@ -59,11 +59,14 @@ class Threads:
 
     def __init__(self) -> None:
         self._jobs: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
-        self._idle = threading.Semaphore(0)
+        # One None for each thread that waits for a job; a Semaphore is a dozen calls of Python.
+        self._idle: SimpleQueue[None] = SimpleQueue()
         self._started = 0
 
     def __call__(self, job: Callable[[], None]) -> None:
-        if not self._idle.acquire(blocking=False):
+        try:
+            self._idle.get_nowait()
+        except Empty:
             self._started += 1
             name = f"sansip-worker-{self._started}"
             threading.Thread(target=self._run, name=name, daemon=True).start()
@@ -73,7 +76,7 @@ class Threads:
         while (job := self._jobs.get()) is not None:
             job()
             del job
-            self._idle.release()
+            self._idle.put(None)
 
     def close(self) -> None:
         for _ in range(self._started):
@@ -83,17 +86,24 @@ class Threads:
 class Worker:
     """One handler: its waiting questions and its threads.
 
-    ``post(function, *args)`` runs a function in the stack's thread (``Inbox.post``).
+    ``post(function, *args)`` runs a function in the stack's thread (``Inbox.post``). ``answer_all`` takes the
+    results of a batch, each with its number, in the place of ``answer``.
     """
 
-    __slots__ = ("_answer", "_batched", "_bound", "_busy", "_function", "_key", "_most", "_offload",
-                 "_parallel", "_post", "_shared", "_together", "_waiting")  # fmt: skip
+    __slots__ = ("_answer", "_answer_all", "_batched", "_bound", "_busy", "_function", "_key", "_most",
+                 "_offload", "_parallel", "_post", "_shared", "_together", "_waiting")  # fmt: skip
 
     def __init__(
-        self, function: Callable[..., Any], answer: Answer, post: Callable[..., None], offload: Offload
+        self,
+        function: Callable[..., Any],
+        answer: Answer,
+        post: Callable[..., None],
+        offload: Offload,
+        answer_all: Callable[[list[tuple[int, Any]]], None] | None = None,
     ) -> None:
         self._function = function
         self._answer = answer
+        self._answer_all = answer_all
         self._post = post
         self._offload = offload
         wishes: _Wishes = getattr(function, "sansip_handler", (False, 1, None))
@@ -162,6 +172,9 @@ class Worker:
         self._busy -= 1
         if self._waiting and self._busy < self._parallel:
             self._launch()
+        if self._answer_all is not None and self._key is None:
+            self._answer_all([(ask.id, result) for ask, result in zip(batch, results, strict=True)])
+            return
         for ask, result in zip(batch, results, strict=True):
             self._answer(ask.id, result)
             if self._key is not None:

@@ -50,6 +50,27 @@ def test_a_plain_handler_has_one_thread():
     assert bench.jobs == []
 
 
+def test_the_answers_of_a_batch_go_together():
+    """A store writes many registrations at once: what follows from all of them is performed once."""
+    jobs: list[Any] = []
+    told: list[list[tuple[int, Any]]] = []
+    alone: list[int] = []
+    function: Any = handler(batched=True)(lambda texts: [text.upper() for text in texts])
+    worker = Worker(
+        function,
+        lambda number, _: alone.append(number),
+        Bench._post,
+        jobs.append,
+        told.append,
+    )
+    for number, text in enumerate("abc"):
+        worker.ask(Ask(number, text))
+    jobs.pop()()
+    jobs.pop()()
+    assert told == [[(0, "A")], [(1, "B"), (2, "C")]]
+    assert alone == []
+
+
 def test_one_thread_answers_each_question_at_once():
     """A bounded handler with one thread (an outer half, a route's function) may hang on the second question.
 
