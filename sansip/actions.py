@@ -121,12 +121,16 @@ class CloseDatagram:
     listener: int
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, init=False)
 class Ask:
     """Put ``question`` to the outside; ``Stack.answer(id, result, now)`` resumes."""
 
     id: int
     question: Any
+
+    def __init__(self, id: int, question: Any) -> None:
+        self.id = id
+        self.question = question
 
 
 @dataclass(slots=True, init=False)

@@ -29,7 +29,7 @@ _LENGTH = (_SIZE + _MAC) * 4 // 3
 _RETIRED = 8
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, init=False)
 class Nonce:
     """The content of a nonce of ours.
 
@@ -46,6 +46,14 @@ class Nonce:
     life: bytes
     tick: int
     fits: bool = True
+
+    # Written out, as in ``sansip.actions``.
+    def __init__(self, text: bytes, made: int, life: bytes, tick: int, fits: bool = True) -> None:
+        self.text = text
+        self.made = made
+        self.life = life
+        self.tick = tick
+        self.fits = fits
 
     @classmethod
     def of(cls, text: bytes, fits: bool = True) -> Nonce:

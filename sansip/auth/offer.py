@@ -41,7 +41,7 @@ class Verdict(Enum):
     EXPIRED = "expired"
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, init=False)
 class Lookup:
     """The question for the stored data of a user.
 
@@ -52,12 +52,17 @@ class Lookup:
     username: str
     realm: str
 
+    # Written out, as in ``sansip.actions``.
+    def __init__(self, username: str, realm: str) -> None:
+        self.username = username
+        self.realm = realm
+
 
 # Users known without asking the outside: HA1 by hash name, or None.
 Users: TypeAlias = Callable[[Lookup], Mapping[str, str] | None]
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, init=False)
 class Offer:
     """The proof of its sender that a request offers, and the result so far.
 
@@ -74,6 +79,21 @@ class Offer:
     nonce: Nonce | None = None
     reason: str = ""
     ban: Ban | None = None
+
+    # Written out, as in ``sansip.actions``.
+    def __init__(
+        self,
+        verdict: Verdict,
+        credentials: Credentials | None = None,
+        nonce: Nonce | None = None,
+        reason: str = "",
+        ban: Ban | None = None,
+    ) -> None:
+        self.verdict = verdict
+        self.credentials = credentials
+        self.nonce = nonce
+        self.reason = reason
+        self.ban = ban
 
     @property
     def username(self) -> str:

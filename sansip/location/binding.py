@@ -17,7 +17,7 @@ from sansip.wire import Uri, parse_uri
 __all__ = ["Binding"]
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, init=False)
 class Binding:
     """One contact of an address-of-record. Treat it as immutable; times are in seconds.
 
@@ -56,6 +56,41 @@ class Binding:
     flow: Hashable = None
     received: Source | None = None
     user_agent: str | None = None
+
+    # Written out, as in ``sansip.actions``: every lookup makes one.
+    def __init__(
+        self,
+        aor: str,
+        contact: str,
+        expires_at: float,
+        call_id: str,
+        cseq: int,
+        q: int | None = None,
+        registered_at: float = 0.0,
+        refreshed_at: float = 0.0,
+        path: tuple[str, ...] = (),
+        instance: str | None = None,
+        reg_id: int | None = None,
+        params: str = "",
+        flow: Hashable = None,
+        received: Source | None = None,
+        user_agent: str | None = None,
+    ) -> None:
+        self.aor = aor
+        self.contact = contact
+        self.expires_at = expires_at
+        self.call_id = call_id
+        self.cseq = cseq
+        self.q = q
+        self.registered_at = registered_at
+        self.refreshed_at = refreshed_at
+        self.path = path
+        self.instance = instance
+        self.reg_id = reg_id
+        self.params = params
+        self.flow = flow
+        self.received = received
+        self.user_agent = user_agent
 
     @property
     def uri(self) -> Uri:

@@ -27,7 +27,7 @@ class Outcome(Enum):
     FULL = "full"
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, init=False)
 class LocationUpdate:
     """Replace ``before`` by ``after`` for ``aor``.
 
@@ -38,6 +38,12 @@ class LocationUpdate:
     aor: str
     before: tuple[Binding, ...]
     after: tuple[Binding, ...]
+
+    # Written out, as in ``sansip.actions``.
+    def __init__(self, aor: str, before: tuple[Binding, ...], after: tuple[Binding, ...]) -> None:
+        self.aor = aor
+        self.before = before
+        self.after = after
 
     @property
     def stored(self) -> tuple[Binding, ...]:

@@ -9,7 +9,7 @@ some deployments send it) has it in ``token``.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final
 
 from sansip.wire.abnf import LWS, QUOTED, TOKEN, compiled, unquote
@@ -41,7 +41,7 @@ _TOKEN68: Final = compiled(r"[A-Za-z0-9\-._~+/]++=*+")
 _NC: Final = compiled("[0-9A-Fa-f]{8}")
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, init=False)
 class Challenge:
     """One WWW-Authenticate or Proxy-Authenticate value.
 
@@ -52,8 +52,14 @@ class Challenge:
     """
 
     scheme: str
-    params: AuthParams = field(default_factory=dict)
+    params: AuthParams
     token: str = ""
+
+    # Written out, as in ``sansip.actions``.
+    def __init__(self, scheme: str, params: AuthParams | None = None, token: str = "") -> None:
+        self.scheme = scheme
+        self.params = {} if params is None else params
+        self.token = token
 
     @property
     def is_digest(self) -> bool:
@@ -104,7 +110,7 @@ class Challenge:
         return self.params.get("domain", "").split()
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, init=False)
 class Credentials(Challenge):
     """One Authorization or Proxy-Authorization value."""
 
