@@ -68,10 +68,12 @@ class StackHooks:
         self.stray_received = methods["stray_received"]
         self.request_received = methods["request_received"]
         self._event_received = methods["event_received"]
-        asked = methods["next_due"]
+        self._time_passed = methods["time_passed"]
+        # One that does nothing when time passes need not be asked when that is.
+        clocks = {id(module) for module, _ in self._time_passed}
+        asked = tuple(one for one in methods["next_due"] if id(one[0]) in clocks)
         self._next_due = tuple(one for one in asked if not one[0].tells_due)
         self.has_clocks = bool(self._next_due)
-        self._time_passed = methods["time_passed"]
         if len(self._next_due) < len(asked):
             # Some are here from before: they are asked once.
             self.has_due(0.0)

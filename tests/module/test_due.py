@@ -61,3 +61,22 @@ def test_a_reload_asks_once() -> None:
     bench.wait(5.0)
     found = bench.stack.next_deadline()
     assert found is None or found > bench.now
+
+
+class Hurry(Module):
+    """Names a time, and does nothing then."""
+
+    name = "hurry"
+    asked = 0
+
+    def next_due(self) -> float | None:
+        Hurry.asked += 1
+        return 0.0
+
+
+def test_who_does_nothing_then_is_not_asked_when() -> None:
+    """The deadline would never pass, and the loop never rest."""
+    bench = ModuleBench(Hurry)
+    bench.perform(bench.stack.time_passed(bench.now))
+    assert bench.stack.next_deadline() is None
+    assert Hurry.asked == 0
