@@ -114,7 +114,7 @@ class SqliteStore:
             raise
 
     def _found(self) -> tuple[int, int]:
-        status = os.stat(self.path)
+        status = os.stat(self.name)
         return status.st_dev, status.st_ino
 
     def _connection(self) -> sqlite3.Connection:
