@@ -33,6 +33,8 @@ EXTERNAL = b'<!DOCTYPE x [<!ENTITY f SYSTEM "file:///etc/passwd">]><x>&f;</x>'
         b"<a " + b" ".join(b'x%d="1"' % number for number in range(6000)) + b"/>",
         b"<a>" + b"x" * 70_000 + b"</a>",
         "<a>\ud800</a>".encode("utf-8", "surrogatepass"),
+        # Its octets show less than it holds.
+        b'<?xml version="1.0" encoding="UTF-7"?><a>' + b"+ADw-a+AD4-" * 100 + b"+ADw-/a+AD4-" * 100 + b"</a>",
     ],
 )
 def test_refused(body: bytes) -> None:

@@ -166,7 +166,8 @@ class PresencePackage(Package):
         if polite:
             # RFC 5025 3.2.1: as if the user were there and unavailable.
             return Content(TYPE, write_pidf(resource, [closed()]))
-        view, shows = self._view(resource), seen.shows
+        shows = seen.shows
+        view = self._views.get(resource) or self._view(resource)
         if view.shows is shows:
             return view.content
         content = view.contents.get(shows)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Final
 
 from sansip.module.xml import Element, attribute, local_name, namespace, read_xml, text, write_xml
@@ -42,21 +41,33 @@ _MOST_PERSONS: Final = 1
 _MOST_WRITTEN: Final = 65_536
 
 
-@dataclass(slots=True)
 class Part:
-    """One element below ``presence``. ``kind``: ``tuple``, ``person``, ``device`` or ``note``."""
+    """One element below ``presence``. ``kind``: ``tuple``, ``person``, ``device`` or ``note``.
 
-    kind: str
-    id: str
-    element: Element
-    octets: bytes = b""
+    It is made of its element or of its octets; neither changes, and the other follows when it is wanted.
+    """
+
+    __slots__ = ("_element", "_octets", "id", "kind")
+
+    def __init__(self, kind: str, id: str, element: Element = None, octets: bytes = b"") -> None:
+        self.kind = kind
+        self.id = id
+        self._element = element
+        self._octets = octets
+
+    @property
+    def element(self) -> Element:
+        """The element."""
+        if self._element is None:
+            self._element = read_xml(self._octets)
+        return self._element
 
     @property
     def written(self) -> bytes:
         """Its octets."""
-        if not self.octets:
-            self.octets = write_xml(self.element)
-        return self.octets
+        if not self._octets:
+            self._octets = write_xml(self._element)
+        return self._octets
 
 
 def parse_pidf(body: bytes) -> list[Part]:
@@ -171,7 +182,7 @@ def _tuple(id: str, basic: str, contact: str = "") -> Part:
     octets = (
         f'<tuple xmlns="{PIDF}" id="{id}"><status><basic>{basic}</basic></status>{place}</tuple>'.encode()
     )
-    return Part("tuple", id, read_xml(octets), octets)
+    return Part("tuple", id, None, octets)
 
 
 def opened(contact: str) -> Part:
@@ -190,4 +201,4 @@ def on_the_phone() -> Part:
         f'<dm:person xmlns:dm="{DM}" xmlns:rpid="{RPID}" id="call"><rpid:activities><rpid:on-the-phone/>'
         "</rpid:activities></dm:person>"
     ).encode()
-    return Part("person", "call", read_xml(octets), octets)
+    return Part("person", "call", None, octets)

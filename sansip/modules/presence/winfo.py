@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Watched", "WatcherInfo"]
 
+# RFC 3858 4.2
+_BEGAN: Final = "subscribe"
 _TYPE: Final = "application/watcherinfo+xml"
 
 
@@ -53,7 +55,7 @@ class WatcherInfo(Package):
         self._events = events
         self._base = base
         self._unix = unix
-        # Subscription -> what happened to it last.
+        # Subscription -> what happened to it last, but for those that only began.
         self._words: dict[str, str] = {}
 
     def judge(self, subscription: Subscription, now: float) -> Verdict:
@@ -64,7 +66,8 @@ class WatcherInfo(Package):
     def watched(self, one: Subscription, event: str) -> Watched:
         """Return ``one`` as it is told after ``event``, and remember that."""
         if one.counted:
-            self._words[one.id] = event
+            if event != _BEGAN or one.id in self._words:
+                self._words[one.id] = event
             status = "pending" if one.verdict is Verdict.CONFIRM else "active"
         else:
             self._words.pop(one.id, None)
@@ -76,7 +79,7 @@ class WatcherInfo(Package):
         if subscription.full:
             state = "full"
             found = [
-                self.watched(one, self._words.get(one.id, "subscribe"))
+                self.watched(one, self._words.get(one.id, _BEGAN))
                 for one in self._events.of(self._base, subscription.resource)
             ]
         else:
