@@ -150,8 +150,8 @@ class Documents(Module):
     @function
     def of(self, auid: str, user: str) -> list[Document]:
         """Return the documents of ``user`` for ``auid``, by name."""
-        found = self._found.get(auid, {}).get(user, {})
-        return [found[name] for name in sorted(found)]
+        found = self._found.get(auid, {}).get(user)
+        return [found[name] for name in sorted(found)] if found else []
 
     @function
     async def put(self, auid: str, user: str, name: str, body: bytes) -> Document:

@@ -29,7 +29,7 @@ from sansip.modules.presence.filters import (
 )
 from sansip.modules.presence.pidf import TYPE, Part, closed, parse_pidf, parts_of, write_pidf
 from sansip.modules.presence.privacy import shown
-from sansip.modules.presence.rules import NOTHING, Shows
+from sansip.modules.presence.rules import EVERYTHING, NOTHING, Shows
 from sansip.modules.publications import Publishing
 
 __all__ = ["PresencePackage", "PresencePublishing"]
@@ -61,7 +61,8 @@ class _View:
         self.state = state
         self.parts: dict[Shows, list[Part]] = {}
         self.contents: dict[Shows, Content] = {}
-        # Most watchers see the same: what was shown last, and by which permissions.
+        # Most watchers see the same: what was shown last, and by which permissions; it is not in ``contents``
+        # before something else is shown.
         self.shows: Shows | None = None
         self.content: Content | None = None
 
@@ -170,10 +171,12 @@ class PresencePackage(Package):
         view = self._views.get(resource) or self._view(resource)
         if view.shows is shows:
             return view.content
-        content = view.contents.get(shows)
+        content = None
+        if view.shows is not None and view.content is not None:
+            view.contents[view.shows] = view.content
+            content = view.contents.get(shows)
         if content is None:
             content = Content(TYPE, write_pidf(resource, self._shown(resource, shows)))
-            view.contents[shows] = content
         view.shows, view.content = shows, content
         return content
 
@@ -220,6 +223,8 @@ class PresencePackage(Package):
 
     def _shown(self, resource: str, shows: Shows) -> list[Part]:
         view = self._view(resource)
+        if shows is EVERYTHING:
+            return view.state
         found = view.parts.get(shows)
         if found is None:
             found = view.parts[shows] = shown(view.state, shows)
