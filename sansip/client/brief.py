@@ -3,13 +3,14 @@
 Theory of operation: most requests of a user agent that sends many (NOTIFYs) go to one numeric address, and
 get a 2xx that says nothing new. Such a request is its octets alone, and of such a 2xx only what finds it is
 read (``wire.echo``). It stands in the tables in the place of its client transaction, whose timers it shares
-with the others that left in the same moment (``Departed``). With any other input ``unfold`` puts the
+with the others that left at about the same time (``Departed``). With any other input ``unfold`` puts the
 transaction there, in the state and with the timers that it would have by then, and the request becomes the
 ``Sending`` that it would have been from the start.
 """
 
 from __future__ import annotations
 
+from math import inf
 from typing import TYPE_CHECKING, Any, Final
 
 from sansip.client.sending import Sending
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 __all__ = ["BriefRequest", "Departed"]
 
 _NEVER: Final = -1.0
+# The part of T1 in which requests leave that share timers.
+_SPAN: Final = 0.2
 
 
 class BriefRequest:
@@ -33,7 +36,7 @@ class BriefRequest:
 
     Attributes:
         number: of its CSeq.
-        hop: where it was sent.
+        hop, started: where it was sent, and when.
         answered_at: when its 2xx came; below zero before that.
         folded: whether it stands for its transaction.
     """
@@ -47,11 +50,11 @@ class BriefRequest:
         "_method",
         "_owner",
         "_provisional",
-        "_started",
         "answered_at",
         "folded",
         "hop",
         "number",
+        "started",
     )
 
     def __init__(
@@ -74,7 +77,7 @@ class BriefRequest:
     def send(self, flow: Flow, now: float) -> None:
         """Send it over ``flow``, which is of UDP."""
         self.hop = flow
-        self._started = now
+        self.started = now
         client = self._client
         layer = client.transactions
         owner = self._owner = layer.latest = layer.latest + 1
@@ -130,7 +133,7 @@ class BriefRequest:
             client.end_timer = timers.put(self.answered_at + values.t4, values.t4, client, "timer K")
             return
         client.interval = values.t1
-        started = self._started
+        started = self.started
         client.resend_timer = timers.put(started + values.t1, values.t1, client, "timer E")
         client.end_timer = timers.put(started + values.t1x64, values.t1x64, client, "timer F")
 
@@ -167,29 +170,41 @@ class BriefRequest:
 
 
 class Departed:
-    """The requests that left at one time, with the timers that their transactions would have each."""
+    """The requests that left within a short time, with the timers that their transactions would have each.
 
-    __slots__ = ("_client", "at", "requests")
+    ``since``, ``until``: that time, which is over long before its first Timer E.
+    """
+
+    __slots__ = ("_client", "requests", "since", "until")
 
     def __init__(self, client: Outlet, now: float) -> None:
         self._client = client
-        self.at = now
         self.requests: list[BriefRequest] = []
-        client.timers.start(now, client.transactions.values.t1, self, "timer E")
+        t1 = client.transactions.values.t1
+        self.since = now
+        self.until = now + t1 * _SPAN
+        client.timers.start(now, t1, self, "timer E")
 
     def timer_fired(self, name: str, now: float) -> None:
-        """Find out what has come by the time of Timer E; forget those that were answered."""
+        """Find out what has come by the time of the first Timer E; forget those that were answered."""
         requests, self.requests = self.requests, []
+        client = self._client
+        t1 = client.transactions.values.t1
+        next_due = inf
         for one in requests:
             if one.folded:
                 if name == "timer K":
                     one.over()
                 elif one.answered_at >= 0.0:
                     self.requests.append(one)
+                elif one.started + t1 > now:
+                    self.requests.append(one)
+                    next_due = min(next_due, one.started + t1)
                 else:
                     # Its Timer E is due, and fires next.
                     one.unfold()
-        if self.requests:
+        if next_due < inf:
+            client.timers.put(next_due, t1, self, "timer E")
+        elif self.requests:
             # RFC 3261 17.1.2.2: Timer K is T4; it began when the response came, so this is a little more.
-            client = self._client
             client.timers.start(now, client.transactions.values.t4, self, "timer K")

@@ -93,7 +93,7 @@ class Client(Outlet):
                 ``asker.final``, each other one to ``asker.taken``.
         """
         departed: Departed | None = self.departed
-        if departed is None or departed.at != now:
+        if departed is None or not departed.since <= now < departed.until:
             departed = self.departed = Departed(self, now)
         brief = BriefRequest(self, asker, method, branch, data, number, contact)
         departed.requests.append(brief)

@@ -19,6 +19,9 @@ class Asker(BriefAsker):
     def __init__(self) -> None:
         self.rig = Rig()
         self.told: list[Any] = []
+        self.send()
+
+    def send(self) -> Out:
         client = self.rig.stack.client
         branch = new_branch(client.entropy)
         data = (
@@ -30,6 +33,7 @@ class Asker(BriefAsker):
         flow = Flow("udp", 0, BOB)
         client.send_octets("NOTIFY", branch, data, flow, self, self.rig.now, number=7, contact=CONTACT)
         (self.out,) = self.rig.take(self.rig.stack._take(self.rig.now))
+        return self.out
 
     def taken(self, brief: BriefRequest, now: float) -> None:
         self.told.append(brief.number)
@@ -82,6 +86,32 @@ def test_silence() -> None:
     assert asker.told == []
     asker.rig.wait(0.2)
     assert asker.told == [(408, True, "sip:bob@192.0.2.2")]
+    asker.rig.run_out()
+    assert asker.rig.empty
+
+
+def test_each_has_its_own_timer_e() -> None:
+    """RFC 3261 17.1.2.2: those that left one after the other are repeated so; who has answered is not."""
+    asker = Asker()
+    sent = [asker.out]
+    began = [asker.rig.now]
+    departed = asker.rig.stack.client.departed
+    for _ in range(3):
+        asker.rig.wait(0.03)
+        sent.append(asker.send())
+        began.append(asker.rig.now)
+    assert asker.rig.stack.client.departed is departed
+    asker.out = sent[2]
+    asker.answer(200)
+    asker.rig.wait(0.05)
+    # T1 has another part: the next one is none of theirs.
+    sent.append(asker.send())
+    began.append(asker.rig.now)
+    assert asker.rig.stack.client.departed is not departed
+    for number in (0, 1, 3, 4):
+        assert asker.rig.wait(began[number] + 0.499 - asker.rig.now) == []
+        assert [out.data for out in asker.rig.wait(0.002)] == [sent[number].data]
+    assert asker.told == [7]
     asker.rig.run_out()
     assert asker.rig.empty
 
