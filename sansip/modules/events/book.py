@@ -123,7 +123,8 @@ class Book:
             heap[:] = kept.values()
             heapq.heapify(heap)
         heapq.heappush(heap, (due, one.number, one))
-        if self.tell is not None:
+        if self.tell is not None and heap[0][2] is one:
+            # Before that something else is due, and then this is known (``next_due``).
             self.tell(due)
 
     def next_due(self) -> float | None:

@@ -61,7 +61,8 @@ class Shelf:
             heap[:] = [entry for entry in heap if self._ends(entry)]
             heapq.heapify(heap)
         heapq.heappush(heap, (one.expires_at, self._number, one))
-        if self.tell is not None:
+        if self.tell is not None and heap[0][2] is one:
+            # Before that another one ends, and then this is known (``next_due``).
             self.tell(one.expires_at)
 
     def remove(self, one: Publication) -> None:
