@@ -41,6 +41,7 @@ from sansip_server.eventlog import EventLog
 from sansip_server.faults import OperatorError
 from sansip_server.followers import Followers
 from sansip_server.http.opening import open_http, shared_with, start_http
+from sansip_server.huge_pages import HugePages
 from sansip_server.journal import JournalFile, head
 from sansip_server.management import Management
 from sansip_server.modules import uses
@@ -196,7 +197,10 @@ def run_server(
             stack.recall = storage.recall
         return stack
 
+    pages: HugePages | None = None
+
     def on_ready(server: Any) -> None:
+        nonlocal pages
         if shared is not None:
             shared.attach(server.hub)
         provision.attach(server.hub)
@@ -225,6 +229,7 @@ def run_server(
             lines = [f"runtime {runtime}: {why}", *lines]
             lines += [f"listening on {one}" for one in shared_with(server.listeners)]
             worker.attach(management, reload, events, lines, reads=shared is not None)
+            pages = HugePages.begin() if settings.huge_pages else None
             return
         for line in lines:
             click.echo(line)
@@ -257,6 +262,8 @@ def run_server(
             server.hub.on_abandon = shared.leave
         logger.info("serving %s", ", ".join([*domains, *(name for name in aliases if name not in domains)]))
         say_doubts(tls, domains)
+        # All that each message needs is there by now.
+        pages = HugePages.begin() if settings.huge_pages else None
         click.echo("ready")
         supervisor.ready(server.hub)
 
@@ -315,6 +322,8 @@ def run_server(
             raise
         raise OperatorError("uvloop is not installed; pip install 'sansip[uvloop]', or --no-uvloop") from None
     finally:
+        if pages is not None:
+            pages.close()
         provision.close()
         if values is not None:
             values.close()

@@ -41,6 +41,7 @@ _FIXED = {
     "secret_file": "marks and flow tokens of running dialogs are sealed with the key in it",
     "runtime": _RUNTIME,
     "uvloop": _RUNTIME,
+    "huge_pages": "the memory was moved at the start",
     "workers": "the sockets of all workers are opened at the start",
     "drain_time": "the runtime took it when it began to wait for signals",
     "limits.users_known": "the table of users is made with the store, at the start",

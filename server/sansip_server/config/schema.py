@@ -129,6 +129,9 @@ class Settings:
     workers: int | Literal["auto"] = 1
     # Use uvloop as asyncio's event loop; needs `pip install 'sansip[uvloop]'`.
     uvloop: bool = False
+    # Move the server's memory into pages of 2 MB where Linux can (6.1 or newer): in a virtual machine a sixth
+    # less CPU time for a call, for at most some MB more of memory.
+    huge_pages: bool = True
     # How long, in seconds, running transactions may take to finish after
     # SIGTERM; new dialogs get 503 meanwhile. 32 is the longest a transaction
     # waits for an answer (64*T1).
