@@ -9,7 +9,6 @@ that is not plain the message is read.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from sansip.errors import RemoteProtocolError
@@ -33,8 +32,11 @@ __all__ = [
     "routes_of",
 ]
 
-# Short names of the fields that tell what a body is.
-_COMPACT: Final = re.compile(rb"\r\n[cel][ \t:]")
+# First octets of the fields that tell what a body is, and what ends their short names.
+_FIRST: Final = frozenset(b"cCeElL")
+_ENDS: Final = frozenset(b" \t:")
+_TYPED: Final = b"content-type: application/sdp"
+_SIZED: Final = b"content-length: "
 _NAMES: Final = (b"\r\nCall-ID: ", b"\r\nFrom: ", b"\r\nTo: ")
 _FOLDED: Final = (b" ", b"\t")
 _RECORD_ROUTE: Final = b"\r\nRecord-Route:"
@@ -42,18 +44,27 @@ _RECORDED: Final = re.compile(rb"\r\nrecord-route[ \t]*:", re.IGNORECASE)
 _QUOTED: Final = re.compile(rb'"(?:[^"\\]|\\.)*+"')
 
 
-@dataclass(slots=True)
 class Found:
     """A description, and the octets of the body before and after it.
 
     ``length``: where the digits of Content-Length begin and end in the octets of an unread message.
     """
 
-    sdp: bytes
-    before: bytes = b""
-    after: bytes = b""
-    boundary: bytes = b""
-    length: tuple[int, int] | None = None
+    __slots__ = ("after", "before", "boundary", "length", "sdp")
+
+    def __init__(
+        self,
+        sdp: bytes,
+        before: bytes = b"",
+        after: bytes = b"",
+        boundary: bytes = b"",
+        length: tuple[int, int] | None = None,
+    ) -> None:
+        self.sdp = sdp
+        self.before = before
+        self.after = after
+        self.boundary = boundary
+        self.length = length
 
 
 def has_body(message: Message) -> bool:
@@ -112,7 +123,7 @@ def put(message: Message, found: Found, sdp: bytes) -> None:
 def put_in(data: bytes, length: tuple[int, int], sdp: bytes) -> bytes:
     """Return ``data`` with the body ``sdp``; ``length``: as in ``Found``."""
     begin, end = length
-    return b"%b%d%b%b" % (data[:begin], len(sdp), data[end : data.find(b"\r\n\r\n") + 4], sdp)
+    return b"%b%d%b%b" % (data[:begin], len(sdp), data[end : data.find(b"\r\n\r\n", end) + 4], sdp)
 
 
 def dialog_of(message: Message) -> tuple[str, str, str]:
@@ -155,18 +166,34 @@ def routes_in(data: bytes) -> str:
 def find_in(data: bytes) -> Found | None:
     """Return the description in the message ``data``, None where that has to be read to know."""
     end = data.find(b"\r\n\r\n")
-    head = data[: end + 2].lower()
-    kind = head.find(b"\r\ncontent-type: application/sdp\r\n")
-    begin = head.find(b"\r\ncontent-length: ") + 18
-    # These two, and no third one.
-    if kind < 0 or begin < 18 or head.count(b"\r\ncontent-") != 2 or _COMPACT.search(head) is not None:
+    if end < 0:
         return None
-    stop = head.find(b"\r\n", begin)
-    if data[kind + 33 : kind + 34] in _FOLDED or data[stop + 2 : stop + 3] in _FOLDED:
-        return None
+    typed = after = False
+    begin = stop = at = 0
+    # Line by line, in one go: a search of the head for each name costs more.
+    for line in data[:end].split(b"\r\n"):
+        first = line[0] if line else 0
+        if after and (first == 32 or first == 9):
+            # One of the two lines is folded.
+            return None
+        after = False
+        if first in _FIRST:
+            lower = line.lower()
+            if lower.startswith(b"content-"):
+                after = True
+                if lower == _TYPED and not typed:
+                    typed = True
+                elif lower.startswith(_SIZED) and not stop:
+                    begin, stop = at + len(_SIZED), at + len(line)
+                else:
+                    # A third one, or one of another kind.
+                    return None
+            elif len(line) > 1 and line[1] in _ENDS:
+                return None
+        at += len(line) + 2
     body = data[end + 4 :]
     # SIPp writes blanks before the number (RFC 3261 25.1: HCOLON).
-    if data[begin:stop].lstrip(b" ") != b"%d" % len(body) or not body:
+    if not typed or not body or data[begin:stop].lstrip(b" ") != b"%d" % len(body):
         return None
     return Found(body, length=(begin, stop))
 

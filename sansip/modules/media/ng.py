@@ -25,7 +25,8 @@ _PING: Final = bencode.write({"command": "ping"})
 # How nearly all replies begin, and end.
 _REPLY: Final = re.compile(rb"[^ ]* d3:sdp([1-9][0-9]{0,4}):")
 _OK: Final = b"6:result2:oke"
-_KINDS: Final = re.compile(rb"\nm=([^ \r\n]*)")
+_MEDIUM: Final = b"\nm="
+_KIND: Final = re.compile(rb"[^ \r\n]*")
 
 
 def cookie_of(data: bytes) -> bytes:
@@ -139,15 +140,23 @@ def made_of(relay: Asked, command: str, sdp: bytes, data: bytes, now: float) -> 
         made = _read(relay, command, data, now).get("sdp")
     # RFC 8866 5.1, 5.14: it has the media that were sent, the kinds of the m= lines in order: no answer to
     # another call does. Nothing else of it is read here.
-    if (
-        not isinstance(made, bytes)
-        or not made.startswith(b"v=0")
-        or _KINDS.findall(sdp) != _KINDS.findall(made)
-    ):
+    if not isinstance(made, bytes) or not made.startswith(b"v=0") or _kinds_in(sdp) != _kinds_in(made):
         raise relay.odd(f"its answer to an {command} has no description that fits", now)
     if relay.doubted:
         relay.worked()
     return made
+
+
+def _kinds_in(sdp: bytes) -> list[bytes]:
+    """Return the kinds of the media in ``sdp``, in order."""
+    found = []
+    at = sdp.find(_MEDIUM)
+    while at >= 0:
+        match = _KIND.match(sdp, at + 3)
+        assert match is not None
+        found.append(match[0])
+        at = sdp.find(_MEDIUM, at + 3)
+    return found
 
 
 def quick_reply(data: bytes) -> bytes | None:

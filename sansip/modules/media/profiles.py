@@ -56,8 +56,8 @@ NO_WISH = Wish()
 # Of a side that has said nothing.
 NOTHING = Side()
 # A medium that is used, and where all media go: what ``side_of`` reads of nearly all descriptions of phones.
-_MEDIUM: Final = re.compile(rb"\nm=[^ \r\n\0]+ ([1-9][0-9]{0,4}) [^ \r\n\0]+ [^ \r\n\0]")
-_PLACE: Final = re.compile(rb"\nc=IN (IP[46]) [^ \r\n\0]+\r?\n")
+_MEDIUM: Final = re.compile(rb"m=[^ \r\0]+ ([1-9][0-9]{0,4}) [^ \r\0]+ [^ \r\0]")
+_PLACE: Final = re.compile(rb"c=IN (IP[46]) [^ \r\0]+\r?")
 # Options that are kept; more than any server has, but peers may write what they like.
 _MOST_WAYS: Final = 256
 
@@ -81,18 +81,33 @@ def side_of(sdp: bytes, most_media: int) -> Side:
 
     Raises RemoteProtocolError as ``sansip.sdp.parse`` does.
     """
-    if (
-        sdp.count(b"\nm=") == 1
-        and sdp.count(b"\nc=") == 1
-        and b"\na=fingerprint" not in sdp
-        and b"\na=crypto" not in sdp
-        and sdp.startswith(b"v=0\r\n")
-        and sdp.count(b"\n") < MOST_LINES
-    ):
-        medium, place = _MEDIUM.search(sdp), _PLACE.search(sdp)
-        if medium is not None and place is not None and int(medium[1]) < 65_536:
-            return _CLASSIC[place[1]]
-    return side_in(parse(sdp, most_media=most_media))
+    return _classic(sdp) or side_in(parse(sdp, most_media=most_media))
+
+
+def _classic(sdp: bytes) -> Side | None:
+    """Return the side that has one medium, in use, in one place, without DTLS and SDES; None for others."""
+    lines = sdp.split(b"\n")
+    if lines[0] != b"v=0\r" or len(lines) > MOST_LINES or lines[-1].startswith(b"c="):
+        return None
+    medium = place = b""
+    for line in lines:
+        if len(line) < 2 or line[1] != 61:
+            # No "="
+            continue
+        kind = line[0]
+        if kind == 109:
+            if medium:
+                return None
+            medium = line
+        elif kind == 99:
+            if place:
+                return None
+            place = line
+        elif kind == 97 and len(line) > 2 and (line[2] == 102 or line[2] == 99):
+            if line.startswith((b"a=fingerprint", b"a=crypto")):
+                return None
+    used, at = _MEDIUM.match(medium), _PLACE.fullmatch(place)
+    return None if used is None or at is None or int(used[1]) > 65_535 else _CLASSIC[at[1]]
 
 
 _CLASSIC: Final = {b"IP4": Side(family="IP4"), b"IP6": Side(family="IP6")}
