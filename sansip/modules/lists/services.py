@@ -8,6 +8,8 @@ taken into the list that names them, each once, so a circle ends.
 from __future__ import annotations
 
 import re
+from collections import deque
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Final
 from urllib.parse import unquote
@@ -68,7 +70,7 @@ def parse_services(body: bytes) -> dict[str, Service]:
             if name == "packages":
                 service.packages = frozenset((one.text or "").strip() for one in part)
             elif name == "list":
-                service.members = _entries(part, [])
+                service.members = _entries(part, [], {})
             elif name == "resource-list":
                 # RFC 4826 4.1: the URI is percent-encoded.
                 match = _NAMED.search(unquote((part.text or "").strip()))
@@ -86,13 +88,20 @@ def parse_lists(body: bytes) -> dict[str, list[Member]]:
     if root.tag != f"{{{LISTS}}}resource-lists":
         raise ValueError("not a resource-lists document")
     found: dict[str, list[Member]] = {}
-    for element in root.iter(f"{{{LISTS}}}list"):
-        if element.get("name"):
-            found.setdefault(element.get("name"), _entries(element, []))
+    _entries(root, [], found)
+    return {name: list(_once(members).values()) for name, members in found.items()}
+
+
+def _once(members: Iterable[Member]) -> dict[str, Member]:
+    """Return ``members`` by URI, each the first of its URI."""
+    found: dict[str, Member] = {}
+    for one in members:
+        found.setdefault(one.uri, one)
     return found
 
 
-def _entries(element: Element, found: list[Member]) -> list[Member]:
+def _entries(element: Element, found: list[Member], lists: dict[str, list[Member]]) -> list[Member]:
+    """Append the entries below ``element`` to ``found``, each read once; ``lists`` gets those with a name."""
     for one in element:
         if namespace(one) != LISTS:
             continue
@@ -101,7 +110,14 @@ def _entries(element: Element, found: list[Member]) -> list[Member]:
                 Member(_user(one.get("uri")), (one.findtext(f"{{{LISTS}}}display-name") or "").strip())
             )
         elif local_name(one) == "list":
-            _entries(one, found)
+            name, begin = one.get("name") or "", len(found)
+            # Of two lists with one name the outer one, and then the first one, is meant.
+            is_first = bool(name) and name not in lists
+            if is_first:
+                lists[name] = []
+            _entries(one, found, lists)
+            if is_first:
+                lists[name] = found[begin:]
         if len(found) > _MOST_ENTRIES:
             raise ValueError("too many entries")
     return found
@@ -112,16 +128,16 @@ def members_of(
 ) -> list[Member]:
     """Return the members of ``service`` and of services that it names, each once, at most ``most``."""
     found: dict[str, Member] = {}
-    seen: set[str] = set()
-    waiting = [service]
+    seen = {service.uri}
+    waiting = deque([service])
     while waiting and len(found) < most:
-        one = waiting.pop(0)
-        if one.uri in seen:
-            continue
-        seen.add(one.uri)
+        one = waiting.popleft()
         for member in (*one.members, *lists.get(one.named, ())):
             if member.uri in services:
-                waiting.append(services[member.uri])
+                # Each service once, however often it is named: users write circles.
+                if member.uri not in seen:
+                    seen.add(member.uri)
+                    waiting.append(services[member.uri])
             elif len(found) < most:
                 found.setdefault(member.uri, member)
     return list(found.values())
