@@ -29,7 +29,7 @@ from sansip.modules.presence.pidf import (
     sphere_of,
     write_pidf,
 )
-from sansip.modules.presence.rules import EVERYTHING, Rule, Shows, judge, next_change, parse_rules
+from sansip.modules.presence.rules import EVERYTHING, Rule, Ruleset, Shows, next_change, parse_rules
 from sansip.modules.presence.settings import PresenceSettings
 from sansip.modules.presence.winfo import WatcherInfo
 from sansip.modules.publications import Publications
@@ -70,7 +70,7 @@ class Presence(Module):
 
     def __init__(self, settings: PresenceSettings) -> None:
         super().__init__(settings)
-        self._read: dict[str, list[Rule]] = {}
+        self._read: dict[str, Ruleset] = {}
         self._busy = Busy()
         self._spheres: dict[str, str] = {}
         self._edges: dict[str, Timer] = {}
@@ -157,23 +157,23 @@ class Presence(Module):
 
     # --- who may see it
 
-    def _read_rules(self, resource: str) -> list[Rule] | None:
+    def _read_rules(self, resource: str) -> Ruleset | None:
         """Return the rules of a user, None where there are none."""
         found = self._read.get(resource)
         if found is None:
             documents = [one for auid in _RULES for one in self._documents.of(auid, resource)]
             if not documents:
                 return None
-            found = []
+            rules: list[Rule] = []
             for document in documents:
                 try:
-                    found += parse_rules(document.body)
+                    rules += parse_rules(document.body)
                 except ValueError as error:
                     # A row that somebody wrote by hand: nothing is allowed by it.
                     self.core.failed("rules", error)
             if len(self._read) >= _MOST:
                 self._read.pop(next(iter(self._read)))
-            self._read[resource] = found
+            found = self._read[resource] = Ruleset(rules)
         return found
 
     def _judged(self, subscription: Subscription, now: float) -> tuple[Verdict, Shows]:
@@ -184,14 +184,16 @@ class Presence(Module):
         if rules is None:
             return Verdict(self.settings.without_rules), EVERYTHING
         unix = self.core.unix(now)
-        self._watch_edges(resource, rules, unix, now)
+        self._watch_edges(resource, rules.rules, unix, now)
         sphere = self._spheres[resource] = sphere_of(self._package.state(resource))
-        return judge(rules, subscription.watcher if subscription.proven else "", sphere, unix)
+        return rules.judge(subscription.watcher if subscription.proven else "", sphere, unix)
 
     def _watch_edges(self, resource: str, rules: list[Rule], unix: float, now: float) -> None:
         """RFC 4745 7.3: a rule that begins or ends to apply changes what watchers see, at that time."""
+        if resource in self._edges:
+            return
         edge = next_change(rules, unix)
-        if edge is not None and resource not in self._edges:
+        if edge is not None:
             self._edges[resource] = self.core.timers.start(now, edge - unix, self, resource)
 
     def timer_fired(self, name: str, now: float) -> None:
@@ -243,7 +245,7 @@ class Presence(Module):
         if rules is None:
             return self.settings.without_rules
         sphere = sphere_of(self._package.state(resource))
-        return judge(rules, self._user(watcher), sphere, self.core.unix(now))[0].value
+        return rules.judge(self._user(watcher), sphere, self.core.unix(now))[0].value
 
     def _user(self, text: str) -> str:
         try:

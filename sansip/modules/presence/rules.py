@@ -1,8 +1,9 @@
 """Presence authorization rules (RFC 4745, RFC 5025): who may see what.
 
-Theory of operation: a document is read once into plain values. A rule applies if all its conditions hold; an
-unknown condition never holds (RFC 4745 7). Of the rules that apply, the highest ``sub-handling`` wins, and
-what they show is added up (RFC 4745 10.2). Without any rule that applies nothing is allowed.
+Theory of operation: a document is read once into plain values, and each watcher is judged once (``Ruleset``).
+A rule applies if all its conditions hold; an unknown condition never holds (RFC 4745 7). Of the rules that
+apply, the highest ``sub-handling`` wins, and what they show is added up (RFC 4745 10.2). Without a rule that
+applies nothing is allowed.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from math import inf
 from typing import Final
 
 from sansip.errors import RemoteProtocolError
@@ -18,12 +20,14 @@ from sansip.module.xml import Element, local_name, namespace, read_xml
 from sansip.modules.events import Verdict
 from sansip.wire import parse_uri
 
-__all__ = ["ALL", "EVERYTHING", "NOTHING", "Rule", "Shows", "judge", "next_change", "parse_rules"]
+__all__ = ["ALL", "EVERYTHING", "NOTHING", "Rule", "Ruleset", "Shows", "judge", "next_change", "parse_rules"]
 
 POLICY: Final = "urn:ietf:params:xml:ns:common-policy"
 RULES: Final = "urn:ietf:params:xml:ns:pres-rules"
 ALL: Final = "*"
 _MOST_RULES: Final = 500
+# Watchers whose verdict by one user's rules is kept.
+_MOST_JUDGED: Final = 1_000
 # RFC 5025 3.2.1: in rising order.
 _ORDER: Final = (Verdict.BLOCK, Verdict.CONFIRM, Verdict.POLITE, Verdict.ALLOW)
 _INPUT: Final = {"false": 0, "bare": 10, "thresholds": 20, "full": 30}
@@ -96,6 +100,32 @@ def judge(rules: list[Rule], watcher: str, sphere: str, unix: float) -> tuple[Ve
 def next_change(rules: list[Rule], unix: float) -> float | None:
     """Return the Unix time at which a rule begins or ends to apply next."""
     return min((edge for rule in rules for edge in rule.edges if edge > unix), default=None)
+
+
+class Ruleset:
+    """The rules of one user. A watcher with a thousand subscriptions is judged once, until a rule changes.
+
+    ``rules``: as ``parse_rules`` returned them.
+    """
+
+    __slots__ = ("_judged", "rules")
+
+    def __init__(self, rules: list[Rule]) -> None:
+        self.rules = rules
+        # (watcher, sphere) -> verdict, what it sees, and the times from and until which that holds.
+        self._judged: dict[tuple[str, str], tuple[tuple[Verdict, Shows], float, float]] = {}
+
+    def judge(self, watcher: str, sphere: str, unix: float) -> tuple[Verdict, Shows]:
+        """Return what ``judge`` does."""
+        key = watcher, sphere
+        found = self._judged.get(key)
+        if found is None or not found[1] <= unix < found[2]:
+            edge = next_change(self.rules, unix)
+            if len(self._judged) >= _MOST_JUDGED:
+                self._judged.clear()
+            until = inf if edge is None else edge
+            found = self._judged[key] = judge(self.rules, watcher, sphere, unix), unix, until
+        return found[0]
 
 
 def parse_rules(body: bytes) -> list[Rule]:

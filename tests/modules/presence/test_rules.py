@@ -7,7 +7,17 @@ from typing import Any
 import pytest
 
 from sansip.modules.events import Verdict
-from sansip.modules.presence.rules import ALL, NOTHING, Shows, judge, next_change, parse_rules
+from sansip.modules.presence.rules import (
+    ALL,
+    EVERYTHING,
+    NOTHING,
+    Rule,
+    Ruleset,
+    Shows,
+    judge,
+    next_change,
+    parse_rules,
+)
 
 ALICE, CAROL = "sip:alice@biloxi.test", "sip:carol@elsewhere.test"
 
@@ -134,3 +144,26 @@ def test_refused(body: Any) -> None:
     """A document that cannot be read is refused when it is written, and not found out later."""
     with pytest.raises(ValueError, match=r"."):
         parse_rules(body)
+
+
+def test_each_watcher_is_judged_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A thousand subscriptions of one watcher cost one look at the rules, until a rule begins or ends."""
+    looked: list[str] = []
+
+    def holds(watcher: str, sphere: str, unix: float) -> bool:
+        looked.append(watcher)
+        return sphere == "work" and unix < 100.0
+
+    rules = Ruleset([Rule([holds], Verdict.ALLOW, EVERYTHING, [100.0])])
+    for _ in range(1_000):
+        assert rules.judge("sip:alice@x.test", "work", 50.0) == (Verdict.ALLOW, EVERYTHING)
+    assert len(looked) == 1
+    assert rules.judge("sip:alice@x.test", "", 50.0)[0] is Verdict.BLOCK
+    # At the edge, and where the clock was set back behind it.
+    assert rules.judge("sip:alice@x.test", "work", 100.0)[0] is Verdict.BLOCK
+    assert rules.judge("sip:alice@x.test", "work", 99.0)[0] is Verdict.ALLOW
+    # What is remembered is bounded.
+    monkeypatch.setattr("sansip.modules.presence.rules._MOST_JUDGED", 2)
+    for number in range(10):
+        rules.judge(f"sip:{number}@x.test", "work", 50.0)
+    assert len(rules._judged) <= 2
