@@ -3,18 +3,21 @@
 Theory of operation: each publication is one object that knows what shall stand there, and what does. It
 sends one PUBLISH at a time; what changes meanwhile is sent when the answer is there, the newest alone. It
 refreshes before the end, publishes anew where the other server has forgotten it (412), asks for longer
-where that wants it (423), and tries again later after any other failure. Rows keep the entity-tags, so a
-restart goes on with them. What it publishes by itself is made of registrations and calls (``_fed``).
+where that wants it (423), and tries again later after any other failure. Above ``pua.rate`` they wait in a
+queue, each once: a start with many phones is no flood. Rows keep the entity-tags, so a restart goes on with
+them. What it publishes by itself is made of registrations and calls (``_fed``).
 """
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 from sansip.errors import LocalProtocolError, RemoteProtocolError
 from sansip.module import FIRST, Again, CommandError, Doc, Module, ModuleFault, command, function
+from sansip.module.limiting import Rates
 from sansip.module.xml import attribute, text
 from sansip.modules.calls import Calls
 from sansip.modules.calls.elsewhere import CallElsewhere
@@ -35,6 +38,8 @@ __all__ = ["Pua", "PuaSettings", "Published"]
 # Seconds until a PUBLISH that failed is sent anew: the first time, and at the most.
 _AGAIN: Final = (10.0, 300.0)
 _PIDF: Final = "application/pidf+xml"
+# The timer of those that wait; those of publications are named by user and event.
+_TURN: Final = "turn"
 
 
 @dataclass(slots=True)
@@ -53,6 +58,9 @@ class PuaSettings:
     ] = False
     expires: Annotated[int, Doc("Seconds that a publication is asked to live.")] = 3_600
     most: Annotated[int, Doc("Publications at once; further ones are not made.")] = 100_000
+    rate: Annotated[
+        float, Doc("PUBLISH requests each second, in the long run; further ones wait their turn.")
+    ] = 100.0
 
     def __post_init__(self) -> None:
         check_server(self.server)
@@ -60,6 +68,8 @@ class PuaSettings:
             raise ValueError(f"expires is {self.expires}: 60 to 86400 seconds")
         if self.most < 1:
             raise ValueError("most: at least 1")
+        if not 1 <= self.rate <= 10_000:
+            raise ValueError(f"rate is {self.rate:g}: 1 to 10000 in a second")
 
 
 @dataclass(slots=True)
@@ -86,6 +96,7 @@ class _Publication:
         "etag",
         "event",
         "expires",
+        "queued",
         "sending",
         "status",
         "timer",
@@ -101,9 +112,10 @@ class _Publication:
         self.type = ""
         self.body: bytes | None = None
         self.etag = ""
-        # Whether the other server has another state, and whether a PUBLISH is on its way.
+        # Whether the other server has another state, and whether a PUBLISH is on its way, or waits for it.
         self.dirty = False
         self.sending = False
+        self.queued = False
         self.tries = 0
         self.status = 0
         self.timer: Timer | None = None
@@ -124,6 +136,9 @@ class Pua(Module):
         super().__init__(settings)
         self._all: dict[tuple[str, str], _Publication] = {}
         self._busy = Busy()
+        # Those whose PUBLISH has to wait, each once; the timer of the next turn runs while there are any.
+        self._queue: deque[_Publication] = deque()
+        self._rates = Rates(1)
 
     # --- its life
 
@@ -139,8 +154,9 @@ class Pua(Module):
         Again(core, self._restore, _AGAIN[0]).begin(now)
 
     def figures(self) -> dict[str, Any]:
-        """Return how many publications there are, and how many do not stand."""
-        return {"now": len(self._all), "now_failing": sum(one.tries > 0 for one in self._all.values())}
+        """Return how many publications there are, how many do not stand, and how many wait for their turn."""
+        failing = sum(one.tries > 0 for one in self._all.values())
+        return {"now": len(self._all), "now_failing": failing, "now_waiting": len(self._queue)}
 
     async def _restore(self) -> None:
         for row in await self._rows.all():
@@ -206,15 +222,46 @@ class Pua(Module):
     # --- PUBLISH
 
     def _send(self, one: _Publication, now: float) -> None:
-        """Send what is due; only one PUBLISH is on its way (RFC 3903 4.1)."""
-        if one.sending:
+        """Send what is due, now or in its turn; only one PUBLISH is on its way (RFC 3903 4.1)."""
+        if one.sending or one.queued:
             return
         if one.timer is not None:
             one.timer.cancel()
             one.timer = None
         if one.body is None and not one.etag:
             self._forget(one, now)
-            return
+        elif self._queue or not self._may_send(now):
+            one.queued = True
+            self._queue.append(one)
+            if len(self._queue) == 1:
+                self._await_turn(now)
+        else:
+            self._publish(one, now)
+
+    def _may_send(self, now: float) -> bool:
+        return self._rates.allow("", self.settings.rate, 1.0, now)
+
+    def _await_turn(self, now: float) -> None:
+        self.core.timers.start(now, 1.0 / self.settings.rate, self, _TURN)
+
+    def _turn(self, now: float) -> None:
+        """Send for those that wait, as many as may be sent."""
+        queue = self._queue
+        while queue:
+            one = queue[0]
+            # A user who came and went meanwhile has nothing to publish, and nothing to take away.
+            is_over = one.body is None and not one.etag
+            if not is_over and not self._may_send(now):
+                self._await_turn(now)
+                return
+            queue.popleft()
+            one.queued = False
+            if is_over:
+                self._forget(one, now)
+            else:
+                self._publish(one, now)
+
+    def _publish(self, one: _Publication, now: float) -> None:
         expires = 0 if one.body is None else one.expires
         headers = [("Event", one.event), ("Expires", str(expires))]
         body = b""
@@ -290,6 +337,9 @@ class Pua(Module):
 
     def timer_fired(self, name: Any, now: float) -> None:
         """A publication is to be refreshed, or tried once more."""
+        if name == _TURN:
+            self._turn(now)
+            return
         one = self._all.get(name)
         if one is not None:
             one.timer = None

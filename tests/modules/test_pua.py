@@ -245,7 +245,7 @@ def test_a_phone_that_went_while_the_server_was_away() -> None:
 
 
 @pytest.mark.parametrize(
-    "settings", [{"server": "nowhere"}, {"server": "tel:+1"}, {"expires": 1}, {"most": 0}]
+    "settings", [{"server": "nowhere"}, {"server": "tel:+1"}, {"expires": 1}, {"most": 0}, {"rate": 0.5}]
 )
 def test_settings(settings: Any) -> None:
     """Each mistake is named."""
@@ -265,3 +265,25 @@ def test_calls_without_the_module() -> None:
     with pytest.raises(ModuleFault, match=r"add \[calls\]"):
         Rig(modules=[Use(Pua, PuaSettings(calls=True))])
     Rig(modules=[Use(Calls), Use(Pua, PuaSettings(calls=True))])
+
+
+def test_rate() -> None:
+    """Many at once are no flood: they wait their turn, each once and with its newest state."""
+    rig = bench(rate=2, registrations=True)
+    before = len(rig.log)
+    users = [f"sip:user{number}@biloxi.test" for number in range(5)]
+    for user in users:
+        command(rig, "pua.publish", user=user, body="old")
+        command(rig, "pua.publish", user=user, body="new")
+    first = publishes(rig.log[before:])
+    assert [one.uri_text for one in first] == users[:2]
+    # Who went meanwhile has nothing there, and takes no turn.
+    command(rig, "pua.remove", user=users[2])
+    before = len(rig.log)
+    rig.wait(0.6)
+    # Those of the first two are repeated (RFC 3261 17.1.2.2).
+    new = [one for one in publishes(rig.log[before:]) if one.uri_text not in users[:2]]
+    assert [(one.uri_text, one.body) for one in new] == [(users[3], b"new")]
+    rig.wait(0.6)
+    assert {one.uri_text for one in publishes(rig.log[before:])} == {*users[:2], *users[3:]}
+    assert [row["user"] for row in command(rig, "pua.list")[0]] == [*users[:2], *users[3:]]

@@ -38,9 +38,12 @@ class DocumentsSettings:
     most: Annotated[int, Doc("Documents at once; one more is refused.")] = 100_000
     most_of_user: Annotated[int, Doc("The same for one user and application.")] = 20
     size: Annotated[int, Doc("Octets of one document.")] = 65_536
+    octets_of_user: Annotated[
+        int, Doc("Octets of all documents of one user and application: they are kept in memory.")
+    ] = 262_144
 
     def __post_init__(self) -> None:
-        for name in ("most", "most_of_user", "size"):
+        for name in ("most", "most_of_user", "size", "octets_of_user"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name}: at least 1")
 
@@ -263,13 +266,20 @@ class Documents(Module):
         auid, user, _ = key
         if len(body) > self.settings.size:
             raise ValueError("document too large (documents.size)")
+        theirs = self.of(auid, user)
+        others = sum(len(one.body) for one in theirs if one is not before)
+        # One that is no longer than before may always be written: a limit that was lowered holds nobody up.
+        if others + len(body) > self.settings.octets_of_user and (
+            before is None or len(body) > len(before.body)
+        ):
+            raise ValueError("too many octets of this user (documents.octets_of_user)")
         check = self._checks.get(auid)
         if check is not None:
             check(body)
         if before is None:
             if self._count >= self.settings.most:
                 raise ValueError("too many documents (documents.most)")
-            if len(self.of(auid, user)) >= self.settings.most_of_user:
+            if len(theirs) >= self.settings.most_of_user:
                 raise ValueError("too many documents of this user (documents.most_of_user)")
 
     def _drop(self, key: _Key) -> None:

@@ -92,3 +92,15 @@ def test_a_store_that_is_down() -> None:
     assert isinstance(put(one), Exception)
     one.broken = False
     assert one.command("documents.list", auid="rules", user="sip:bob@example.com") == []
+
+
+def test_octets_of_user() -> None:
+    """All documents are in memory: a user has so many octets of one application, and may have fewer."""
+    one = bench(octets_of_user=100)
+    put(one, "x" * 60, document="first")
+    put(one, "x" * 40, document="second")
+    assert "documents.octets_of_user" in str(put(one, "x", document="third"))
+    assert "documents.octets_of_user" in str(put(one, "x" * 41, document="second"))
+    put(one, "x" * 39, document="second")
+    put(one, "x", document="third")
+    put(one, "x" * 100, user="sip:carol@example.com")
