@@ -17,7 +17,7 @@ from sansip_conformance.sending import Sender
 from sansip_conformance.spoken import Hear, Say
 from sansip_conformance.story import Named, Story, TraceFailedError
 from sansip_conformance.trace import Block, Line, Registration
-from sansip_conformance.web import WebAnswer, WebEnd
+from sansip_conformance.web import WebAnswer, WebClient
 
 __all__ = ["Exchanger"]
 
@@ -38,7 +38,7 @@ class Exchanger:
     def say(self, step: Say) -> None:
         """Send the message of ``step``."""
         party = self.story.world.parties[step.source]
-        if isinstance(party, WebEnd):
+        if isinstance(party, WebClient):
             self._ask(step, party)
             return
         assert isinstance(party, MsrpEnd)
@@ -67,7 +67,7 @@ class Exchanger:
             b"" if text.endswith("\\") else b"\r\n"
         )
 
-    def _ask(self, step: Say, party: WebEnd) -> None:
+    def _ask(self, step: Say, party: WebClient) -> None:
         uri = self.story.names.expand(step.path[0])
         fields, _ = self._fields(step.block)
         # Elements of XML look like names, so names do not stand in bodies of HTTP.
@@ -75,7 +75,7 @@ class Exchanger:
         body = b"" if text is None else body_octets(text).replace(b"\r\n", b"\n")
         for line in step.block.lines:
             if line.kind == "credentials":
-                fields += self._wallet.answer(line, party, step.what, uri, body)
+                fields += self._wallet.answer(line, cast(Any, party), step.what, uri, body)
         self.story.note_sent(party.name, party.ask(step.what, uri, fields, body))
 
     def _body(self, step: Say | Hear) -> str | None:

@@ -14,7 +14,7 @@ from sansip.module import WebRequest, WebResponse
 from sansip.testing import Endpoint
 from sansip_conformance.msrp import Heard
 
-__all__ = ["WebAnswer", "WebEnd"]
+__all__ = ["WebAnswer", "WebClient", "WebEnd"]
 
 
 @dataclass(slots=True)
@@ -39,15 +39,24 @@ class WebAnswer:
         return next(iter(self.get_all(name)), None)
 
 
-class WebEnd(Endpoint):
-    """A client of HTTP. ``proved``: the user who it is, None where the module has to ask."""
+class WebClient:
+    """An endpoint that asks over HTTP; its answers are in its ``inbox``."""
+
+    name: str
+
+    def ask(self, method: str, uri: str, fields: list[tuple[str, str]], body: bytes) -> bytes:
+        """Send a request; return it as octets, for ladders."""
+        raise NotImplementedError
+
+
+class WebEnd(Endpoint, WebClient):
+    """A client on the virtual network. ``proved``: the user who it is, None where the module has to ask."""
 
     def __init__(self, *given: Any, proved: bool) -> None:
         super().__init__(*given)
         self.proved = self.agent.aor if proved else None
 
     def ask(self, method: str, uri: str, fields: list[tuple[str, str]], body: bytes) -> bytes:
-        """Send a request; return it as octets, for ladders."""
         path, _, query = uri.partition("?")
         headers = tuple((name.lower(), value) for name, value in fields)
         server: Any = self.server
