@@ -174,6 +174,8 @@ class Streams:
         try:
             if connect_to is not None:
                 ready = yield (WRITE, sock, hub.driver.limits.connect_time)
+                # What waits may be more than the kernel takes: from here on the pump that writes it has the watch.
+                yield (PAUSE, sock, 0.0)
                 reason = self._connected(connection, connect_to, name, ready)
             if connection.state != DEAD:
                 recv: Callable[[int], bytes] = sock.recv

@@ -37,6 +37,17 @@ def test_connect_from_the_listeners_address(start, target):
     assert stack.expect("closed") == (9, "closed by the peer")
 
 
+def test_more_than_the_kernel_takes_waits_for_the_connection(start, target):
+    """A NOTIFY of a large list opens its connection: its end was never written, and no timer saw that."""
+    octets = b"x" * 3_000_000
+    server = start(FakeStack(), Listen(0, "tcp", "127.0.0.1"), limits=Limits(connection_backlog=4_000_000))
+    server.send(Connect(9, "tcp", target.getsockname(), 0), SendData(9, octets))
+    peer, _ = target.accept()
+    with peer:
+        peer.settimeout(PATIENCE)
+        assert read_all(peer, len(octets)) == octets
+
+
 def test_connect_refused(start, target):
     """Without a listener the stack hears the reason, and can try the next address."""
     server = start(stack := FakeStack(), Listen(0, "tcp", "127.0.0.1"))
