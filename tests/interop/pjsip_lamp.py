@@ -1,12 +1,12 @@
-"""PJSIP as a key with a lamp: ``python -m tests.interop.pjsip_lamp HOST PORT DOMAIN USER PASSWORD WATCHED``.
+"""PJSIP as a key with a lamp: ``python -m tests.interop.pjsip_lamp HOST PORT DOMAIN USER WATCHED``.
 
-It registers, subscribes to the dialogs of WATCHED (RFC 4235), and tells what happens, a line each:
-``registered STATUS``, ``lamp STATE DIRECTION`` for each state of a dialog that PJSIP read from a NOTIFY. It
-ends with its input.
+It registers, subscribes to the dialogs of WATCHED (RFC 4235), and tells what PJSIP read from each NOTIFY, a
+line each: ``registered STATUS``, ``lamp full`` for a document without a dialog, ``lamp STATE DIRECTION LOCAL
+REMOTE`` for one with it. It ends with its input.
 
-Theory of operation: PJSIP's C library has dialog events, PJSUA2's classes do not: their functions are called
-in the library that is loaded already. What it knows of the dialog is asked for after each turn of its loop,
-and said where it changed. Without threads no NOTIFY is read between two looks.
+Theory of operation: PJSIP 2.15 has dialog events in its C library, and not in the classes of PJSUA2: the
+functions are called in the library that is loaded already. What it knows is asked for after each turn of its
+loop, and said where it changed: without threads no two NOTIFYs are read between two looks.
 """
 
 from __future__ import annotations
@@ -19,6 +19,9 @@ import sys
 import pjsua2 as pj
 
 from tests.interop.pjsip import say
+
+# Places of the texts in a ``pjsua_buddy_dlg_event_info``, behind that of the URI.
+ID, DOCUMENT, DIRECTION, STATE, LOCAL, REMOTE = 1, 2, 7, 8, 10, 13
 
 
 class Text(ctypes.Structure):
@@ -33,11 +36,13 @@ class Text(ctypes.Structure):
 class Info(ctypes.Structure):
     """The head of a ``pjsua_buddy_dlg_event_info``, and more room than the rest of it takes."""
 
-    _fields_ = (
-        ("id", ctypes.c_int),
-        ("texts", Text * 20),
-        ("rest", ctypes.c_char * 8_192),
-    )
+    _fields_ = (("id", ctypes.c_int), ("texts", Text * 14), ("rest", ctypes.c_char * 8_192))
+
+    def __str__(self) -> str:
+        texts = self.texts
+        if not str(texts[ID]):
+            return str(texts[DOCUMENT])
+        return " ".join(str(texts[place]) for place in (STATE, DIRECTION, LOCAL, REMOTE))
 
 
 class Account(pj.Account):  # type: ignore[misc]  # pjsua2 has no types
@@ -47,7 +52,7 @@ class Account(pj.Account):  # type: ignore[misc]  # pjsua2 has no types
         say(f"registered {prm.code}")
 
 
-def main(host: str, port: str, domain: str, user: str, password: str, watched: str) -> None:
+def main(host: str, port: str, domain: str, user: str, watched: str) -> None:
     endpoint = pj.Endpoint()
     endpoint.libCreate()
     config = pj.EpConfig()
@@ -65,22 +70,18 @@ def main(host: str, port: str, domain: str, user: str, password: str, watched: s
     wanted.idUri = f"sip:{user}@{domain}"
     wanted.regConfig.registrarUri = f"sip:{domain}"
     wanted.sipConfig.proxies.append(f"sip:{host}:{port};lr")
-    wanted.sipConfig.authCreds.append(pj.AuthCredInfo("digest", "*", user, 0, password))
     account.create(wanted)
     buddy, of = pj.Buddy(), pj.BuddyConfig()
     of.uri = f"sip:{watched}@{domain}"
     buddy.create(account, of)
     library = ctypes.CDLL(sys.modules["pjsua2._pjsua2"].__file__)
-    number = buddy.getId()
+    number, info, told = buddy.getId(), Info(), ""
     assert library.pjsua_buddy_subscribe_dlg_event(number, 1) == 0
-    info, told = Info(), ""
     while True:
         endpoint.libHandleEvents(10)
         assert library.pjsua_buddy_get_dlg_event_info(number, ctypes.byref(info)) == 0
-        now = " ".join(f"{n}={t}" for n, t in enumerate(info.texts))
-        if now != told:
-            told = now
-            say(f"lamp {now}")
+        if told != (told := str(info)):
+            say(f"lamp {told}")
         if select.select([0], [], [], 0)[0] and not os.read(0, 4096):
             # Its own way to end waits for what is lost.
             os._exit(0)

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import sys
 import time
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
 from tests.interop.baresip import Baresip
 from tests.interop.siege import LOCAL, Siege
+from tests.interop.softphones import Softphone
 from tests.interop.test_module_calls import ctl
+from tests.missing import needs_pjsua2
 from tools.peers import Sipp, free_port
 
 DOMAIN = "biloxi.test"
@@ -99,3 +103,35 @@ def test_a_lamp_follows_calls(tmp_path: Path) -> None:
             alice.command("hangup")
             bob.wait_for("CALL_CLOSED")
             lamp.succeed(30)
+
+
+def test_a_lamp_of_pjsip(tmp_path: Path) -> None:
+    """PJSIP's own subscriber reads each document of two calls between PJSIP phones, in order."""
+    needs_pjsua2()
+    with ExitStack() as stack:
+        server = stack.enter_context(
+            Siege(tmp_path, domain=DOMAIN, config=CONFIG, options=["--runtime", "asyncio"])
+        )
+        host, port = server.address("udp")
+
+        def started(name: str, *words: str) -> Softphone:
+            command = [sys.executable, "-m", f"tests.interop.{name}", host, str(port), *words]
+            program = Softphone(command, tmp_path / f"{name}-{words[-1]}.log")
+            stack.callback(program.stop)
+            program.hear(r"^registered 200")
+            return program
+
+        alice = started("pjsip_phone", "udp", DOMAIN, "alice")
+        started("pjsip_phone", "udp", DOMAIN, "bob")
+        lamp = started("pjsip_lamp", DOMAIN, "dave", "bob")
+        lamp.hear(r"^lamp full$")
+        both = f"recipient sip:bob@{DOMAIN} sip:alice@{DOMAIN}"
+        for _ in range(2):
+            alice.tell(f"call sip:bob@{DOMAIN}")
+            # It takes a call at once: no phone rings.
+            lamp.hear(rf"^lamp trying {both}$")
+            lamp.hear(rf"^lamp confirmed {both}$")
+            alice.tell("hangup")
+            lamp.hear(rf"^lamp terminated {both}$")
+        told = [line for line in lamp.output().splitlines() if line.startswith("lamp ")]
+        assert [line.split()[1] for line in told[-6:]] == ["trying", "confirmed", "terminated"] * 2
