@@ -174,7 +174,7 @@ class Streams:
         try:
             if connect_to is not None:
                 ready = yield (WRITE, sock, hub.driver.limits.connect_time)
-                # What waits may be more than the kernel takes: from here on the pump that writes it has the watch.
+                # The pump that writes what the kernel does not take at once has the watch from here on.
                 yield (PAUSE, sock, 0.0)
                 reason = self._connected(connection, connect_to, name, ready)
             if connection.state != DEAD:
