@@ -38,6 +38,8 @@ typedef struct {
 
 static Place places[KEPT];
 static uint8_t received[LONGEST];
+/* The buffer of those that wait: the last one that was used, NULL while one waits. */
+static uint8_t *waiting;
 static PyTypeObject *datagrams_type;
 
 static int descriptor(Datagrams *self)
@@ -125,6 +127,14 @@ static PyObject *datagrams_receive(Datagrams *self, PyObject *const *args, Py_ss
     return PyLong_FromLong(0);
 }
 
+static void give_back(uint8_t *buffer)
+{
+    if (waiting == NULL)
+        waiting = buffer;
+    else
+        PyMem_RawFree(buffer);
+}
+
 static PyObject *datagrams_wait(Datagrams *self, PyObject *batch)
 {
     if (!PyList_Check(batch)) {
@@ -134,8 +144,9 @@ static PyObject *datagrams_wait(Datagrams *self, PyObject *batch)
     int fd = descriptor(self);
     if (fd == -2) return NULL;
     /* Other threads run meanwhile, so this cannot be the buffer of all. */
-    uint8_t *buffer = PyMem_RawMalloc(LONGEST);
+    uint8_t *buffer = waiting == NULL ? PyMem_RawMalloc(LONGEST) : waiting;
     if (buffer == NULL) return PyErr_NoMemory();
+    waiting = NULL;
     struct sockaddr_storage from;
     ssize_t size;
     int error = 0;
@@ -147,12 +158,12 @@ static PyObject *datagrams_wait(Datagrams *self, PyObject *batch)
         Py_END_ALLOW_THREADS
         if (size >= 0 || error != EINTR) break;
         if (PyErr_CheckSignals() < 0) {
-            PyMem_RawFree(buffer);
+            give_back(buffer);
             return NULL;
         }
     }
     int failed = size < 0 ? 0 : note(batch, buffer, size, &from);
-    PyMem_RawFree(buffer);
+    give_back(buffer);
     if (failed < 0) return NULL;
     return PyLong_FromLong(size < 0 ? error : 0);
 }
