@@ -33,7 +33,7 @@ from sansip.location import (
 from sansip.module import WebRequest, WebResponse
 from sansip.reception import Reception
 from sansip.reconfigure import reconfigure
-from sansip.routing.briefs import BEGINNINGS, OF_OPTIONS
+from sansip.routing.briefs import BEGINNINGS
 from sansip.routing.loss import connection_lost, give_up
 from sansip.routing.openings import OPENING
 from sansip.routing.passages import PASSING
@@ -202,7 +202,7 @@ class Stack(Assembly):
                     # the next message cannot be found.
                     self.connections.close(conn, framed.reason)
             elif not (
-                framed[0] == OF_OPTIONS
+                framed[0] in BEGINNINGS
                 and self.reception.answers_briefly(framed, flow.listener, flow.address, now, flow)
             ):
                 self.reception.message_received(framed, flow, now, datagram=False)

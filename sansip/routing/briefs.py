@@ -1,9 +1,9 @@
 """A plain OPTIONS for the server, or REGISTER, answered from its octets: the shortcut without a message.
 
 Theory of operation: a request that can be read in brief (``sansip.wire.brief``), came straight from its
-sender in a datagram (an OPTIONS: or over a stream), and leaves no question open is answered before a message
-is made of it. Where a question is open, this does nothing, and the request goes the long way (``shortcut``,
-then the default route). The long way is the reference: the same actions follow, octet for octet
+sender in a datagram or over a stream, and leaves no question open is answered before a message is made of it.
+Where a question is open, this does nothing, and the request goes the long way (``shortcut``, then the default
+route). The long way is the reference: the same actions follow, octet for octet
 (``tests/routing/test_shortcut.py``, ``test_brief_streams.py``).
 """
 
@@ -13,16 +13,16 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
-from sansip.location import Source
+from sansip.location import LocationUpdate, Source
 from sansip.registrar.contact import kept_agent
-from sansip.registrar.ordinary import grant, ok_lines
+from sansip.registrar.ordinary import grant, ok_lines, plan_ordinary
 from sansip.routing.brief_proof import challenge_lines, credentials_in, prove
 from sansip.routing.shortcut import OK
 from sansip.routing.stored_briefs import StoredRegister
 from sansip.transaction.refusals import refusal_tag
 from sansip.transport import Flow
 from sansip.transport.nat import is_hidden_at
-from sansip.transport.transports import DEFAULT_PORT, UDP
+from sansip.transport.transports import DEFAULT_PORT, DEFAULT_PORTS, UDP
 from sansip.wire.brief import Brief, read_brief
 from sansip.wire.fields import encode
 
@@ -31,12 +31,11 @@ if TYPE_CHECKING:
     from sansip.routing.core import Core
     from sansip.routing.shortcut import Shortcut
 
-__all__ = ["BEGINNINGS", "OF_OPTIONS", "Briefs"]
+__all__ = ["BEGINNINGS", "Briefs"]
 
 _UNAUTHORIZED: Final = "SIP/2.0 401 Unauthorized"
 # First octets of the methods that can be read in brief.
 BEGINNINGS: Final = frozenset(b"OR")
-OF_OPTIONS: Final = ord("O")
 
 
 class Briefs:
@@ -65,7 +64,7 @@ class Briefs:
         """Answer the request in ``data``, a datagram, and return True; or do nothing.
 
         The default route is to decide on it, and no limit but that of its sender is reached. ``over``: the
-        connection that it came by, if it is no datagram: then an OPTIONS alone is answered.
+        connection that it came by, if it is no datagram.
         """
         core = self._core
         if core.modules.stack_hooks.message_arrived or (over is not None and core.siblings is not None):
@@ -104,18 +103,17 @@ class Briefs:
         if brief.method == "OPTIONS":
             return brief.user is None and self._answers_options(brief, lines, via, key, flow, now)
         contact = brief.contact_line
-        # A binding made over a connection keeps that (RFC 5626 5.3).
-        if contact is None or "reg-id" in contact or over is not None:
+        if contact is None or "reg-id" in contact:
             return False
         received = None
         if sent_host != host or sent_port != port or host not in contact:
             # RFC 3261 18.2.1: a NAT may be in between.
-            place = _place(brief)
+            place = _place(brief, flow.transport)
             if place is None:
                 return False
             sent = sent_host, None if brief.sent_port is None else sent_port
             if is_hidden_at(sent, via is not None, place, flow):
-                received = Source(UDP, host, port)
+                received = Source(flow.transport, host, port)
         return self._registers(brief, lines, via, key, flow, now, data, force_rport, received)
 
     def _answers_options(
@@ -225,8 +223,16 @@ class Briefs:
             if proof is None:
                 return False
         sent = brief.call_id, int(brief.cseq), agent
-        renewal = None
-        if not (core.durable or core.changes is not None):
+        renewal = planned = None
+        stores = core.durable or core.changes is not None
+        if flow.conn:
+            # RFC 5626 5.3: a binding made over a connection keeps that.
+            if stores:
+                return False
+            planned = self._planned(aor, sent, (contact, granted), received, flow, now)
+            if planned is None:
+                return False
+        elif not stores:
             renewal = core.location.renewal(
                 aor, contact, sent[0], sent[1], now + granted, now, flow.listener, received, agent
             )
@@ -245,6 +251,12 @@ class Briefs:
             info = proof.accept(core, flow, now)
             end = _end(end, info)
         server = transactions.open_server(key, "REGISTER", flow, None)
+        if planned is not None:
+            update, rest = planned
+            core.location.apply(update, now)
+            core.registered(aor, len(update.after))
+            server.feed("send 2xx", _ok(core, brief, lines, via, end, rest), now)
+            return True
         if renewal is None:
             # A store has to take the binding; the 200 follows.
             ok = partial(_ok, core, brief, lines, via, end)
@@ -260,13 +272,37 @@ class Briefs:
         server.feed("send 2xx", _ok(core, brief, lines, via, end, rest), now)
         return True
 
+    def _planned(
+        self,
+        aor: str,
+        sent: tuple[str, int, str | None],
+        asked: tuple[str, int],
+        received: Source | None,
+        flow: Flow,
+        now: float,
+    ) -> tuple[LocationUpdate, str] | None:
+        """Return as ``plan_ordinary`` what a REGISTER over a connection changes; None where that may fail."""
+        core = self._core
+        limits, location = core.limits, core.location
+        current = location.lookup(aor, now)
+        planned = plan_ordinary(
+            core.registrar, sent, asked, aor, current, now, flow, received, core.wall.offset
+        )
+        if (
+            planned is None
+            or location.aors >= limits.aors
+            or len(planned[0].after) > min(limits.bindings_per_aor, core.registrar.most_contacts)
+        ):
+            return None
+        return planned
 
-def _place(brief: Brief) -> tuple[str, int] | None:
-    """Return host and port of the Contact, which goes by UDP; None where a parameter may say otherwise."""
+
+def _place(brief: Brief, transport: str) -> tuple[str, int] | None:
+    """Return host and port of the Contact, reached by ``transport``; None where a parameter may say else."""
     params, port = (brief.contact_params or "").lower(), brief.contact_port
-    if "transport" in params and params != ";transport=udp":
+    if "transport" in params and params != f";transport={transport}":
         return None
-    return str(brief.contact_host).lower(), DEFAULT_PORT if port is None else int(port)
+    return str(brief.contact_host).lower(), DEFAULT_PORTS[transport] if port is None else int(port)
 
 
 def _uri(brief: Brief) -> str:

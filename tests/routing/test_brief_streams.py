@@ -1,4 +1,4 @@
-"""An OPTIONS over a stream is answered from its octets as on the long way, and nothing else is."""
+"""An OPTIONS or REGISTER over a stream is answered from its octets as on the long way."""
 
 from __future__ import annotations
 
@@ -58,6 +58,8 @@ CONFIGS: dict[str, dict[str, Any]] = {
     "two a second": {"limits": Limits(source_rate=2, source_burst=3)},
     "small limits": {"limits": Limits(header_size=300, head_size=320, uri_size=60)},
     "looks": {"modules": [Use(Looks)]},
+    "no room": {"limits": Limits(aors=1)},
+    "one phone": {"limits": Limits(bindings_per_aor=1)},
 }
 
 
@@ -113,7 +115,7 @@ def test_several_in_one_read() -> None:
     started = streams.briefs.count
     sent = streams.feed(OPTIONS * 3 + REGISTER + b"\r\n\r\n" + OPTIONS[:50])
     sent += streams.feed(OPTIONS[50:])
-    assert streams.briefs.count - started == 4
+    assert streams.briefs.count - started == 5
     answers = [one.data for one in sent if isinstance(one, SendData) and one.data.startswith(b"SIP/2.0 200")]
     assert len(answers) == 5
     assert b";rport=40000;received=192.0.2.1\r\n" in answers[0]
@@ -141,6 +143,8 @@ def test_any_spelling(name: str) -> None:
         for number in range(6):
             data = chance.choice((OPTIONS, OPTIONS, OPTIONS, REGISTER))
             data = data.replace(b"z9hG4bK", b"z9hG4bK%d" % number)
+            data = data.replace(b"CSeq: 1 R", b"CSeq: %d R" % chance.randint(1, 6))
+            data = data.replace(b"bob@192", chance.choice((b"bob@192", b"bob@192", b"bob2@192")))
             streams.feed(spell(data, chance, chance.choice((0, 1, 1, 2))))
         taken += streams.briefs.count
     assert (taken > 50) == (name not in ("looks", "trusted peer", "small limits")), taken
@@ -152,3 +156,56 @@ def test_a_module_of_ones_own_sees_it() -> None:
     for _ in range(3):
         streams.feed(OPTIONS)
     assert streams.briefs.count == 0
+
+
+@pytest.mark.parametrize("transport", ["tcp", "tls"])
+@pytest.mark.parametrize(
+    "source", [("192.0.2.1", 5060), SOURCE, ("198.51.100.9", 40000), ("10.0.0.1", 40000)]
+)
+@pytest.mark.parametrize("via", [b"", b";rport"])
+@pytest.mark.parametrize("asked", [b"", b";transport=tcp", b";transport=tls", b";transport=udp", b";ob"])
+@pytest.mark.parametrize("host", [b"192.0.2.1:5060", b"10.0.0.7:5060", b"192.0.2.1", b"198.51.100.9:40000"])
+def test_a_binding_keeps_its_connection(
+    transport: str, source: tuple[str, int], via: bytes, asked: bytes, host: bytes
+) -> None:
+    """RFC 5626 5.3, RFC 3261 18.2.1: made, refreshed, and gone with its connection; and where a NAT shows."""
+    streams = Streams(source, transport)
+    streams.feed(OPTIONS)
+    data = REGISTER.replace(b"192.0.2.1:5060;transport=tcp", host + asked).replace(b"bK2", b"bK2" + via)
+    for number in range(1, 4):
+        streams.feed(data.replace(b"bK2", b"bK2%d" % number).replace(b"CSeq: 1", b"CSeq: %d" % number))
+    quick, long = streams.stacks
+    bound = quick.location.lookup("sip:bob@biloxi.test", streams.now)
+    assert [one.cseq for one in bound] == [3]
+    ends = [
+        stack.connection_closed(conn, "gone", streams.now)
+        for stack, conn in zip(streams.stacks, streams.conns, strict=True)
+    ]
+    assert ends[0] == ends[1]
+    assert repr(quick.location.snapshot()) == repr(long.location.snapshot())
+
+
+def test_it_is_answered_in_brief() -> None:
+    """Registered, refreshed, and registered at a second place, which the registrar decides."""
+    streams = Streams()
+    streams.feed(OPTIONS)
+    before = streams.briefs.count
+    for number in range(1, 4):
+        streams.feed(REGISTER.replace(b"bK2", b"bK2%d" % number).replace(b"CSeq: 1", b"CSeq: %d" % number))
+    assert streams.briefs.count - before == 3
+    streams.feed(
+        REGISTER.replace(b"bK2", b"bKo").replace(b"bob@192", b"bob2@192").replace(b"ID: r", b"ID: s")
+    )
+    assert streams.briefs.count - before == 3
+    assert len(streams.stacks[0].location.lookup("sip:bob@biloxi.test", streams.now)) == 2
+
+
+def test_an_older_one_does_not_count() -> None:
+    """RFC 3261 10.3 step 7: for the same Call-ID the CSeq has to be higher."""
+    streams = Streams()
+    streams.feed(OPTIONS)
+    streams.feed(REGISTER.replace(b"CSeq: 1", b"CSeq: 5"))
+    before = streams.briefs.count
+    sent = streams.feed(REGISTER.replace(b"bK2", b"bK3").replace(b"CSeq: 1", b"CSeq: 4"))
+    assert streams.briefs.count == before
+    assert not any(isinstance(one, SendData) and one.data.startswith(b"SIP/2.0 2") for one in sent)
