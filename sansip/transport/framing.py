@@ -1,10 +1,10 @@
 """Messages out of a stream: Content-Length framing and CRLF keepalives.
 
-Theory of operation: octets come in any pieces and are kept until a message is
-whole (RFC 3261 18.3). Each octet is looked at a bounded number of times however
-small the pieces are: the search for the end of the head goes on where it
-stopped. Once framing is lost it cannot be found again, so the framer reports
-the error, with what could be read of the message, and takes nothing more.
+Theory of operation: octets come in any pieces and are kept until a message is whole (RFC 3261 18.3). Each
+octet is looked at a bounded number of times however small the pieces are: the search for the end of the head
+goes on where it stopped. Messages that come whole are cut out of the octets that were read, without the
+buffer. Once framing is lost it cannot be found again, so the framer reports the error, with what could be
+read of the message, and takes nothing more.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ __all__ = ["PING", "PONG", "Framed", "StreamFramer"]
 # RFC 5626 3.5.1: a double CRLF between messages asks for a single one.
 PING: Final = b"\r\n\r\n"
 PONG: Final = b"\r\n"
+_LINE_END: Final = frozenset(PONG)
 
 # A whole message, a PING, or an error: of one message, or that after which nothing more comes.
 Framed: TypeAlias = bytes | RemoteProtocolError
@@ -73,6 +74,10 @@ class StreamFramer:
         if self.failed:
             return framed
         buffer = self._buffer
+        if not buffer and not self._skip:
+            data = self._cut(data, framed)
+            if not data:
+                return framed
         buffer += data
         try:
             while buffer and self._next(buffer, framed):
@@ -82,6 +87,28 @@ class StreamFramer:
             buffer.clear()
             framed.append(without_frames(error))
         return framed
+
+    def _cut(self, data: bytes, framed: list[Framed]) -> bytes:
+        """Take the whole messages that ``data`` begins with; return what is to be looked at further."""
+        limits = self._limits
+        begin, size = 0, len(data)
+        while begin < size and data[begin] not in _LINE_END:
+            end = data.find(PING, begin)
+            if end < 0 or end - begin > limits.head_size:
+                break
+            end += 4
+            found = _CONTENT_LENGTH.findall(data, begin, end - 2)
+            if len(found) != 1:
+                break
+            length = found[0].strip()
+            if not length.isdigit() or len(length) > 10:
+                break
+            end += int(length)
+            if end > size or end - begin > limits.message_size:
+                break
+            framed.append(data[begin:end])
+            begin = end
+        return data[begin:]
 
     def _next(self, buffer: bytearray, framed: list[Framed]) -> bool:
         if self._skip:
