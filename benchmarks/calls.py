@@ -49,8 +49,8 @@ class Result:
     ``cpu_us`` is per completed call, ``system_us`` the part of it that the kernel spent; shares are of
     one core. A large ``wait_share`` means that other programs used the server's core at the same time,
     and made its caches cold. ``failed`` counts every offered call that was not completed. ``setup_ms`` is the
-    time from INVITE to 200 that 99 of 100 calls did not exceed, as SIPp measures it, in whole milliseconds;
-    None where there are no calls.
+    time from INVITE to 200 that 99 of 100 calls did not exceed, as SIPp measures it, mostly in whole
+    milliseconds; None where there are no calls.
     """
 
     server: str
@@ -66,7 +66,7 @@ class Result:
     idle_share: float
     wait_share: float
     sipp_share: float
-    setup_ms: int | None = None
+    setup_ms: float | None = None
 
 
 def register(user: str, phone: int, server: int, transport: str) -> None:
@@ -192,10 +192,10 @@ class Load:
                 completed += int(last["SuccessfulCall(C)"])
         return completed, self.offered - completed, again
 
-    def setup_ms(self) -> int | None:
+    def setup_ms(self) -> float | None:
         """Return the milliseconds that 99 of 100 set-ups did not exceed; None where there were none."""
         times = sorted(
-            int(line.split(";")[1])
+            float(line.split(";")[1])
             for file in self.directory.glob("*_rtt.csv")
             for line in file.read_text().splitlines()[1:]
         )
@@ -376,7 +376,7 @@ def line(result: Result) -> str:
     counts = f"{result.completed:>9} {result.failed:>7} {result.retransmissions:>7}"
     costs = f"{result.cpu_us:>8.1f} {result.system_us:>7.1f} {result.cpu_share:>7.1%}"
     shares = f"{result.idle_share:>5.1%} {result.wait_share:>6.1%} {result.sipp_share:>6.1%}"
-    late = "" if result.setup_ms is None else f" {result.setup_ms:>3} ms"
+    late = "" if result.setup_ms is None else f" {result.setup_ms:>3.0f} ms"
     return f"{result.server:<16} {counts} {costs} {shares}{late}"
 
 
