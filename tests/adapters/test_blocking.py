@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import socket
-import threading
 
 import pytest
 
 import sansip_blocking
-from sansip.actions import Ask, Notify, SendData, SendDatagram
+from sansip.actions import Notify, SendData, SendDatagram
 from sansip_blocking.receiver import BRISK, LOOK
 from sansip_sockets import BindError, ControlSocket, bind
 from tests.adapters.fakes import PATIENCE, FakeStack, Listen, Question
@@ -74,29 +73,23 @@ def test_datagrams_one_behind_the_other():
         assert seen.count(True) >= LOOK
 
 
-@pytest.mark.parametrize("crowd", ["connection", "two listeners", "question"])
+@pytest.mark.parametrize("crowd", ["connection", "two listeners"])
 def test_what_cannot_wait_is_not_kept_waiting(crowd):
-    """A connection, another listener, a worker thread: all are waited for alike."""
+    """A connection, another listener: all are waited for alike."""
     stack = FakeStack()
-    released = threading.Event()
     listeners = [UDP, Listen(1, "udp", "127.0.0.1")] if crowd == "two listeners" else [UDP, TCP]
-    listeners = listeners if crowd in ("connection", "two listeners") else [UDP]
     blocking: list[bool] = []
     echo = stack.on_datagram
-    handlers = {Question: lambda question: released.wait(PATIENCE)}
-    with sansip_blocking.Server(lambda listeners: stack, listeners, handlers=handlers) as server:
+    with sansip_blocking.Server(lambda listeners: stack, listeners) as server:
 
         def note(listener, data, source):
             blocking.append(server.listeners[0].sock.getblocking())
             return echo(listener, data, source)
 
         stack.on_datagram = note
-        if crowd == "question":
-            server.send([Ask(1, Question("slow"))])
         with peer(server) as sock:
             assert serve_brisk(server, sock, 3) == [b"0", b"1", b"2"]
         assert not any(blocking)
-        released.set()
 
 
 def test_a_timer_that_is_nearly_due(monkeypatch):

@@ -14,6 +14,8 @@ import pytest
 import sansip_blocking
 from sansip.actions import Action, Ask, CloseDatagram, OpenDatagram, SendDatagram
 from sansip_blocking.receiver import LOOK
+from sansip_sockets import READ
+from sansip_sockets.waits import Pump, Wait
 from tests.adapters.fakes import PATIENCE, FakeStack, Question
 from tests.adapters.test_blocking import TCP, UDP, peer
 
@@ -154,3 +156,51 @@ def test_what_is_posted_may_stop_the_server() -> None:
         brisk(server)
         assert server.is_stopping
         assert server.listeners[0].sock.fileno() == -1
+
+
+def test_beside_a_peer_that_only_answers() -> None:
+    """Redis: the connection is in nobody's way until it has to answer; then it is not kept waiting."""
+    stack, heard = FakeStack(), []
+    ours, redis = socket.socketpair()
+    ours.setblocking(False)
+    with ours, redis, sansip_blocking.Server(lambda listeners: stack, [UDP]) as server, peer(server) as phone:
+
+        def pump() -> Pump:
+            wait: Wait = (READ, ours, None)
+            while True:
+                yield wait
+                heard.append(ours.recv(100))
+                server.hub.awaited -= 1
+
+        echo = stack.on_datagram
+        blocking: list[bool] = []
+
+        def on_datagram(listener: int, data: bytes, source: Any) -> list[Action]:
+            blocking.append(server.listeners[0].sock.getblocking())
+            if data == b"ask":
+                server.hub.awaited += 1
+                redis.send(b"answer")
+            return echo(listener, data, source)
+
+        stack.on_datagram = on_datagram
+        server.hub.quiet.add(ours.fileno())
+        server.hub.spawn(pump())
+        server.turn(0.0)
+        for data in (b"1", b"ask", b"2"):
+            phone.send(data)
+        brisk(server)
+        assert [phone.recv(100) for _ in range(3)] == [b"1", b"ask", b"2"]
+        assert heard == [b"answer"]
+        assert server.hub.awaited == 0
+        # Each of them was waited for in a read of the listener itself.
+        assert all(blocking)
+
+
+def test_what_ends_a_turn_may_ask_for_its_end() -> None:
+    """The questions of a turn leave with it; they waited for the next datagram, a lone one for 270 ms."""
+    told: list[int] = []
+    with sansip_blocking.Server(lambda listeners: FakeStack(), [UDP]) as server:
+        hub = server.hub
+        hub.at_end(lambda: hub.at_end(lambda: told.append(1)))
+        hub.perform([], hub.clock())
+        assert told == [1]

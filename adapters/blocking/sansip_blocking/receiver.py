@@ -5,9 +5,10 @@ after it costs a read that finds nothing. Under load the next datagram comes wit
 is cheaper to wait in a read of the socket itself, with a time-out (SO_RCVTIMEO). The server looks at
 everything else in between: after ``LOOK`` datagrams, when the time-out has passed, when the inbox is
 signalled, and for the last milliseconds before a timer is due. So the server does this only while it waits
-for nothing that is more urgent: no connection, no query, no worker thread, no full send buffer. Otherwise all
-of them are waited for together (``several``). The pump of the socket stays where it waits, and the selector
-resumes it as always: it serves a backlog by turns of its sources, and reads the socket's errors.
+for nothing that is more urgent: no connection, no query, no worker thread, no full send buffer, no answer of
+Redis. Otherwise all of them are waited for together (``several``). The pump of the socket stays where it
+waits, and the selector resumes it as always: it serves a backlog by turns of its sources, and reads the
+socket's errors.
 """
 
 from __future__ import annotations
@@ -45,7 +46,7 @@ class Receiver:
         self._jobs = jobs
         # The socket that this made blocking, and has to make non-blocking again.
         self._blocking: socket.socket | None = None
-        self._several = Several(hub, waiter, BRISK, LOOK)
+        self._several = Several(hub, waiter, jobs, BRISK, LOOK)
         # Descriptor -> its registration, and whether it may wait: an answer for as long as it is registered.
         self._judged: dict[int, tuple[object, bool]] = {}
         # The only urgent listener, if there is one, and the watches among which it was found.
@@ -55,11 +56,10 @@ class Receiver:
     def serve(self) -> bool:
         """Unless something else is due now, serve datagrams until it is. Return whether there were any."""
         datagrams = self._alone()
-        if datagrams is None or self._jobs.running:
-            if datagrams is None:
-                self.release()
-            return self._several.serve()
-        hub = self._hub
+        if datagrams is None:
+            self.release()
+            return self._several.serve(False)
+        hub, jobs = self._hub, self._jobs
         clock = hub.clock
         until = self._waiter.deadline() - BRISK
         if clock() >= until:
@@ -73,6 +73,13 @@ class Receiver:
         received = hub.driver.datagrams_received
         perform = hub.perform
         for served in range(LOOK):
+            if jobs.running or hub.awaited:
+                if not self._several.serve(True):
+                    return served > 0
+                until = self._waiter.deadline() - BRISK
+                if clock() >= until or self._alone() is not datagrams:
+                    return True
+                continue
             batch: list[tuple[bytes, Address]] = []
             if wait(batch):
                 # No datagram came in time, or an error of an earlier send came, which the pump reads.
@@ -82,7 +89,7 @@ class Receiver:
                 perform(received(number, batch, now), now)
             except Exception as error:
                 hub.report(f"datagrams on {hub.listeners[number]}", error)
-            if inbox.signalled or now >= until or self._jobs.running:
+            if inbox.signalled or now >= until:
                 break
         return True
 
@@ -103,7 +110,7 @@ class Receiver:
         for fd, key in self._waiter.watched.items():
             if key.events != READ:
                 return False
-            if fd in own:
+            if fd in own or fd in self._hub.quiet:
                 continue
             registration, patient = self._judged.get(fd, (None, False))
             if registration is not key.data:

@@ -19,6 +19,7 @@ from sansip_sockets import READ
 
 if TYPE_CHECKING:
     from sansip.actions import Address
+    from sansip_blocking.jobs import Jobs
     from sansip_sockets import Hub, PolledWaiter
 
 __all__ = ["Several"]
@@ -30,18 +31,22 @@ class Several:
     ``brisk``: seconds that it waits for one at most; ``look``: waits until everything else has its turn.
     """
 
-    def __init__(self, hub: Hub, waiter: PolledWaiter, brisk: float, look: int) -> None:
+    def __init__(self, hub: Hub, waiter: PolledWaiter, jobs: Jobs, brisk: float, look: int) -> None:
         self._hub = hub
         self._waiter = waiter
+        self._jobs = jobs
         self._brisk = brisk
         self._looks = range(look)
         # It has a descriptor of its own for the same set; None where the system has no epoll.
         epoll = getattr(select, "epoll", None)
         self._epoll: Any = None if epoll is None else epoll.fromfd(os.dup(waiter.fileno()))
 
-    def serve(self) -> bool:
-        """Unless something else is due now, serve datagrams until it is. Return whether there were any."""
-        hub, waiter = self._hub, self._waiter
+    def serve(self, alone: bool) -> bool:
+        """Unless something else is due now, serve datagrams until it is. Return whether there were any.
+
+        ``alone``: until no answer is awaited; then nothing but the listener is in a hurry.
+        """
+        hub, waiter, jobs = self._hub, self._waiter, self._jobs
         if len(hub.datagrams) != 1 or self._epoll is None:
             return False
         sockets, places = hub.clients.sockets, waiter.places
@@ -82,6 +87,8 @@ class Several:
                     posted = posted or fd == inbox
             if posted:
                 # What was posted may have stopped the server, or closed the listener.
+                return True
+            if alone and not (jobs.running or hub.awaited):
                 return True
             if resumed:
                 # It may wait for another time now.

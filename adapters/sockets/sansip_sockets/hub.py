@@ -109,6 +109,10 @@ class Hub:
             Ask: self.answering.ask,
             HandOver: self._hand_over,
         }
+        # Descriptors of connections whose peer speaks when it was asked alone (Redis), and how many of these
+        # have to answer: meanwhile the runtime waits for them as for any other.
+        self.quiet: set[int] = set()
+        self.awaited = 0
         # Takes what is sent over a connection that this process does not have: that of another worker.
         self.elsewhere: Callable[[SendData | Disconnect], bool] | None = None
         # Takes an ICMP error about a datagram that this process did not send: listener, destination, the
@@ -237,16 +241,20 @@ class Hub:
                 self.settle(now)
 
     def at_end(self, function: Callable[[], None]) -> None:
-        """Call ``function`` after the last action of this ``perform``; for code that performs one."""
+        """Call ``function`` after the last action of this ``perform``; for code that performs one.
+
+        Also for a ``function`` that is called so: what is asked at the end of a turn leaves with it.
+        """
         self._ends.append(function)
 
     def _end_turn(self) -> None:
-        ends, self._ends = self._ends, []
-        for function in ends:
-            try:
-                function()
-            except Exception as error:
-                self.report("the end of a turn", error)
+        while self._ends:
+            ends, self._ends = self._ends, []
+            for function in ends:
+                try:
+                    function()
+                except Exception as error:
+                    self.report("the end of a turn", error)
 
     def settle(self, now: float) -> None:
         """Have the heart wake for a deadline that is earlier than what it waits for."""

@@ -74,6 +74,8 @@ class Link:
         # When Redis last finished an answer.
         self._heard = 0.0
         self._closed = False
+        # Whether Redis has to answer, as the hub knows it.
+        self._awaited = False
 
     def run(self, commands: Sequence[Command], done: Done) -> None:
         """Ask ``commands`` at the end of this turn; ``done`` gets their answers in a later one.
@@ -99,7 +101,16 @@ class Link:
         self._asked.clear()
         connected, self._open = self._open, None
         if connected is not None:
+            self._hub.quiet.discard(connected.sock.fileno())
             connected.close()
+        self._note()
+
+    def _note(self) -> None:
+        """Tell the hub whether an answer is awaited: only then the runtime has to look at the connection."""
+        awaited = bool(self._asked)
+        if awaited is not self._awaited:
+            self._awaited = awaited
+            self._hub.awaited += 1 if awaited else -1
 
     # --- the connection
 
@@ -119,6 +130,7 @@ class Link:
         self._open = result
         self._answers = Answers()
         self._rest = b""
+        self._hub.quiet.add(result.sock.fileno())
         self._hub.spawn(self._pump(result))
         self._flush()
 
@@ -138,6 +150,7 @@ class Link:
         for batch in batches:
             batch.tried += 1
         self._asked.extend(batches)
+        self._note()
         data = batches[0].data if len(batches) == 1 else b"".join([batch.data for batch in batches])
         try:
             sent = self._open.sock.send(data)
@@ -225,6 +238,7 @@ class Link:
                 moved = True
             if len(batch.answers) == batch.count:
                 finished.append(self._asked.popleft())
+        self._note()
         if moved:
             # This server is no master any more: the next connection goes to the new master.
             self._broken(connected, ConnectionResetError("the previous master is now a replica"))
@@ -241,10 +255,12 @@ class Link:
             return
         self._open = None
         # The pump lets go of the socket.
+        self._hub.quiet.discard(connected.sock.fileno())
         wake(connected.sock)
         again = [batch for batch in self._asked if batch.tried < 2]
         lost = deque(batch for batch in self._asked if batch.tried >= 2)
         self._asked.clear()
+        self._note()
         for batch in reversed(again):
             batch.answers = []
             self._waiting.appendleft(batch)
@@ -281,9 +297,11 @@ class Link:
         error = TimeoutError("Timeout reading from socket")
         connected, self._open = self._open, None
         if connected is not None:
+            self._hub.quiet.discard(connected.sock.fileno())
             wake(connected.sock)
         failed = deque((*self._asked, *self._waiting))
         self._asked.clear()
         self._waiting.clear()
+        self._note()
         # In a later turn: the driver has not returned from this input.
         self._hub.inbox.post(self._fail, failed, error)

@@ -50,9 +50,12 @@ class Bench:
             settle=lambda _now: None,
             at_end=self.ends.append,
             spawn=self.spawn,
+            quiet=set(),
+            awaited=0,
             report=lambda text, error: self.reports.append(f"{text}: {error!r}"),
         )
         self.opened: Callable[[int, Any], None] = lambda *_: None
+        self.hub = hub
         self.link = Link(hub, parse_redis(url), RedisSettings(timeout=1.0), None)
 
     def worker(self, _function: Any, answered: Callable[[int, Any], None]) -> Any:
@@ -103,6 +106,8 @@ class Bench:
         for sock in self.theirs:
             sock.close()
         assert all(one.closed for one in self.connections)
+        # Whatever became of it, no runtime looks out for what nobody asked, nor takes a later socket for it.
+        assert (self.hub.awaited, self.hub.quiet) == (0, set())
         assert self.reports == []
 
     def run(self, *words: str) -> list[Any]:
@@ -141,6 +146,7 @@ def test_one_write_a_turn(bench: Bench) -> None:
     assert bench.asked == 1
     redis = bench.connect()
     assert redis.recv(1_000) == pack([("GET", "a"), ("GET", "b"), ("GET", "c")])
+    assert (bench.hub.awaited, len(bench.hub.quiet)) == (1, 1)
     redis.send(b"$1\r\n1\r\n$1\r\n2")
     bench.turn()
     assert (first, second) == ([[b"1"]], [])
