@@ -18,7 +18,6 @@ from sansip.proxy.pair import Pair
 from sansip.proxy.ringing import begin
 from sansip.proxy.steps import OTHER, RING
 from sansip.proxy.unseen import is_over, is_unseen, unseen
-from sansip.proxy.usual import Usual
 from sansip.proxy.watched import Watched, _below, _without
 from sansip.wire.unread import UnreadRequest, UnreadResponse, unread_request, unread_response
 
@@ -136,9 +135,14 @@ class WatchedPair(Watched):
         if handle is None or status == 100 or not self._folded:
             return Pair.takes(self, echo, now, ready)
         act, following = (steps.provisional if status < 200 else steps.success)[self._state]
+        # As ``Usual.knows``, which compares the lines that have been compared before modules saw it arrive.
         if (
             act == OTHER
-            or not Usual.knows(self, self.method == "INVITE", echo)
+            or self.done
+            or self.watched
+            or not (200 <= status < 300 or (status < 200 and self.method == "INVITE"))
+            or not echo.goes_back
+            or not (echo is self._expected or echo.repeats(self._via, *self._lines))
             or not self._is_ready(self.hop, echo)
         ):
             return False
@@ -153,7 +157,7 @@ class WatchedPair(Watched):
     def repeats(self, echo: Echo) -> bool:
         if echo is self._expected:
             return True
-        known = Usual.repeats(self, echo)
+        known = echo.repeats(self._via, *self._lines)
         # This is asked before modules see it arrive, and after.
         self._expected = echo if known else None
         return known
