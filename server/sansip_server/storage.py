@@ -192,7 +192,7 @@ class Storage:
         self.known.learn(generation, lookups, found)
         return found
 
-    @handler(batched=True)
+    @handler(batched=True, patient=True)
     def _save(self, updates: Sequence[LocationUpdate]) -> Sequence[Exception | None]:
         results: Sequence[Exception | None] = [None] * len(updates)
         # Meanwhile further updates wait in the adapter, and become one batch.

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import socket
+import threading
+import time
 
 import pytest
 
 import sansip_blocking
-from sansip.actions import Notify, SendData, SendDatagram
+from sansip.actions import Ask, Notify, SendData, SendDatagram
 from sansip_blocking.receiver import BRISK, LOOK
-from sansip_sockets import BindError, ControlSocket, bind
+from sansip_sockets import BindError, ControlSocket, bind, handler
 from tests.adapters.fakes import PATIENCE, FakeStack, Listen, Question
 
 UDP = Listen(0, "udp", "127.0.0.1")
@@ -90,6 +92,31 @@ def test_what_cannot_wait_is_not_kept_waiting(crowd):
         with peer(server) as sock:
             assert serve_brisk(server, sock, 3) == [b"0", b"1", b"2"]
         assert not any(blocking)
+
+
+def test_an_answer_that_may_wait():
+    """A store writes for longer than ``recvfrom`` waits: meanwhile datagrams are read where they come."""
+    stack, released = FakeStack(), threading.Event()
+    blocking: list[bool] = []
+    slow = handler(patient=True)(lambda question: released.wait(PATIENCE))
+    with sansip_blocking.Server(lambda listeners: stack, [UDP], handlers={Question: slow}) as server:
+        echo = stack.on_datagram
+
+        def note(listener, data, source):
+            blocking.append(server.listeners[0].sock.getblocking() and not server._jobs.running)
+            return echo(listener, data, source)
+
+        stack.on_datagram = note
+        server.turn(0.0)
+        server.send([Ask(1, Question("slow"))])
+        with peer(server) as sock:
+            serve_brisk(server, sock, LOOK)
+            assert any(blocking)
+            released.set()
+            until = time.monotonic() + PATIENCE
+            while not (answers := stack.told("answer")) and time.monotonic() < until:
+                server.turn(0.01)
+            assert answers == [(1, True)]
 
 
 def test_a_timer_that_is_nearly_due(monkeypatch):

@@ -2,7 +2,8 @@
 
 Theory of operation: a worker thread posts its answer to the inbox. The server does not see the inbox
 while it waits in ``recvfrom``. So as long as a job is under way, the server waits in the selector, which
-watches the inbox.
+watches the inbox. Not for the job of a handler that is ``patient``: a store takes longer than ``recvfrom``
+waits.
 """
 
 from __future__ import annotations
@@ -38,6 +39,10 @@ class Jobs:
                 inbox.post(self._ended)
 
         self._threads(work)
+
+    def patiently(self, job: Callable[[], None]) -> None:
+        """Run ``job`` in a thread; the server looks for what it posts when ``recvfrom`` returns."""
+        self._threads(job)
 
     def _ended(self) -> None:
         self.running -= 1

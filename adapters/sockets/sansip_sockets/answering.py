@@ -111,6 +111,9 @@ class Answering:
                 )
             return _Coroutines(function, self._answer, start)
         assert offload is not None
+        if getattr(function, "sansip_patient", False):
+            # Where the runtime has one.
+            offload = getattr(offload, "patiently", offload)
         return Worker(function, self._answer, self._hub.inbox.post, offload, self._answer_all)
 
 

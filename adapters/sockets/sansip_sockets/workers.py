@@ -30,7 +30,11 @@ AnyFunction = TypeVar("AnyFunction", bound=Callable[..., Any])
 
 
 def handler(
-    *, batched: bool = False, parallel: int = 1, key: Callable[[Any], Hashable] | None = None
+    *,
+    batched: bool = False,
+    parallel: int = 1,
+    key: Callable[[Any], Hashable] | None = None,
+    patient: bool = False,
 ) -> Callable[[AnyFunction], AnyFunction]:
     """Decorate a handler of questions that wants more than one thread and one question at a time.
 
@@ -40,9 +44,12 @@ def handler(
         parallel: how many threads may run it at once, for code that mostly waits.
         key: questions with equal keys, asked while one of them is being
             answered, share its answer.
+        patient: its answers may wait for some milliseconds until the stack's thread looks for them, if that
+            is quicker (``sansip_blocking``).
     """
 
     def mark(function: AnyFunction) -> AnyFunction:
+        function.sansip_patient = patient  # type: ignore[attr-defined]  # a mark that functions carry
         function.sansip_handler = (batched, parallel, key)  # type: ignore[attr-defined]  # a mark that functions carry
         return function
 
