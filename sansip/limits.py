@@ -12,8 +12,21 @@ from dataclasses import dataclass, fields
 __all__ = ["Limits"]
 
 
+class _Least:
+    """The least of several bounds, for heads that are read in brief (``wire.plain_head``)."""
+
+    __slots__ = ("plain_count", "plain_size")
+
+    # Of fields, and of octets of a head.
+    plain_count: int
+    plain_size: int
+
+    def hold(self, count: int, size: int) -> None:
+        self.plain_count, self.plain_size = count, size
+
+
 @dataclass(slots=True)
-class Limits:
+class Limits(_Least):
     """Bounds, with safe defaults. Sizes are octets, times are seconds.
 
     A stack has its own copy, which all of its parts read: ``take`` changes this copy only.
@@ -293,10 +306,17 @@ class Limits:
     # awaits, 500, and the log names the line
     route_steps: int = 1_000
 
+    def __post_init__(self) -> None:
+        self.hold(
+            min(self.header_count, self.via_count, self.route_count, self.contact_count),
+            min(self.header_parts, self.header_size, self.head_size),
+        )
+
     def take(self, other: Limits) -> None:
         """Have the values of ``other`` from now on."""
         for one in fields(self):
             setattr(self, one.name, getattr(other, one.name))
+        self.__post_init__()
 
 
 DEFAULT = Limits()

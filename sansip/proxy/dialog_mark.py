@@ -35,6 +35,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from enum import IntEnum
+from functools import lru_cache
 from hashlib import blake2b
 from hmac import compare_digest
 from typing import TYPE_CHECKING, Final
@@ -80,6 +81,9 @@ _LENGTH: Final = _DIALOG_END + 2 * _WHOLE
 # Remote targets kept of one side: the first one, and those that it got since.
 _KEPT: Final = 2
 
+# URIs that ``address_of`` remembers, of at most so many characters: a phone writes the same one in each call.
+_REMEMBERED: Final = 4_096
+_MEMORABLE: Final = 128
 # Parameters of a URI that decide where it leads: RFC 3261 19.1.1, RFC 5627 3.
 _DECIDING: Final = frozenset(("transport", "maddr", "gr"))
 
@@ -296,6 +300,10 @@ def hour_of(unix: float) -> int:
 
 def address_of(uri: str) -> str:
     """Return a text that is equal for two spellings of a URI that lead to the same place."""
+    return _remembered(uri) if len(uri) <= _MEMORABLE else _address_of(uri)
+
+
+def _address_of(uri: str) -> str:
     # RFC 3261 25.1: "@" stands before the host and nowhere else.
     before, at, rest = uri.rpartition("@")
     if not at:
@@ -313,6 +321,9 @@ def address_of(uri: str) -> str:
         return f"{before}@{host};{params}" if params.partition("=")[0] in _DECIDING else f"{before}@{host}"
     deciding = [one for one in params.split(";") if one.partition("=")[0] in _DECIDING]
     return ";".join((f"{before}@{host}", *sorted(deciding)))
+
+
+_remembered: Final = lru_cache(_REMEMBERED)(_address_of)
 
 
 def uri_of(value: str) -> str:

@@ -11,15 +11,17 @@ started with a secret value.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from zlib import crc32
+
+from sansip.wire.head import text_hash_in_c
 
 if TYPE_CHECKING:
     from sansip.transport.listeners import Listeners
     from sansip.wire import OtherUri, Request, SipUri, TelUri
     from sansip.wire.headers.simple import CSeq
 
-__all__ = ["DECIDING", "Arrived", "is_looped", "loop_hash", "text_hash"]
+__all__ = ["DECIDING", "Arrived", "is_looped", "loop_hash", "plain_text_hash", "text_hash"]
 
 # RFC 5393 4.2.1: the fields that routing looks at, beside those of every request.
 DECIDING: Final = frozenset(("route", "proxy-require", "proxy-authorization"))
@@ -51,12 +53,17 @@ def loop_hash(arrived: Arrived, start: int, asked: str) -> str:
     text = f"{asked or arrived.uri_text}\n{from_tag}\n{to_tag}\n{call_id}\n{cseq.number}"
     if arrived.fields:
         text = "\n".join((text, *arrived.fields))
-    return text_hash(text, start)
+    hashed: str = text_hash(text, start)
+    return hashed
 
 
-def text_hash(text: str, start: int) -> str:
+def plain_text_hash(text: str, start: int) -> str:
     """Return the hash of the text that ``loop_hash`` makes."""
     return f"{crc32(text.encode('utf-8', 'surrogateescape'), start):08x}"
+
+
+# The same, by the C module.
+text_hash: Final[Any] = plain_text_hash if text_hash_in_c is None else text_hash_in_c
 
 
 def is_looped(request: Request, hashed: str, listeners: Listeners) -> bool:

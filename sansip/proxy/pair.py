@@ -128,13 +128,7 @@ class Pair(Usual):
         status = echo.status
         steps = self._steps
         act, following = (steps.provisional if status < 200 else steps.success)[self._state]
-        if (
-            status == 100
-            and act == RING
-            and steps is INVITE
-            and self._folded
-            and echo.repeats(self._via, *self._lines)
-        ):
+        if status == 100 and act == RING and steps is INVITE and self._folded and self.repeats(echo):
             # RFC 3261 16.7 step 5: a 100 goes no further.
             self._state = following
             self._provisional = True

@@ -311,16 +311,20 @@ class Usual:
         RFC 3261 16.7: a proxy does not look at the rest. The reader would.
         """
         status = echo.status
-        return not (
+        if (
             self.done
             or self.watched
             or not (100 < status < 200 if invite and status < 200 else 200 <= status < 300)
             or not echo.goes_back
-        ) and echo.repeats(self._via, *self._lines)
+        ):
+            return False
+        from_, to, call_id, cseq, tag = self._lines
+        return echo.repeats(self._via, from_, to, call_id, cseq, tag)
 
     def repeats(self, echo: Echo) -> bool:
         """Whether ``echo`` repeats the lines that went there, so that the reader accepts it."""
-        return echo.repeats(self._via, *self._lines)
+        from_, to, call_id, cseq, tag = self._lines
+        return echo.repeats(self._via, from_, to, call_id, cseq, tag)
 
     def _is_ready(self, hop: Flow, echo: Echo) -> bool:
         """Whether ``echo``, of the host of ``hop``, may go back; it has what goes then."""

@@ -80,11 +80,14 @@ _PLACES: Final = 4_096
 class Openings:
     """INVITEs on their way to the phones of one stack."""
 
-    __slots__ = ("_core", "_gate", "_located", "_places", "_shortcut")
+    __slots__ = ("_core", "_gate", "_located", "_places", "_proxy", "_shortcut", "_ua", "_wall")
 
     def __init__(self, core: Core, gate: Gate, shortcut: Shortcut, *, located: bool = False) -> None:
         self._core = core
         self._gate = gate
+        self._proxy = core.proxy
+        self._ua = core.ua
+        self._wall = core.wall
         self._shortcut = shortcut
         # Whether INVITEs come from ``shared_openings``: the bindings have just been looked up, and each of
         # these INVITEs counted against the limits of its sender before that.
@@ -98,7 +101,7 @@ class Openings:
         The default route is to decide on it.
         """
         core = self._core
-        proxy = core.proxy
+        proxy = self._proxy
         modules = core.modules
         hooks = modules.stack_hooks
         stages = modules.stages_of("INVITE")
@@ -121,7 +124,7 @@ class Openings:
             not LAZY and (looks or hooks.message_arrived)
         ):
             return False
-        opening = read_opening(data, core.limits)
+        opening = read_opening(data, proxy.limits)
         if opening is None:
             return False
         flow = Flow(UDP, listener, source)
@@ -153,14 +156,14 @@ class Openings:
         ``looks``: whether hooks see it on its way.
         """
         core = self._core
-        proxy = core.proxy
+        proxy = self._proxy
         source, listener = flow.address, flow.listener
         host, port = source[:2]
         sent_host, contact = opening.sent_host, opening.contact
         direct = sent_host == host and opening.sent_port == port
         if (
             not (opening.rport or (direct and force_rport != "always"))
-            or (opening.route is not None and not core.listeners.leads_here(opening.route, listener))
+            or (opening.route is not None and not proxy.listeners.leads_here(opening.route, listener))
             or (";" in opening.uri and not asks_alike(opening.uri[opening.uri.index(";") :]))
             or ":" in host
         ):
@@ -168,7 +171,7 @@ class Openings:
         sent_by = sent_host if opening.sent_port is None else f"{sent_host}:{opening.sent_port}"
         key = f"{opening.branch} {sent_by}"
         transactions = proxy.transactions
-        listeners = core.listeners
+        listeners = proxy.listeners
         trust = proxy.trust
         to_host = opening.host
         domains = core.addresses.domains
@@ -215,7 +218,7 @@ class Openings:
         if (behind or home is not None) and (looks or led is not None):
             return False
         place = None if binding is None else self._place_of(binding)
-        limits, pending = core.limits, proxy.pending
+        limits, pending = proxy.limits, proxy.pending
         breadth = limits.max_breadth
         tcp_above = proxy.client.tcp_above
         guarded = proxy.client.guarded
@@ -264,7 +267,7 @@ class Openings:
             return False
         if not (self._located or self._gate.allows(flow, now)):
             return True
-        core.ua.now = now
+        self._ua.now = now
         goal: Target | Callable[[], Target]
         if led is not None:
             picked = self._picked(*led)
@@ -387,7 +390,7 @@ class Openings:
             return False
         if not self._gate.allows(flow, now):
             return True
-        core.ua.now = now
+        self._ua.now = now
         transactions = core.proxy.transactions
         # As if there had been a transaction: owners have the same numbers as on the long way.
         transactions.latest = number = transactions.latest + 1
@@ -437,7 +440,7 @@ class Openings:
         INVITE goes to ``host``, and leaves by ``leaves``.
         """
         core = self._core
-        proxy = core.proxy
+        proxy = self._proxy
         caller, callee = "", ""
         trust = proxy.trust
         if trust.authenticates:
@@ -451,7 +454,7 @@ class Openings:
             opening.uri,
             address_of(uri_of(opening.contact.partition(":")[2])),
             "",
-            core.wall.unix(now),
+            self._wall.unix(now),
             caller,
             callee,
             guarded=proxy.client.guarded.active and proxy.client.guarded.sent(flow),
@@ -461,7 +464,7 @@ class Openings:
         came = "" if home is None else callers_token(core, opening, flow, home)
         goes = "" if hidden is None else phones_token(core, opening, hidden, leaves.id)
         mark = recording.mark(host)
-        lines = record_route_lines(core.listeners, flow.listener, leaves, mark, came, goes)
+        lines = record_route_lines(proxy.listeners, flow.listener, leaves, mark, came, goes)
         lines.reverse()
         return recording, "\r\n".join(lines) + "\r\n", came
 

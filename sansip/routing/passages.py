@@ -48,6 +48,7 @@ __all__ = ["PASSING", "Passages"]
 
 # First octets of ACK and BYE.
 PASSING: Final = frozenset(b"AB")
+_ACK: Final = 65
 _METHODS: Final = ("ACK", "BYE")
 # To the Request-URI as it is; ACK and BYE begin nothing (``reaching``), so a gateway gets them, too.
 _AS_ASKED: Final = Target(chosen=True)
@@ -60,11 +61,14 @@ _GROWTH: Final = 300
 class Passages:
     """Requests of dialogs on their way through one stack."""
 
-    __slots__ = ("_core", "_gate")
+    __slots__ = ("_core", "_gate", "_proxy", "_ua", "_wall")
 
     def __init__(self, core: Core, gate: Gate) -> None:
         self._core = core
         self._gate = gate
+        self._proxy = core.proxy
+        self._ua = core.ua
+        self._wall = core.wall
 
     def sends(self, data: bytes, listener: int, source: Address, force_rport: str, now: float) -> bool:
         """Send the request in ``data``, a datagram, on and return True; or do nothing.
@@ -72,10 +76,10 @@ class Passages:
         The default route is to decide on it.
         """
         core = self._core
-        proxy = core.proxy
+        proxy = self._proxy
         modules = core.modules
         hooks = modules.stack_hooks
-        if _OF_REFUSAL in data and data[:1] == b"A":
+        if data[0] == _ACK and _OF_REFUSAL in data:
             return self._ends(data, listener, source, now)
         if (
             modules.stages["screen"]
@@ -92,9 +96,9 @@ class Passages:
             )
         ):
             return False
-        passing = read_passing(data, core.limits)
+        passing = read_passing(data, proxy.limits)
         if passing is None and (joined := joined_routes(data)) is not None:
-            passing = read_passing(joined, core.limits)
+            passing = read_passing(joined, proxy.limits)
         if passing is None or passing.method not in _METHODS:
             return False
         flow = Flow(UDP, listener, source)
@@ -133,9 +137,10 @@ class Passages:
     ) -> bool:
         """Send what was read on; ``message`` is unread, None where no module has got one yet."""
         core = self._core
-        proxy = core.proxy
-        hooks = core.modules.stack_hooks
-        looks = not core.modules.rides
+        proxy = self._proxy
+        modules = core.modules
+        hooks = modules.stack_hooks
+        looks = not modules.rides
         source = flow.address
         host, port = source[:2]
         sent_host, sent_port, to_tag = passing.sent_host, passing.sent_port, passing.to_tag
@@ -151,7 +156,7 @@ class Passages:
         sent_by = sent_host if sent_port is None else f"{sent_host}:{sent_port}"
         key = f"{passing.branch} {sent_by}"
         transactions = proxy.transactions
-        listeners = core.listeners
+        listeners = proxy.listeners
         goal = _AS_ASKED
         recorded = listeners.recorded_by(passing.route)
         seen = looks and (proxy.hooks.active or hooks.request_received)
@@ -183,7 +188,7 @@ class Passages:
         if trust.authenticates:
             line = passing.from_.partition(":")[2].strip()
             who = trust.sender(parse_name_addr(line, "From", "RFC 3261 20.20").uri, host)
-        unix = core.wall.unix(now)
+        unix = self._wall.unix(now)
         if not proxy.marks.is_whole(mark, passing.call_id, passing.from_tag, to_tag, passing.uri, who, unix):
             return False
         alive = goal.flow
@@ -207,10 +212,10 @@ class Passages:
             kept = found
         if not self._gate.allows(flow, now):
             return True
-        core.ua.now = now
+        self._ua.now = now
         method = passing.method
         out = alive or Flow(UDP, leaves.id, (passing.host, passing.port or DEFAULT_PORT))
-        breadth = core.limits.max_breadth
+        breadth = proxy.limits.max_breadth
         handle = None
         given: Any = None
         hashed = ""
@@ -228,7 +233,7 @@ class Passages:
             else:
                 read_later(message, read)
             side = side_of(mark)
-            given = core, core.modules, message, flow, key if hashed else "", hashed, "", far, side, now
+            given = core, modules, message, flow, key if hashed else "", hashed, "", far, side, now
             handle = show(given, self._gate, _arrived, passing)
             if handle is None:
                 return True

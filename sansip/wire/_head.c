@@ -675,6 +675,22 @@ static inline PyObject *text_or_none(const uint8_t *p, Py_ssize_t begin, Py_ssiz
     return begin ? ascii(p, begin, end) : Py_NewRef(Py_None);
 }
 
+/* A host as it is compared, in small letters. */
+static PyObject *host_text(const uint8_t *p, Py_ssize_t begin, Py_ssize_t end)
+{
+    PyObject *text = ascii(p, begin, end);
+    if (text == NULL) return NULL;
+    uint8_t *out = PyUnicode_1BYTE_DATA(text);
+    for (Py_ssize_t at = 0; at < end - begin; at++)
+        if (out[at] >= 'A' && out[at] <= 'Z') out[at] |= 32;
+    return text;
+}
+
+static inline PyObject *port_number(int32_t port)
+{
+    return port < 0 ? Py_NewRef(Py_None) : PyLong_FromLong(port);
+}
+
 /* The digits of a port that begin behind the host's end and the colon, if there is one. */
 static PyObject *port_text(const uint8_t *p, Py_ssize_t host_end, int32_t port)
 {
@@ -819,6 +835,7 @@ static PyObject *head_brief(PyObject *module, PyObject *data)
 }
 
 #include "_octets.h"
+#include "_leaving.h"
 
 static PyMemberDef index_members[] = {
 #define MEMBER(name) {#name, T_INT, offsetof(Index, name), READONLY, NULL},
@@ -854,6 +871,8 @@ static PyMethodDef methods[] = {
     {"passing", head_passing, METH_O, "Return the parts of a plain request of a dialog, or None."},
     {"opening", head_opening, METH_O, "Return the parts of a plain INVITE, or None."},
     {"ending", head_ending, METH_O, "Return the parts of a plain ACK, or None."},
+    {"spliced", (PyCFunction)(void (*)(void))leaving_spliced, METH_FASTCALL, "Return octets, some of them replaced."},
+    {"text_hash", (PyCFunction)(void (*)(void))leaving_text_hash, METH_FASTCALL, "Return the CRC-32 of a text."},
     {NULL, NULL, 0, NULL},
 };
 
@@ -863,6 +882,7 @@ PyMODINIT_FUNC PyInit__head(void)
 {
     fill_classes();
     fill_names();
+    fill_crcs();
     for (size_t which = 1; which < sizeof key_texts / sizeof *key_texts; which++) {
         known_keys[which] = PyUnicode_InternFromString(key_texts[which]);
         if (known_keys[which] == NULL) return NULL;

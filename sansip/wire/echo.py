@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 from sansip.wire.abnf import IPV4, PLAIN_HOST, PLAIN_PORT, TOKEN, compiled
 from sansip.wire.head import read_echo_parts
 from sansip.wire.plain_head import LENGTH_LINE, TEXT, BriefReader, InBrief, head_pattern, line, octets_at
+from sansip.wire.splice import spliced
 
 if TYPE_CHECKING:
     import re
@@ -36,7 +37,7 @@ _head: Final = head_pattern(
     ("to", "method", "length"),
 )
 _KEEPS: Final = ("length", "method", "from_", "to", "call_id", "cseq", "contact", "recorded")
-_is_tag: Final = compiled(rf";tag={TOKEN}").fullmatch
+_tag_of: Final = compiled(rf";tag=({TOKEN})\Z").search
 # As we write it (``transport.listeners``, ``client.via``), with what its receiver may note in it; then the
 # others, where a phone writes all on one line (RFC 3261 7.3.1). Those have nothing that may hold a comma.
 _NOTED: Final = rf"(?:;received={IPV4}|;rport=(?:{PLAIN_PORT})(?![0-9]))"
@@ -64,6 +65,7 @@ class Echo(InBrief):
         "_begin",
         "_end",
         "_rest",
+        "_to_tag",
         "_via",
         "branch",
         "call_id",
@@ -92,6 +94,7 @@ class Echo(InBrief):
             self.top,
             self.from_,
             self.to,
+            self._to_tag,
             self.call_id,
             self.cseq,
             self.contact,
@@ -124,26 +127,25 @@ class Echo(InBrief):
             or self.call_id != call_id
             or self.cseq != cseq
             or line is None
-            or not line.startswith(to)
         ):
             return False
-        behind = line[len(to) :]
-        if behind:
-            if tag is not None or _is_tag(behind) is None:
+        if line != to:
+            own = self._to_tag
+            if tag is not None or own is None or line != f"{to};tag={own}":
                 return False
-            tag = behind[5:]
+            tag = own
         self.tag = tag
         return True
 
     def octets(self, recorded: str | None) -> bytes:
         """Return the response without its top Via; with ``recorded``, that is its Record-Route line."""
-        came, via, rest = self._came, self._via, self._rest
-        if recorded is None:
-            return came[:via] + came[rest:]
-        begin, end = self._begin, self._end
-        if begin < via:
-            return b"".join((came[:begin], recorded.encode(), came[end:via], came[rest:]))
-        return b"".join((came[:via], came[rest:begin], recorded.encode(), came[end:]))
+        via, rest = self._via, self._rest
+        back: bytes = (
+            spliced(self._came, via, rest, "")
+            if recorded is None
+            else spliced(self._came, via, rest, "", self._begin, self._end, recorded)
+        )
+        return back
 
 
 def _parts_of(match: re.Match[str], kept: tuple[Any, ...], head: str, body: int) -> tuple[Any, ...] | None:
@@ -163,6 +165,8 @@ def _parts_of(match: re.Match[str], kept: tuple[Any, ...], head: str, body: int)
     if head[rest - 2] == ",":
         # The line stays, and its first value goes.
         via += len("Via: ")
+    to = kept[3]
+    tag = _tag_of(to)
     places: tuple[int, ...] = (via, rest, *match.span("recorded"))
     if not head.isascii():
         places = octets_at(head, places)
@@ -171,7 +175,10 @@ def _parts_of(match: re.Match[str], kept: tuple[Any, ...], head: str, body: int)
         branch,
         kept[1],
         f"{own};branch={branch}",
-        *kept[2:],
+        kept[2],
+        to,
+        None if tag is None else tag[1],
+        *kept[4:],
         *places,
         goes_back,
         head.count("\n") + head.count(","),

@@ -56,14 +56,19 @@ class Ending:
     __slots__ = ("branch", "call_id", "sent_host", "sent_port", "to_tag")
 
     def __init__(self, _: bytes, parts: tuple[Any, ...]) -> None:
-        host, port, self.branch, self.to_tag, self.call_id, _, _ = parts
-        self.sent_host: str = host.lower()
-        self.sent_port = None if port is None else int(port)
+        self.sent_host, self.sent_port, self.branch, self.to_tag, self.call_id, _, _ = parts
 
 
 def _parts_of(match: re.Match[str], kept: tuple[Any, ...], head: str, body: int) -> tuple[Any, ...]:
     """Return the parts of an ``Ending``."""
-    return *kept[1:], head.count("\n") + head.count(","), body
+    host, port = kept[1:3]
+    return (
+        host.lower(),
+        None if port is None else int(port),
+        *kept[3:],
+        head.count("\n") + head.count(","),
+        body,
+    )
 
 
 READER: Final = BriefReader(Ending, _head, _KEEPS, _parts_of, read_ending_parts)

@@ -26,6 +26,8 @@ __all__ = [
     "read_ordinary",
     "read_parts",
     "read_passing_parts",
+    "spliced_octets",
+    "text_hash_in_c",
 ]
 
 
@@ -46,6 +48,8 @@ read_echo_parts: Final[Any] = getattr(_MODULE, "echo", None)
 read_passing_parts: Final[Any] = getattr(_MODULE, "passing", None)
 read_opening_parts: Final[Any] = getattr(_MODULE, "opening", None)
 read_ending_parts: Final[Any] = getattr(_MODULE, "ending", None)
+spliced_octets: Final[Any] = getattr(_MODULE, "spliced", None)
+text_hash_in_c: Final[Any] = getattr(_MODULE, "text_hash", None)
 _new_tuple: Final = tuple.__new__
 
 

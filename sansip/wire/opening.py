@@ -27,6 +27,7 @@ from sansip.wire.plain_head import (
     octets_at,
     value,
 )
+from sansip.wire.splice import spliced
 
 if TYPE_CHECKING:
     import re
@@ -121,21 +122,24 @@ class Opening(InBrief):
         "via",
     )
 
+    port: int | None
+    sent_port: int | None
+
     def __init__(self, came: bytes, parts: tuple[Any, ...]) -> None:
         self._came = came
         self.proven = False
         (
             self.uri,
             self.user,
-            host,
-            port,
+            self.host,
+            self.port,
             self.via,
-            sent_host,
-            sent_port,
+            self.sent_host,
+            self.sent_port,
             self.rport,
             self.branch,
             self.from_,
-            from_host,
+            self.from_host,
             self.from_tag,
             self.to,
             self.call_id_line,
@@ -166,11 +170,6 @@ class Opening(InBrief):
             _,
             self._body,
         ) = parts
-        self.host: str = host.lower()
-        self.port = None if port is None else int(port)
-        self.sent_host: str = sent_host.lower()
-        self.sent_port = None if sent_port is None else int(sent_port)
-        self.from_host: str = from_host.lower()
 
     @property
     def deciding(self) -> tuple[str, ...]:
@@ -187,29 +186,17 @@ class Opening(InBrief):
         its credentials were for this server, and stay here (RFC 3261 22.3).
         RFC 3261 16.6 steps 1 to 4 and 8, RFC 5393 5.3.3.
         """
-        came, body, lines = self._came, self._body, self._lines
-        begin, hops = self._via, self._hops
-        start = f"INVITE {uri} SIP/2.0\r\n{ours}".encode()
-        left, end = b"%d" % (self.hops - 1), b"Max-Breadth: %d\r\n\r\n" % breadth
-        if proven or self.route is not None:
-            changes = [(begin, self._via_end, noted.encode()), (hops, self._hops_end, left)]
-            if self.route is not None:
-                changes.append((self._route, self._route_end + 2, b""))
-            if proven:
-                changes.append((self._proof, self._proof_end + 2, b""))
-            changes.sort()
-            parts = [start]
-            for at, behind, text in changes:
-                parts += came[lines:at], text
-                lines = behind
-            return b"".join((*parts, came[lines : body - 2], end, came[body:]))
-        if begin < hops:
-            middle = came[lines:begin], noted.encode(), came[self._via_end : hops], left
-            behind = self._hops_end
-        else:
-            middle = came[lines:hops], left, came[self._hops_end : begin], noted.encode()
-            behind = self._via_end
-        return b"".join((start, *middle, came[behind : body - 2], end, came[body:]))
+        body, route, proof = self._body, self._route, self._proof
+        sent: bytes = spliced(
+            self._came,
+            0, self._lines, f"INVITE {uri} SIP/2.0\r\n{ours}",
+            self._via, self._via_end, noted,
+            self._hops, self._hops_end, str(self.hops - 1),
+            route, route if self.route is None else self._route_end + 2, "",
+            proof, self._proof_end + 2 if proven else proof, "",
+            body - 2, body - 2, f"Max-Breadth: {breadth}\r\n",
+        )  # fmt: skip
+        return sent
 
     def trying(self, noted: str) -> bytes:
         """Return the 100 (RFC 3261 8.2.6.1, 8.2.6.2); ``noted``: its Via."""
@@ -238,10 +225,20 @@ def _parts_of(match: re.Match[str], kept: tuple[Any, ...], head: str, body: int)
     )
     if not head.isascii():
         places = octets_at(head, places)
+    uri, user, host, port, via, sent_host, sent_port, branch, from_, from_host = kept[8:18]
     return (
-        *kept[8:15],
+        uri,
+        user,
+        host.lower(),
+        None if port is None else int(port),
+        via,
+        sent_host.lower(),
+        None if sent_port is None else int(sent_port),
         rport is not None or rport_behind is not None,
-        *kept[15:],
+        branch,
+        from_,
+        from_host.lower(),
+        *kept[18:],
         int(cseq),
         int(hops),
         contact,

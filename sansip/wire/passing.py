@@ -25,6 +25,7 @@ from sansip.wire.plain_head import (
     octets_at,
     value,
 )
+from sansip.wire.splice import spliced
 
 if TYPE_CHECKING:
     import re
@@ -105,16 +106,19 @@ class Passing(InBrief):
         "via",
     )
 
+    port: int | None
+    sent_port: int | None
+
     def __init__(self, came: bytes, parts: tuple[Any, ...]) -> None:
         self._came = came
         (
             self.method,
             self.uri,
-            host,
-            port,
+            self.host,
+            self.port,
             self.via,
-            sent_host,
-            sent_port,
+            self.sent_host,
+            self.sent_port,
             self.rport,
             self.branch,
             self.from_,
@@ -142,10 +146,6 @@ class Passing(InBrief):
             _,
             self._body,
         ) = parts
-        self.host: str = host
-        self.port = None if port is None else int(port)
-        self.sent_host: str = sent_host.lower()
-        self.sent_port = None if sent_port is None else int(sent_port)
 
     @property
     def size(self) -> int:
@@ -166,24 +166,16 @@ class Passing(InBrief):
         ``proven``: its credentials were for this server, and stay here (RFC 3261 22.3).
         RFC 3261 16.4, 16.6 steps 3 and 8, RFC 5393 5.3.3.
         """
-        came, body = self._came, self._body
-        via = self._via, self._via_end, f"{ours}\r\n{noted}".encode()
-        route = self._route, self._route_end + 2, b""
-        hops = self._hops, self._hops_end, b"%d" % (self.hops - 1)
-        end = b"Max-Breadth: %d\r\n\r\n" % breadth
-        if proven:
-            changes = sorted((via, route, hops, (self._proof, self._proof_end + 2, b"")))
-            joined: list[bytes] = []
-            at = 0
-            for begin, behind, text in changes:
-                joined += came[at:begin], text
-                at = behind
-            return b"".join((*joined, came[at : body - 2], end, came[body:]))
-        (a, b, one), (c, d, two), (e, f, three) = (
-            (via, route, hops) if via < route < hops else sorted((via, route, hops))
-        )
-        parts = (came[:a], one, came[b:c], two, came[d:e], three, came[f : body - 2], end, came[body:])
-        return b"".join(parts)
+        body, proof = self._body, self._proof
+        passed: bytes = spliced(
+            self._came,
+            self._via, self._via_end, f"{ours}\r\n{noted}",
+            self._route, self._route_end + 2, "",
+            proof, self._proof_end + 2 if proven else proof, "",
+            self._hops, self._hops_end, str(self.hops - 1),
+            body - 2, body - 2, f"Max-Breadth: {breadth}\r\n",
+        )  # fmt: skip
+        return passed
 
 
 def _parts_of(match: re.Match[str], kept: tuple[Any, ...], head: str, body: int) -> tuple[Any, ...] | None:
@@ -200,8 +192,15 @@ def _parts_of(match: re.Match[str], kept: tuple[Any, ...], head: str, body: int)
     )
     if not head.isascii():
         places = octets_at(head, places)
+    method, uri, host, port, via, sent_host, sent_port = kept[7:14]
     return (
-        *kept[7:14],
+        method,
+        uri,
+        host,
+        None if port is None else int(port),
+        via,
+        sent_host.lower(),
+        None if sent_port is None else int(sent_port),
         rport is not None or rport_behind is not None,
         *kept[14:],
         int(cseq),

@@ -154,20 +154,18 @@ class BriefReader(Generic[T]):
 
     def read(self, data: bytes, limits: Limits) -> T | None:
         """Return what is read of ``data``, a datagram; None where it is not plain, or near a limit."""
-        end = data.find(b"\r\n\r\n")
-        if (
-            end < 0
-            or end > limits.header_parts
-            or end > limits.header_size
-            or end > limits.head_size
-            or (end > limits.uri_size and self._asks)
-            or len(data) > limits.message_size
-        ):
+        if len(data) > limits.message_size:
             return None
+        most = limits.plain_size
+        if self._asks and limits.uri_size < most:
+            most = limits.uri_size
         scan = self.scan
         parts = None if scan is None else scan(data)
         if parts is None:
             if scan is not None and data.isascii():
+                return None
+            end = data.find(b"\r\n\r\n")
+            if end < 0 or end > most:
                 return None
             try:
                 head = data[: end + 2].decode()
@@ -183,12 +181,7 @@ class BriefReader(Generic[T]):
             parts = self._parts_of(match, kept, head, body)
             if parts is None:
                 return None
-        most = parts[-2]
-        if (
-            most > limits.header_count
-            or most > limits.via_count
-            or most > limits.route_count
-            or most > limits.contact_count
-        ):
+        # The head ends before an empty line.
+        if parts[-1] - 4 > most or parts[-2] > limits.plain_count:
             return None
         return self._make(data, parts)

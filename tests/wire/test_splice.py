@@ -1,0 +1,85 @@
+"""What leaves is what came with the edits in it, whether C or Python joins it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sansip.wire.splice import joined_pieces, spliced
+
+CAME = b"INVITE sip:b@b.test SIP/2.0\r\nVia: v\r\nMax-Forwards: 70\r\n\r\nbody"
+
+
+@pytest.fixture(params=["C", "Python"])
+def splice(request: pytest.FixtureRequest, scanner: Any) -> Any:
+    return scanner.spliced if request.param == "C" else joined_pieces
+
+
+def test_in_the_order_of_the_octets(splice: Any) -> None:
+    """RFC 3261 7.3.1: fields stand in any order, and edits are given in one."""
+    hops, via, body = CAME.index(b"70"), CAME.index(b"Via"), CAME.index(b"body")
+    edits = hops, hops + 2, "69", via, via, "Via: ours\r\n", body - 2, body - 2, "Max-Breadth: 60\r\n"
+    assert splice(CAME, *edits) == (
+        b"INVITE sip:b@b.test SIP/2.0\r\nVia: ours\r\nVia: v\r\nMax-Forwards: 69\r\n"
+        b"Max-Breadth: 60\r\n\r\nbody"
+    )
+
+
+def test_what_takes_nothing_away(splice: Any) -> None:
+    """A line that is not there has the place 0; another edit may begin where one puts in."""
+    assert splice(CAME) == CAME
+    assert splice(CAME, 0, 0, "") == CAME
+    assert splice(CAME, 0, 6, "ACK", 0, 0, "") == b"ACK" + CAME[6:]
+    assert splice(CAME, 6, 6, "", 0, 6, "ACK") == b"ACK" + CAME[6:]
+    assert splice(CAME, len(CAME), len(CAME), "é") == CAME + "é".encode()
+
+
+@pytest.mark.parametrize("edits", [(3, 5, "", 4, 6, ""), (5, 3, ""), (-1, 3, ""), (0, len(CAME) + 1, "")])
+def test_an_edit_in_another_one(splice: Any, edits: Any) -> None:
+    """A mistake of ours is an exception, and no octet of somebody else's memory."""
+    with pytest.raises(ValueError, match="outside"):
+        splice(CAME, *edits)
+
+
+def test_what_it_refuses_to_be_given(scanner: Any) -> None:
+    many = (0, 0, "") * 9
+    for given_ in (
+        (),
+        ("text",),
+        (CAME, 0),
+        (CAME, 0, 1),
+        (CAME, 0, 1, b"x"),
+        (CAME, "0", 1, ""),
+        (CAME, *many),
+    ):
+        with pytest.raises(TypeError):
+            scanner.spliced(*given_)
+    with pytest.raises(UnicodeEncodeError):
+        scanner.spliced(CAME, 0, 0, "\udc80")
+    with pytest.raises(OverflowError):
+        scanner.spliced(CAME, 0, 1 << 70, "")
+
+
+@given(
+    st.binary(max_size=40),
+    st.lists(st.tuples(st.integers(-1, 41), st.integers(-1, 41), st.text(max_size=5)), max_size=5),
+)
+def test_both_alike(scanner: Any, came: bytes, edits: list[tuple[int, int, str]]) -> None:
+    """Two edits at one place stand there in the order in which they were given."""
+    flat = [one for edit in edits for one in edit]
+    try:
+        expected = joined_pieces(came, *flat)
+    except ValueError:
+        with pytest.raises(ValueError, match="outside"):
+            scanner.spliced(came, *flat)
+    else:
+        assert scanner.spliced(came, *flat) == expected
+
+
+def test_the_one_in_c_is_taken(scanner: Any) -> None:
+    from sansip.wire.head import HAS_SCANNER
+
+    assert (spliced is joined_pieces) == (not HAS_SCANNER)
