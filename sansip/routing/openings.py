@@ -186,8 +186,8 @@ class Openings:
         noted = opening.via
         if opening.rport:
             # RFC 3581 4
-            before, _, behind = noted.partition(";rport")
-            noted = f"{before};rport={port};received={host}{behind}"
+            before, _, after = noted.partition(";rport")
+            noted = f"{before};rport={port};received={host}{after}"
         # RFC 3261 22: a user of ours has to prove that.
         asks = core.authenticator is not None and listeners.serves(opening.from_host)
         if asks:

@@ -82,6 +82,22 @@ class Echo(InBrief):
         "top",
     )
 
+    status: int
+    branch: str
+    method: str
+    top: str
+    from_: str | None
+    to: str | None
+    _to_tag: str | None
+    call_id: str | None
+    cseq: str | None
+    contact: str | None
+    recorded: str | None
+    _via: int
+    _rest: int
+    _begin: int
+    _end: int
+    goes_back: bool
     data: bytes
     tag: str | None
 

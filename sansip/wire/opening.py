@@ -122,8 +122,40 @@ class Opening(InBrief):
         "via",
     )
 
+    uri: str
+    user: str
+    host: str
     port: int | None
+    via: str
+    sent_host: str
     sent_port: int | None
+    rport: bool
+    branch: str
+    from_: str
+    from_host: str
+    from_tag: str
+    to: str
+    call_id_line: str
+    call_id: str
+    cseq_line: str
+    cseq: int
+    hops: int
+    contact: str
+    route: str | None
+    credentials: str | None
+    _lines: int
+    _via: int
+    _via_end: int
+    _hops: int
+    _hops_end: int
+    _route: int
+    _route_end: int
+    _proof: int
+    _proof_end: int
+    _from: int
+    _to: int
+    _call_id: int
+    _cseq: int
 
     def __init__(self, came: bytes, parts: tuple[Any, ...]) -> None:
         self._came = came

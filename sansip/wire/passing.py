@@ -106,8 +106,34 @@ class Passing(InBrief):
         "via",
     )
 
+    method: str
+    uri: str
+    host: str
     port: int | None
+    via: str
+    sent_host: str
     sent_port: int | None
+    rport: bool
+    branch: str
+    from_: str
+    from_tag: str
+    to: str
+    to_tag: str
+    call_id_line: str
+    call_id: str
+    cseq_line: str
+    cseq: int
+    hops: int
+    route: str
+    credentials: str | None
+    _via: int
+    _via_end: int
+    _route: int
+    _route_end: int
+    _proof: int
+    _proof_end: int
+    _hops: int
+    _hops_end: int
 
     def __init__(self, came: bytes, parts: tuple[Any, ...]) -> None:
         self._came = came
