@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sansip.proxy.loop import plain_text_hash
 from sansip.wire.splice import joined_pieces, spliced
 
 CAME = b"INVITE sip:b@b.test SIP/2.0\r\nVia: v\r\nMax-Forwards: 70\r\n\r\nbody"
@@ -83,3 +84,10 @@ def test_the_one_in_c_is_taken(scanner: Any) -> None:
     from sansip.wire.head import HAS_SCANNER
 
     assert (spliced is joined_pieces) == (not HAS_SCANNER)
+
+
+@given(st.text(st.characters(), max_size=80), st.integers(0, 2**32 - 1))
+def test_the_hash_of_loops(scanner: Any, text: str, start: int) -> None:
+    """RFC 3261 16.6 step 8: a loop is found by the hash, whichever of both made it."""
+    text = text.encode("utf-8", "replace").decode("utf-8", "replace") + "\udc80" * (start % 2)
+    assert scanner.text_hash(text, start) == plain_text_hash(text, start)
