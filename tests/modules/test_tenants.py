@@ -11,35 +11,20 @@ from sansip.module import Use
 from sansip.modules.tenants import Domain, Tenants, TenantsSettings
 from sansip.routing import IncomingRequest
 from sansip.routing.default import route as default_route
-from sansip.rows import MemoryRows, Read, Scan, Write
+from sansip.rows import MemoryRows
 from sansip.testing import check_module
+from tests.answered import Answered
 from tests.rig import ALICE, BOB, BOB_URI, Out, Rig, only, request, what
 
 
-class Host(Rig):
+class Host(Answered):
     """A rig with a store, and with the module."""
 
     def __init__(self, *domains: Domain, store: MemoryRows | None = None, **options: Any) -> None:
-        self.store = store or MemoryRows()
-        self.broken = False
         refresh = options.pop("refresh", 0.0)
         uses = [Use(Tenants, TenantsSettings(list(domains), refresh=refresh))]
-        super().__init__(options.pop("route", None), modules=uses, **options)
+        super().__init__(options.pop("route", None), store=store, modules=uses, **options)
         self.wait(0.01)
-
-    def take(self, actions: list[Any]) -> list[Out]:
-        outs = super().take(actions)
-        while self.asks:
-            ask = self.asks.pop(0)
-            assert isinstance(ask.question, Read | Scan | Write), ask
-            result = OSError("gone") if self.broken else self.store.answer(ask.question)
-            outs += super().take(self.stack.answer(ask.id, result, self.now))
-        return outs
-
-    def command(self, name: str, /, **given: Any) -> Any:
-        results: list[Any] = []
-        self.take(self.stack.command(name, given, self.now, lambda result, now: results.append(result)))
-        return results[0]
 
     def registers(self, domain: str) -> str:
         """Have bob register there; return the status."""

@@ -10,31 +10,21 @@ from sansip.module import Use
 from sansip.modules.calls import CallFinished, Calls, CallsSettings, Tariff
 from sansip.routing import IncomingRequest
 from sansip.routing.default import route as default_route
-from sansip.rows import MemoryRows, Read, Scan, Write
+from sansip.rows import MemoryRows, Scan
 from sansip.testing import ModuleBench, check_module
+from tests.answered import Answered
 from tests.modules.calls.calling import CONTACT, within
-from tests.rig import ALICE, BOB, BOB_URI, Out, Rig, only, reply, request, what
+from tests.rig import ALICE, BOB, BOB_URI, Rig, only, reply, request, what
 
 
-class Home(Rig):
-    """A rig with a store that lasts, or fails where ``broken``."""
+class Home(Answered):
+    """A rig with the module, whose calls are kept."""
 
     def __init__(self, store: MemoryRows | None = None, now: float = 100.0, **settings: Any) -> None:
-        self.store = store or MemoryRows()
-        self.broken = False
         uses = [Use(Calls, CallsSettings(keep=True, **settings))]
-        super().__init__(limited, modules=uses, now=now, wall_offset=1_000_000.0)
+        super().__init__(limited, store=store, modules=uses, now=now, wall_offset=1_000_000.0)
         self.wait(0.0)
         self.register(BOB_URI)
-
-    def take(self, actions: list[Any]) -> list[Out]:
-        outs = super().take(actions)
-        while self.asks:
-            ask = self.asks.pop(0)
-            assert isinstance(ask.question, Read | Scan | Write), ask
-            answer = OSError("away") if self.broken else self.store.answer(ask.question)
-            outs += super().take(self.stack.answer(ask.id, answer, self.now))
-        return outs
 
     @property
     def calls(self) -> Calls:

@@ -7,14 +7,15 @@ from typing import Any
 from sansip.module import Use
 from sansip.modules.calls import Calls, CallsSettings
 from sansip.modules.dispatcher import Destination, Dispatcher, DispatcherSettings
-from sansip.rows import MemoryRows, Read, Scan, Write
+from sansip.rows import MemoryRows
+from tests.answered import Answered
 from tests.rig import ALICE, Out, Rig, only, reply, request
 
 GATEWAYS = [("192.0.2.21", 5060), ("192.0.2.22", 5060), ("192.0.2.23", 5060)]
 URIS = [f"sip:{host}" for host, _ in GATEWAYS]
 
 
-class Farm(Rig):
+class Farm(Answered):
     """A rig with a store, and with the module."""
 
     def __init__(
@@ -24,24 +25,10 @@ class Farm(Rig):
         store: MemoryRows | None = None,
         **options: Any,
     ) -> None:
-        self.store = store or MemoryRows()
         uses = [Use(Dispatcher, settings), Use(Calls, CallsSettings())]
-        super().__init__(route, modules=uses, **options)
+        super().__init__(route, store=store, modules=uses, **options)
         self.wait(0)
         self.wait(0.01)
-
-    def take(self, actions: list[Any]) -> list[Out]:
-        outs = super().take(actions)
-        while self.asks:
-            ask = self.asks.pop(0)
-            assert isinstance(ask.question, Read | Scan | Write), ask
-            outs += super().take(self.stack.answer(ask.id, self.store.answer(ask.question), self.now))
-        return outs
-
-    def command(self, name: str, **given: Any) -> Any:
-        results: list[Any] = []
-        self.take(self.stack.command(name, given, self.now, lambda result, now: results.append(result)))
-        return results[0]
 
     @property
     def dispatcher(self) -> Dispatcher:

@@ -11,7 +11,8 @@ from sansip.modules.lcr import Gateway, Lcr, LcrSettings
 from sansip.modules.lcr.events import FindZone, LoadRates
 from sansip.modules.lcr.packed import PackedRates
 from sansip.modules.lcr.packing import Packing, pack
-from sansip.rows import MemoryRows, Read, Scan, Write
+from sansip.rows import MemoryRows
+from tests.answered import Answered
 from tests.rig import Out, Rig, reply, request
 
 NAMES = ("one", "two", "three", "four")
@@ -29,7 +30,7 @@ def table(*lines: str, head: str = HEAD, names: tuple[str, ...] = NAMES) -> Pack
     return PackedRates(b"".join(pack([f"{row}\n" for row in rows], "rates.csv", packing)))
 
 
-class Farm(Rig):
+class Farm(Answered):
     """A rig with a store, with the module, and with rates in the place of a file."""
 
     def __init__(
@@ -42,7 +43,6 @@ class Farm(Rig):
         beside: Sequence[Use] = (),
         **options: Any,
     ) -> None:
-        self.store = store or MemoryRows()
         self.rates: Any = rates
         made = [
             Gateway(name, f"sip:{place[0]}", **(gateways or {}).get(name, {}))
@@ -50,31 +50,17 @@ class Farm(Rig):
         ]
         given = {"probe_interval": 0.0, "file": "rates.csv", "currencies": {"USD": 0.5}, **(options or {})}
         uses = [Use(Lcr, LcrSettings(made, **given)), Use(Calls, CallsSettings()), *beside]
-        super().__init__(route, modules=uses, wall_offset=UNIX - 100.0, **(more or {}))
+        super().__init__(route, store=store, modules=uses, wall_offset=UNIX - 100.0, **(more or {}))
         self.wait(0)
         self.wait(0.01)
 
-    def take(self, actions: list[Any]) -> list[Out]:
-        outs = super().take(actions)
-        while self.asks:
-            ask = self.asks.pop(0)
-            if isinstance(ask.question, LoadRates):
-                result = self.rates
-            elif isinstance(ask.question, FindZone):
-                known = ask.question.name == "Europe/Berlin"
-                result = ((0, 3_600),) if known else ValueError("a time zone of this machine, not 'Mars'")
-            else:
-                assert isinstance(ask.question, Read | Scan | Write), ask
-                result = self.store.answer(ask.question)
-            outs += super().take(self.stack.answer(ask.id, result, self.now))
-        return outs
-
-    def command(self, name: str, **given: Any) -> Any:
-        results: list[Any] = []
-        self.take(self.stack.command(name, given, self.now, lambda result, now: results.append(result)))
-        if not results:
-            self.wait(0.2)
-        return results[0]
+    def answer_to(self, question: Any) -> Any:
+        if isinstance(question, LoadRates):
+            return self.rates
+        if isinstance(question, FindZone):
+            known = question.name == "Europe/Berlin"
+            return ((0, 3_600),) if known else ValueError("a time zone of this machine, not 'Mars'")
+        return super().answer_to(question)
 
     @property
     def lcr(self) -> Lcr:

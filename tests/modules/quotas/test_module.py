@@ -13,8 +13,9 @@ from sansip.modules.quotas import QuotaReached, Quotas, QuotasSettings
 from sansip.modules.quotas.use import period_of
 from sansip.routing import IncomingRequest
 from sansip.routing.default import route as default_route
-from sansip.rows import MemoryRows, Read, Scan, Write
+from sansip.rows import MemoryRows
 from sansip.testing import check_module
+from tests.answered import Answered
 from tests.modules.calls.calling import CONTACT, within
 from tests.rig import ALICE, BOB, BOB_URI, Out, Rig, only, reply, request, what
 
@@ -23,34 +24,20 @@ USER = "sip:alice@biloxi.test"
 UNIX = 1_700_049_600.0
 
 
-class Bank(Rig):
+class Bank(Answered):
     """A rig with a store; each call costs 0.06 a minute, charged by the minute."""
 
     def __init__(
         self, store: MemoryRows | None = None, now: float = 100.0, most: int = 200_000, **settings: Any
     ) -> None:
-        self.store = store or MemoryRows()
         uses = [Use(Quotas, QuotasSettings(**settings)), Use(Calls, CallsSettings(keep=True, most=most))]
-        super().__init__(priced, modules=uses, now=now, wall_offset=UNIX - 100.0)
+        super().__init__(priced, store=store, modules=uses, now=now, wall_offset=UNIX - 100.0)
         self.wait(0.0)
         self.register(BOB_URI)
-
-    def take(self, actions: list[Any]) -> list[Out]:
-        outs = super().take(actions)
-        while self.asks:
-            ask = self.asks.pop(0)
-            assert isinstance(ask.question, Read | Scan | Write), ask
-            outs += super().take(self.stack.answer(ask.id, self.store.answer(ask.question), self.now))
-        return outs
 
     @property
     def quotas(self) -> Quotas:
         return self.stack.modules.get(Quotas)
-
-    def command(self, name: str, **given: Any) -> Any:
-        results: list[Any] = []
-        self.take(self.stack.command(name, given, self.now, lambda result, now: results.append(result)))
-        return results[0]
 
 
 async def priced(asked: IncomingRequest, calls: Calls, quotas: Quotas) -> None:
