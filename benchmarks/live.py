@@ -11,6 +11,7 @@ depends on the rate and on the machine's other work, so two runs differ by a few
     python -m benchmarks.live --only calls --runtime asyncio --functions 40
     python -m benchmarks.live --kind instructions
     python -m benchmarks.live --only calls --relay      each call has a media relay: Debian's rtpengine
+    python -m benchmarks.live --only calls --module dispatcher --module lcr     as ``modules.py`` has them
 """
 
 from __future__ import annotations
@@ -26,14 +27,16 @@ import tempfile
 import time
 from collections import Counter
 from contextlib import ExitStack
+from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from benchmarks import calls, media
+from benchmarks import calls, media, modules
 from tools.peers import Program, free_port
 
-__all__ = ["counted", "instructions"]
+__all__ = ["Asked", "counted", "instructions"]
 
 # A second.
 RATES = {"calls": 50, "instructions": 30}
@@ -66,41 +69,49 @@ def _serve_counted(out: Path, words: list[str]) -> None:
     main(prog_name="sansip")
 
 
+@dataclass
+class Asked:
+    """What is counted: the runtime, the rate of requests, the module and its prefixes, or a media relay."""
+
+    runtime: str
+    rate: int
+    module: str = "plain"
+    prefixes: int = 1_000
+    relay: bool = False
+
+
 class _Run:
     """One server and its load. ``before``: the words in front of those of ``sansip``."""
 
     def __init__(
-        self,
-        stack: ExitStack,
-        directory: Path,
-        before: list[str],
-        runtime: str,
-        workload: str,
-        rate: int,
-        relay: bool,
+        self, stack: ExitStack, directory: Path, before: list[str], asked: Asked, workload: str
     ) -> None:
         options = calls.parser_of("").parse_args([])
-        options.rate, options.seconds, options.sipps = rate, 6, 1
+        # Modules have a gateway at each of the two.
+        options.rate, options.seconds, options.sipps = asked.rate, 6, 1 if asked.module == "plain" else 2
+        ports = [free_port() for _ in range(2)]
         port = free_port()
         words = [
             "serve",
             "--runtime",
-            runtime,
+            asked.runtime,
             "--listen",
             f"udp:{calls.HOST}:{port}",
             "--domain",
             calls.DOMAIN,
         ]
-        if relay:
+        if asked.relay:
             program, ng = media.rtpengine(directory, options.sipp_core)
             stack.enter_context(program)
             config = directory / "media.toml"
             config.write_text(media.tables(ng))
             words += ["--config", str(config)]
+        else:
+            words += modules.configured(modules.CASES[asked.module], ports, asked.prefixes, directory)
         self.server = stack.enter_context(Program([*before, *words], directory / "log", cwd=directory))
         self.server.wait_for(r"^ready$", 300)
         self._stack = stack
-        self._load = calls.Load(options, workload, port, directory)
+        self._load = calls.Load(options, workload, port, directory, ports, modules.dialled(asked.module))
         self._load.prepare(stack)
         if workload != "registrations":
             self.play()
@@ -119,14 +130,14 @@ class _Run:
         return completed
 
 
-def counted(runtime: str, workload: str, rate: int, relay: bool) -> Counter[tuple[str, str, str]]:
+def counted(asked: Asked, workload: str) -> Counter[tuple[str, str, str]]:
     """Return calls of functions for each call or request: by language, name and file."""
     with tempfile.TemporaryDirectory() as temporary, ExitStack() as stack:
         directory = Path(temporary)
         out = directory / "counted.json"
         before = [sys.executable, "-m", "benchmarks.live", "--serve", str(out)]
         os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(calls.ROOT), *sys.path]))
-        run = _Run(stack, directory, before, runtime, workload, rate, relay)
+        run = _Run(stack, directory, before, asked, workload)
         run.server.process.send_signal(signal.SIGUSR1)
         completed = run.play()
         run.server.process.send_signal(signal.SIGUSR2)
@@ -138,14 +149,14 @@ def counted(runtime: str, workload: str, rate: int, relay: bool) -> Counter[tupl
         return found
 
 
-def instructions(runtime: str, workload: str, rate: int, relay: bool) -> float:
+def instructions(asked: Asked, workload: str) -> float:
     """Return machine instructions outside of the kernel for each call or request."""
     with tempfile.TemporaryDirectory() as temporary, ExitStack() as stack:
         directory = Path(temporary)
         before = ["valgrind", "-q", "--tool=callgrind", "--instr-atstart=no"]
         before += [f"--callgrind-out-file={directory}/callgrind.out", sys.executable, "-m", "sansip_server"]
         os.environ["PYTHONHASHSEED"] = "0"
-        run = _Run(stack, directory, before, runtime, workload, rate, relay)
+        run = _Run(stack, directory, before, asked, workload)
 
         def control(*words: str) -> None:
             subprocess.run(
@@ -173,7 +184,11 @@ def main() -> int:
     parser.add_argument("--kind", choices=["calls", "instructions"], default="calls")
     parser.add_argument("--only", choices=sorted(calls.WORKLOADS), action="append", help="may be repeated")
     parser.add_argument("--runtime", action="append", help="may be repeated; default: asyncio and blocking")
-    parser.add_argument("--relay", action="store_true", help="each call has a media relay (rtpengine)")
+    parser.add_argument("--module", choices=list(modules.CASES), action="append", help="may be repeated")
+    parser.add_argument("--prefixes", type=int, default=1_000, help="rates of lcr; default: 1,000")
+    parser.add_argument(
+        "--relay", action="store_true", help="each call has a media relay (rtpengine) and no other module"
+    )
     parser.add_argument("--functions", type=int, default=0, help="print so many functions of each")
     parser.add_argument("--rate", type=int, help="a second; default: 50, and 30 for instructions")
     options = parser.parse_args()
@@ -183,20 +198,22 @@ def main() -> int:
     if missing:
         print(f"not installed: {', '.join(missing)} (apt-get install sip-tester valgrind)", file=sys.stderr)
         return 2
-    for workload in options.only or list(calls.WORKLOADS):
-        for runtime in options.runtime or ["asyncio", "blocking"]:
-            if options.kind == "instructions":
-                figure = instructions(runtime, workload, rate, options.relay)
-                print(f"{workload:14} {runtime:9} {figure / 1000:8.1f} k instructions each", flush=True)
-                continue
-            found = counted(runtime, workload, rate, options.relay)
-            sums: Counter[str] = Counter()
-            for (kind, _, _), number in found.items():
-                sums[kind] += number
-            python, in_c = sums["Python"], sums["C"]
-            print(f"{workload:14} {runtime:9} {python:8.1f} Python calls, {in_c:.1f} of C functions")
-            for (kind, name, file), number in found.most_common(options.functions):
-                print(f"  {number:8.2f} {kind:6} {name:48} {Path(file).name}", flush=True)
+    runtimes = options.runtime or ["asyncio", "blocking"]
+    for workload, runtime, module in product(
+        options.only or list(calls.WORKLOADS), runtimes, options.module or ["plain"]
+    ):
+        asked = Asked(runtime, rate, module, options.prefixes, options.relay)
+        name = f"{workload:14} {runtime:9} {module:11}"
+        if options.kind == "instructions":
+            print(f"{name} {instructions(asked, workload) / 1000:8.1f} k instructions each", flush=True)
+            continue
+        found = counted(asked, workload)
+        sums: Counter[str] = Counter()
+        for (kind, _, _), number in found.items():
+            sums[kind] += number
+        print(f"{name} {sums['Python']:8.1f} Python calls, {sums['C']:.1f} of C functions", flush=True)
+        for (kind, function, file), number in found.most_common(options.functions):
+            print(f"  {number:8.2f} {kind:6} {function:48} {Path(file).name}", flush=True)
     return 0
 
 

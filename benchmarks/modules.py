@@ -29,7 +29,7 @@ from benchmarks.ends import tables
 from sansip_server.modules import names
 from tools.peers import KAMAILIO_MODULES, Program, free_port, kamailio, sansip_serve
 
-__all__ = ["CASES"]
+__all__ = ["CASES", "configured", "dialled"]
 
 # Kamailio's part in the place of ``lookup("location")``, and modules and parameters in front.
 LOCATION = 'if (!lookup("location")) { sl_send_reply("404", "Not Found"); exit; }'
@@ -132,6 +132,24 @@ def prefixes(count: int) -> list[str]:
     ]
 
 
+def configured(case: Case, ports: Sequence[int], count: int, folder: Path) -> list[str]:
+    """Write what ``sansip serve`` needs for the module; return its words for that."""
+    (folder / "farm.csv").write_text("uri\n" + "".join(f"sip:{HOST}:{port}\n" for port in ports))
+    if "[lcr]" in case.toml:
+        rows = (f"{gateway},{one},0.01\n" for one in prefixes(count) for gateway in ("one", "two"))
+        with (folder / "rates.csv").open("w") as file:
+            file.write("gateway,prefix,price\n")
+            file.writelines(rows)
+    config = folder / "sansip.toml"
+    config.write_text(filled(case.toml, folder, ports))
+    return ["--config", str(config), *(filled(word, folder, ports) for word in case.options)]
+
+
+def dialled(case: str) -> str:
+    """Return what is dialled, but for its last digit."""
+    return "100000000" if case == "lcr" else "callee"
+
+
 def begin_sansip(
     case: Case,
     ports: Sequence[int],
@@ -141,15 +159,7 @@ def begin_sansip(
     prefix: Sequence[str],
 ) -> Program:
     """Start ``sansip serve`` with the module."""
-    (folder / "farm.csv").write_text("uri\n" + "".join(f"sip:{HOST}:{port}\n" for port in ports))
-    if "[lcr]" in case.toml:
-        rows = (f"{gateway},{one},0.01\n" for one in prefixes(count) for gateway in ("one", "two"))
-        with (folder / "rates.csv").open("w") as file:
-            file.write("gateway,prefix,price\n")
-            file.writelines(rows)
-    config = folder / "sansip.toml"
-    config.write_text(filled(case.toml, folder, ports))
-    options = ["--config", str(config), *(filled(word, folder, ports) for word in case.options)]
+    options = configured(case, ports, count, folder)
     return sansip_serve(folder, listeners, [DOMAIN], options, prefix, patience=90.0)
 
 
@@ -223,8 +233,7 @@ def main() -> int:
             for server, begin in servers.items():
                 ports = [free_port(), free_port()]
                 start = partial(begin, CASES[case], ports, arguments.prefixes)
-                number = "100000000" if case == "lcr" else "callee"
-                result = measure(f"{server} {case}", "calls", arguments, start, ports, number)
+                result = measure(f"{server} {case}", "calls", arguments, start, ports, dialled(case))
                 results.append(result)
                 if not arguments.json:
                     print(line(result), flush=True)

@@ -1,0 +1,96 @@
+"""The table of the module ``lcr``: how long a million prefixes take to load, their memory, and a look-up.
+
+Theory of operation: rates with random prefixes are written as CSV and packed by the helper process, as
+`sansip serve` has them packed; the table is mapped, as in a worker. A look-up finds all prefixes of a number,
+longest first. *one number* is looked up again and again, so all that it touches is in the caches; *random
+numbers* go all over the table, and what they cost more are lines of memory that were in no cache. With
+*offers* the records of all found prefixes become objects, as for a call; those of the busiest prefixes are
+kept. The goals of issue 12: at most 10 s, 300 octets a prefix, 3 µs.
+
+    python -m benchmarks.lcr --prefixes 1000000
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import json
+import random
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from math import log2
+from pathlib import Path
+
+from sansip.modules.lcr.packed import PackedRates
+from sansip.modules.lcr.rates import Rates
+from sansip.modules.lcr.settings import Gateway, LcrSettings
+from sansip_server.lcr.packed_file import read_packed
+from sansip_server.lcr.packer import job_of
+
+__all__ = ["look_up", "table"]
+
+GATEWAYS = ("one", "two")
+# Numbers of one measurement, and how many measurements.
+_NUMBERS, _TURNS = 20_000, 9
+
+
+def table(count: int, folder: Path) -> tuple[PackedRates, float]:
+    """Return ``count`` random prefixes with a rate each, packed, and the seconds that it took."""
+    chance = random.Random(1)
+    prefixes: set[str] = set()
+    while len(prefixes) < count:
+        prefixes.add(str(chance.randrange(10**9))[: chance.choice((5, 6, 7, 8))])
+    file = folder / "rates.csv"
+    with file.open("w") as lines:
+        lines.write("gateway,prefix,price\n")
+        for prefix in sorted(prefixes):
+            lines.write(f"{chance.choice(GATEWAYS)},{prefix},0.{chance.randrange(10_000):04}\n")
+    gateways = [Gateway(name, f"sip:192.0.2.{place}") for place, name in enumerate(GATEWAYS, 1)]
+    job = job_of(LcrSettings(gateways, file=str(file)))
+    begun = time.perf_counter()
+    command = [sys.executable, "-m", "sansip_server.lcr.packer"]
+    done = subprocess.run(command, input=json.dumps(asdict(job)), capture_output=True, text=True, check=True)
+    packed = read_packed(Path(job.place), bytes.fromhex(json.loads(done.stdout)["digest"]))
+    assert packed is not None
+    return packed, time.perf_counter() - begun
+
+
+def look_up(ask: Callable[[str], object], numbers: Sequence[str]) -> float:
+    """Return the µs of one look-up: the median of some turns."""
+    turns = []
+    for _ in range(_TURNS):
+        begun = time.perf_counter()
+        for number in numbers:
+            ask(number)
+        turns.append((time.perf_counter() - begun) / len(numbers) * 1e6)
+    return statistics.median(turns)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("--prefixes", type=int, default=1_000_000)
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        packed, seconds = table(options.prefixes, Path(folder))
+        octets = len(packed.data) / packed.prefixes
+        print(f"{packed.prefixes:,} prefixes: loaded in {seconds:.1f} s, {octets:.0f} octets each")
+        rates = Rates()
+        rates.file = packed
+        chance = random.Random(2)
+        numbers = [str(chance.randrange(10**11, 10**12)) for _ in range(_NUMBERS)]
+        gc.disable()
+        for name, ask in (("prefixes", packed.places), ("prefixes and offers", rates.levels)):
+            one, all_over = look_up(ask, numbers[:1] * _NUMBERS), look_up(ask, numbers)
+            print(f"{name}: one number {one:.2f} µs, random numbers {all_over:.2f} µs")
+        # The last steps of the search are within a line of 64 octets, and so are the other three arrays.
+        lines = log2(packed.prefixes) - 3 + 1 + 3
+        print(f"about {lines:.0f} lines of the table are touched, the first dozen of them by each look-up")
+
+
+if __name__ == "__main__":
+    main()
