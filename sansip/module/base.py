@@ -26,7 +26,8 @@ if TYPE_CHECKING:
     from sansip.module.links import Link
     from sansip.proxy.branch import Branch
     from sansip.routing import IncomingRequest
-    from sansip.routing.leading import Lead, PlainCall
+    from sansip.routing.lead import Lead
+    from sansip.routing.leading import PlainCall
     from sansip.routing.usages import UsageArrived
     from sansip.rows import Key, Table
     from sansip.transport import Flow

@@ -9,9 +9,10 @@ follows is its ordinary code. ``tests/routing/test_leading.py`` plays both ways.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from sansip.proxy.target import Target
+from sansip.routing.lead import until_decided
 from sansip.routing.relaying import Relay
 from sansip.routing.request import IncomingRequest
 from sansip.routing.stepper import Running
@@ -26,13 +27,14 @@ if TYPE_CHECKING:
     from sansip.proxy.recording import Recording
     from sansip.proxy.relayed import Record
     from sansip.routing.core import Core, ModuleTable
+    from sansip.routing.lead import Lead
     from sansip.routing.trust import TrustedPeer
     from sansip.transaction import ServerTransaction
     from sansip.transport import Flow, Listener
     from sansip.wire import OtherUri, Request, SipUri, TelUri
     from sansip.wire.opening import Opening
 
-__all__ = ["Lead", "LedCall", "PlainCall", "lead_of"]
+__all__ = ["LedCall", "PlainCall", "lead_of"]
 
 
 class PlainCall:
@@ -98,42 +100,6 @@ class PlainCall:
         )
 
 
-class Lead:
-    """Where a module sends a plain INVITE, and what the module hears of it: the base of such classes.
-
-    Attributes:
-        longest: octets of the longest Request-URI that it may pick.
-        answer: seconds that the target has for any response; then it counts as one that failed.
-    """
-
-    longest: int
-    answer: float
-
-    def picks(self) -> tuple[str, tuple[str, int], Target | Callable[[], Target]] | None:
-        """Choose, and count the request: Request-URI, IPv4 address and port (UDP), and the target.
-
-        In place of the target there may be what makes it: only a call that fails needs it.
-        None: none can be asked after all, the step itself decides.
-        """
-        raise NotImplementedError
-
-    def begins(self, call: Any) -> None:
-        """``call``, a record of the module ``calls``, begins; nobody has heard of it yet."""
-
-    def heard(self, at: float) -> None:
-        """The target has answered, first at ``at``."""
-
-    def succeeded(self, status: int, reason: str, now: float) -> None:
-        """The target took the call: its 2xx went back."""
-
-    def appears(self, request: IncomingRequest, heard: bool) -> None:
-        """Note with ``request`` what hooks would find; ``heard``: they have seen a response already."""
-
-    async def goes_on(self, request: IncomingRequest, relay: Relay) -> None:
-        """Await ``relay``, the attempt at the target, and go on as the step would."""
-        raise NotImplementedError
-
-
 def lead_of(modules: ModuleTable, stage: str, call: PlainCall) -> tuple[Any, Lead] | bool:
     """Return who leads ``call`` in ``stage``; True: none there, the next stage decides; False: read it."""
     leading = modules.leading[stage]
@@ -147,7 +113,7 @@ def lead_of(modules: ModuleTable, stage: str, call: PlainCall) -> tuple[Any, Lea
             return False
         if found is None:
             return False
-        if isinstance(found, Lead):
+        if getattr(found, "longest", None) is not None:
             return module, found
     return True
 
@@ -272,15 +238,10 @@ class LedCall:
         branch.heard = self._heard
         if self._heard is None:
             proxy.timers.put(began + answer, answer, branch, "answer")
+        failed = partial(self._modules.failed, self._module, f"step {self._stage}")
         # The route that the long way would have has taken its first steps by now.
-        Running(self._waits(handle, Relay(context)), handle).step(None, max(core.ua.now, began))
-
-    async def _waits(self, handle: IncomingRequest, relay: Relay) -> None:
-        try:
-            await self._lead.goes_on(handle, relay)
-        except Exception as error:
-            # As a step of the default route.
-            self._modules.failed(self._module, f"step {self._stage}", error)
+        waits = until_decided(self._lead, handle, Relay(context), failed)
+        Running(waits, handle).step(None, max(core.ua.now, began))
 
     def _failed(self, error: Exception) -> None:
         self._modules.failed(self._module, "leads", error)

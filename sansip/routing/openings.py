@@ -53,7 +53,7 @@ if TYPE_CHECKING:
     from sansip.proxy.target import Target
     from sansip.routing.core import Core
     from sansip.routing.gate import Gate
-    from sansip.routing.leading import Lead
+    from sansip.routing.lead import Lead
     from sansip.routing.shortcut import Shortcut
     from sansip.transaction import ServerTransaction
     from sansip.transport import Listener

@@ -18,7 +18,8 @@ from sansip.modules.accounting import Accounting, AccountingSettings
 from sansip.modules.accounting.module import Spooled
 from sansip.modules.calls import Calls
 from sansip.modules.dispatcher import Destination, Dispatcher, DispatcherSettings
-from sansip.modules.lcr.lead import LcrLead
+from sansip.modules.lcr import module as lcr_module
+from sansip.modules.lcr.lead import led_to
 from sansip.proxy import ProxyConfig
 from sansip.proxy.pair import Pair
 from sansip.routing import TrustedPeer
@@ -456,14 +457,27 @@ def test_an_exception_leaves_the_request_to_the_step() -> None:
     assert (failed.module, failed.where) == ("breaks", "leads")
 
 
+class Broken:
+    """A lead whose ``methods`` raise."""
+
+    def __init__(self, lead: Any, methods: tuple[str, ...]) -> None:
+        self.lead, self.methods = lead, methods
+
+    def __getattr__(self, name: str) -> Any:
+        return self.fail if name in self.methods else getattr(self.lead, name)
+
+    def fail(self, *_: Any) -> Any:
+        raise ValueError("broken")
+
+
+def break_leads(monkeypatch: pytest.MonkeyPatch, *methods: str) -> None:
+    monkeypatch.setattr(lcr_module, "led_to", lambda *given: Broken(led_to(*given), methods))
+
+
 def test_an_exception_of_a_lead_stays_in_its_module(monkeypatch: pytest.MonkeyPatch) -> None:
     """The call goes on, whatever the module's book-keeping does."""
 
-    def broken(*_: Any) -> Any:
-        raise ValueError("broken")
-
-    for name in ("begins", "heard", "succeeded", "appears"):
-        monkeypatch.setattr(LcrLead, name, broken, raising=False)
+    break_leads(monkeypatch, "begins", "heard", "succeeded", "appears")
     rig = FARMS["by price"]()
     dial(rig)
     answer(rig, 180)
@@ -527,10 +541,7 @@ def test_a_caller_with_a_password(end: list[tuple[Any, ...]]) -> None:
 def test_an_exception_as_a_lead_picks(monkeypatch: pytest.MonkeyPatch) -> None:
     """The fault is reported, and the step picks."""
 
-    def broken(*_: Any) -> Any:
-        raise ValueError("broken")
-
-    monkeypatch.setattr(LcrLead, "picks", broken)
+    break_leads(monkeypatch, "picks")
     rig = FARMS["by price"]()
     dial(rig)
     assert len(invites(rig)) == 1

@@ -1,7 +1,8 @@
 """A plain INVITE on its way to a destination, which nobody has read.
 
 Theory of operation: it is what ``Dispatcher.send`` does with its first destination, for a call that passes as
-octets (``sansip.routing.leading``). If that one fails, ``send`` goes on with the next ones.
+octets (``sansip.routing.leading``). If that one fails, ``send`` goes on with the next ones. What
+`dispatcher.explain` shows of it is put together when an operator asks.
 """
 
 from __future__ import annotations
@@ -10,22 +11,20 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from sansip.modules.failover.attempt import caller_of
 from sansip.modules.failover.trail import Decision, Step
-from sansip.proxy import Target
-from sansip.routing.leading import Lead
-from sansip.wire import SipUri
+from sansip.proxy.target import Target
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Coroutine, Iterator, Sequence
 
     from sansip.module import Slot
     from sansip.modules.calls import Call, Calls
     from sansip.modules.dispatcher.member import Member
     from sansip.modules.dispatcher.settings import Algorithm, DispatcherSettings
+    from sansip.modules.failover.sharing import SharedHealth
     from sansip.modules.failover.trail import Trail
     from sansip.routing import IncomingRequest
     from sansip.routing.leading import PlainCall
     from sansip.routing.relaying import Relay
-    from sansip.wire import Response
 
 __all__ = ["DispatcherLead", "led_to"]
 
@@ -37,48 +36,48 @@ class Dispatcher(Protocol):
     _calls: Calls
     _trail: Trail
     _at: float
+    _shared: SharedHealth
     _asked: Slot[set[str]]
     _waits: Slot[tuple[Member, Target, float] | None]
 
-    def _group(self, name: str) -> Sequence[Member]: ...
-
-    def _ordered(
-        self, group: str, algorithm: Algorithm, key: str, caller: str, now: float, decision: Decision
+    def _in_order(
+        self, group: str, algorithm: Algorithm, key: str, members: list[Member]
     ) -> list[Member]: ...
 
     def _takes_turn(self, one: Member) -> None: ...
 
     def _share(self, one: Member) -> None: ...
 
-    def _judge(
+    async def _follow(
         self,
         request: IncomingRequest,
+        relay: Relay,
         one: Member,
-        outcome: Response | None,
+        rest: Iterator[Member],
         sent: tuple[str, float],
         decision: Decision,
-    ) -> bool: ...
-
-    async def _try(
-        self,
-        request: IncomingRequest,
-        rest: Iterator[Member],
-        caller: str,
-        original: Any,
-        decision: Decision,
-    ) -> bool: ...
+    ) -> None: ...
 
 
-def led_to(module: Dispatcher, call: PlainCall, calls: Calls) -> DispatcherLead | None:
-    """Return the lead of ``call``; None where it has to be read, or none has room."""
-    caller = caller_of(call)
-    longest, room = 0, False
-    for one in module._group(""):
-        if not one.destination.weight or one.health.obstacle(call.now, caller):
+def led_to(
+    module: Dispatcher, call: PlainCall, calls: Calls, members: Sequence[Member]
+) -> DispatcherLead | None:
+    """Return the lead of ``call`` to one of ``members``; None where it has to be read, or none has room."""
+    now, caller = call.now, caller_of(call)
+    longest, has_room = 0, False
+    able: list[Member] = []
+    suspected: list[Member] = []
+    passed: list[tuple[Member, str]] = []
+    for one in members:
+        destination, health = one.destination, one.health
+        why = health.obstacle(now, caller) or ("" if destination.weight else "weight 0")
+        if why:
+            passed.append((one, why))
             continue
-        if one.plain is None:
+        (suspected if health.suspected else able).append(one)
+        plain, most = one.plain, destination.max_calls
+        if plain is None:
             return None
-        most = one.destination.max_calls
         if most:
             if not calls.counts_alone():
                 return None
@@ -86,63 +85,120 @@ def led_to(module: Dispatcher, call: PlainCall, calls: Calls) -> DispatcherLead 
                 continue
             if not calls.has_room(call.flow, call.authenticated):
                 return None
-        room = True
-        longest = max(longest, len(one.plain[1]))
-    if not room:
+        has_room = True
+        longest = max(longest, len(plain[1]))
+    if not has_room:
         return None
-    return DispatcherLead(module, call, caller, len(call.user) + longest + 4)
+    return DispatcherLead(module, call, caller, len(call.user) + longest + 4, able, suspected, passed)
 
 
-class DispatcherLead(Lead):
-    """One INVITE, and the destination that it went to."""
+class DispatcherLead:
+    """One INVITE, and the destination that it went to. It is a ``sansip.routing.lead.Lead``."""
 
-    __slots__ = ("_call", "_caller", "_decision", "_module", "_one", "_rest", "_target", "answer", "longest")
+    __slots__ = (
+        "_able",
+        "_algorithm",
+        "_call",
+        "_call_id",
+        "_caller",
+        "_decision",
+        "_group",
+        "_key",
+        "_module",
+        "_now",
+        "_one",
+        "_passed",
+        "_rest",
+        "_said",
+        "_suspected",
+        "_target",
+        "_user",
+        "answer",
+        "longest",
+    )
 
-    def __init__(self, module: Dispatcher, call: PlainCall, caller: str, longest: int) -> None:
+    def __init__(
+        self,
+        module: Dispatcher,
+        call: PlainCall,
+        caller: str,
+        longest: int,
+        able: list[Member],
+        suspected: list[Member],
+        passed: list[tuple[Member, str]],
+    ) -> None:
+        settings = module.settings
         self._module = module
-        self._call = call
+        # Until it is sent.
+        self._call: PlainCall | None = call
+        self._call_id: str = call.opening.call_id
+        self._user = call.user
+        self._now = call.now
         self._caller = caller
+        self._group: str = settings.group
+        self._algorithm: Any = settings.algorithm
+        self._key = ""
+        # Those that may get it, those that are tried last, and those passed over, with the reason.
+        self._able = able
+        self._suspected = suspected
+        self._passed = passed
+        self._rest: Any = None
+        self._one: Any = None
         self._target: Target | None = None
+        # What its destination said, where it took the call.
+        self._said = ""
+        self._decision: Decision | None = None
         self.longest = longest
-        self.answer = module.settings.answer
+        self.answer: float = settings.answer
 
     def picks(self) -> tuple[str, tuple[str, int], Callable[[], Target]] | None:
         """Take the first destination that has room."""
         module, call = self._module, self._call
+        assert call is not None
+        self._call = None
         settings, calls = module.settings, module._calls
-        group, algorithm = settings.group, settings.algorithm
         match settings.key:
             case "call-id":
-                key = call.opening.call_id
+                key = self._call_id
             case "from":
                 key = str(call.from_uri)
             case "to":
                 key = str(call.to_uri)
-            case "user":
-                key = call.user
-        decision = self._decision = Decision(call.opening.call_id, "INVITE", group, algorithm, key)
-        module._trail.add(decision)
-        members = module._ordered(group, algorithm, key, self._caller, call.now, decision)
+            case _:
+                key = self._user
+        self._key = key
+        module._trail.add_later(self._call_id, self.decision)
+        members = module._in_order(self._group, self._algorithm, key, self._able) + self._suspected
         rest = self._rest = iter(members[: settings.attempts])
         for one in rest:
             most = one.destination.max_calls
             if most and calls.count(one.key) >= most:
-                decision.passed_over.append(Step(one.destination.uri, f"has {most} calls, its max_calls"))
+                self._passed.append((one, f"has {most} calls, its max_calls"))
                 continue
-            assert one.plain is not None
+            plain = one.plain
+            assert plain is not None
             module._takes_turn(one)
-            self._one: Member = one
-            head, tail, place = one.plain
-            uri = f"{head}{call.user}{tail}"
-            return uri, place, self._goal
+            self._one = one
+            return f"{plain[0]}{self._user}{plain[1]}", plain[2], self._goal
         return None
 
     def _goal(self) -> Target:
         """Return the target, which nobody needs while all goes well."""
         target = self._target
         if target is None:
-            target = self._target = Target(self._one.uri.replace(user=self._call.user), chosen=True)
+            target = self._target = Target(self._one.uri.replace(user=self._user), chosen=True)
         return target
+
+    def decision(self) -> Decision:
+        """Return what `dispatcher.explain` shows."""
+        found = self._decision
+        if found is None:
+            found = Decision(self._call_id, "INVITE", self._group, self._algorithm, self._key)
+            found.passed_over += [Step(one.destination.uri, why) for one, why in self._passed]
+            if self._said:
+                found.tried.append(Step(self._one.destination.uri, self._said))
+            self._decision = found
+        return found
 
     def begins(self, call: Call) -> None:
         """Count the call for its destination."""
@@ -152,27 +208,26 @@ class DispatcherLead(Lead):
         """Learn how fast the destination answers."""
         health = self._one.health
         health.heard = at
-        health.answered(max(at - self._call.now, 0.0))
+        health.answered(max(at - self._now, 0.0))
 
     def succeeded(self, status: int, reason: str, now: float) -> None:
         """As ``Dispatcher._judge`` for a 2xx."""
         module, one = self._module, self._one
-        self._decision.tried.append(Step(one.destination.uri, f"{status} {reason}"))
+        self._said = f"{status} {reason}"
+        # Nothing else is tried: the trail keeps it a while.
+        self._rest = None
         module._at = now
         one.health.request_answered(status, self._caller, module.settings.thresholds, now)
-        module._share(one)
+        if module._shared.tells:
+            module._share(one)
 
     def appears(self, request: IncomingRequest, heard: bool) -> None:
         """Note which destination was asked, and whether its latency is known."""
         module, one = self._module, self._one
         module._asked.set(request, {one.destination.uri})
-        module._waits.set(request, None if heard else (one, self._goal(), self._call.now))
+        module._waits.set(request, None if heard else (one, self._goal(), self._now))
 
-    async def goes_on(self, request: IncomingRequest, relay: Relay) -> None:
+    def goes_on(self, request: IncomingRequest, relay: Relay) -> Coroutine[Any, Any, Any]:
         """Judge the destination; try the others where it failed."""
-        module, decision, caller = self._module, self._decision, self._caller
-        original: Any = request.uri
-        outcome = await relay
-        if not module._judge(request, self._one, outcome, (caller, self._call.now), decision):
-            assert isinstance(original, SipUri)
-            await module._try(request, self._rest, caller, original, decision)
+        sent = self._caller, self._now
+        return self._module._follow(request, relay, self._one, self._rest, sent, self.decision())

@@ -17,16 +17,18 @@ class Member(Server):
     Attributes:
         destination: of the table; replaced whole.
         turn: rises with each request that it gets; the longest without one is first among equals.
+        key: that its calls count for (``Calls.count``).
     """
 
     destination: Destination = field(kw_only=True)
     turn: int = 0
+    key: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        # Its slots make this another class than the one that ``super()`` would look up.
+        Server.__post_init__(self)
+        self.key = f"dispatcher {self.destination.group} {self.destination.uri}"
 
     @property
     def weight(self) -> int:
         return self.destination.weight
-
-    @property
-    def key(self) -> str:
-        """The key that its calls count for (``Calls.count``)."""
-        return f"dispatcher {self.destination.group} {self.destination.uri}"

@@ -25,7 +25,9 @@ if TYPE_CHECKING:
     from sansip.module.base import Outcome, Stage
     from sansip.proxy.branch import Branch
     from sansip.routing import IncomingRequest
-    from sansip.routing.leading import Lead, PlainCall
+    from sansip.routing.lead import Lead
+    from sansip.routing.leading import PlainCall
+    from sansip.routing.relaying import Relay
     from sansip.wire import Response
 
 __all__ = ["Dispatcher"]
@@ -223,16 +225,31 @@ class Dispatcher(Operated):
         group = settings.group
         if settings.takes not in _TAKERS[stage]:
             return PASS
-        if stage == "select":
-            if group not in self._groups or self._sender_at(call.flow, group):
-                return PASS
-            if call.authenticates and not call.proven and not settings.strangers:
-                return PASS
-        elif self._sender_at(call.flow, group):
+        if stage == "select" and group not in self._groups:
+            return PASS
+        if self._sender_at(call.flow, group):
+            return PASS
+        if stage == "select" and call.authenticates and not call.proven and not settings.strangers:
             return PASS
         if settings.keep_uri or settings.algorithm == "parallel":
             return None
-        return led_to(self, call, self._calls)
+        return led_to(self, call, self._calls, self._groups.of(group))
+
+    async def _follow(
+        self,
+        request: IncomingRequest,
+        relay: Relay,
+        one: Member,
+        rest: Iterator[Member],
+        sent: tuple[str, float],
+        decision: Decision,
+    ) -> None:
+        """Judge ``one``, which a lead has asked; try ``rest`` where it failed."""
+        original: Any = request.uri
+        outcome = await relay
+        if not self._judge(request, one, outcome, sent, decision):
+            assert isinstance(original, SipUri)
+            await self._try(request, rest, sent[0], original, decision)
 
     # --- the default route
 

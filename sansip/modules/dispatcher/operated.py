@@ -18,6 +18,7 @@ from sansip.modules.dispatcher.groups import CHANGES, Change, Groups
 from sansip.modules.dispatcher.member import Member
 from sansip.modules.dispatcher.row import Row, row_of
 from sansip.modules.dispatcher.settings import Algorithm, Destination, DispatcherSettings
+from sansip.modules.failover.attempt import sender_among
 from sansip.modules.failover.health import Admin
 from sansip.modules.failover.prober import Plan, Prober
 from sansip.modules.failover.sharing import SharedHealth
@@ -154,10 +155,8 @@ class Operated(Module):
         return self._sender_at(request.flow, group)
 
     def _sender_at(self, flow: Flow, group: str) -> str:
-        for one in self._groups.of(group) if group else self._groups:
-            if one.sent(flow):
-                return one.destination.uri
-        return ""
+        found = sender_among(self._groups.of(group) if group else self._groups, flow)
+        return "" if found is None else found.destination.uri
 
     def _ordered(
         self, group: str, algorithm: Algorithm, key: str, caller: str, now: float, decision: Decision
@@ -192,7 +191,10 @@ class Operated(Module):
             case "parallel":
                 return members
             case "round-robin":
-                return self._rounds.setdefault(group, order.RoundRobin()).order(members)
+                rounds = self._rounds.get(group)
+                if rounds is None:
+                    rounds = self._rounds[group] = order.RoundRobin()
+                return rounds.order(members)
 
     def _group(self, name: str) -> tuple[Member, ...]:
         return self._groups.of(name or self.settings.group)

@@ -81,13 +81,13 @@ class RoundRobin:
             return []
         credit = self._credit
         uris = [one.destination.uri for one in members]
-        if len(credit) != len(uris) or not credit.keys() >= set(uris):
+        if len(credit) != len(uris) or not all(uri in credit for uri in uris):
             # The members changed: none has to make up for requests that went elsewhere meanwhile.
             credit = self._credit = dict.fromkeys(uris, 0)
         total = 0
-        for one, uri in zip(members, uris, strict=True):
+        for one in members:
             weight = one.destination.weight
-            credit[uri] += weight
+            credit[one.destination.uri] += weight
             total += weight
         ordered = sorted(members, key=lambda one: -credit[one.destination.uri])
         credit[ordered[0].destination.uri] -= total

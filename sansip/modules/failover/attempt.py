@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Container
-from typing import TYPE_CHECKING, Final
+from collections.abc import Container, Iterable
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from sansip.modules.failover.health import Health, Thresholds
 from sansip.proxy.trust import identity_of
@@ -11,11 +11,14 @@ from sansip.routing.leading import PlainCall
 from sansip.sources import source_of
 
 if TYPE_CHECKING:
+    from sansip.modules.failover.server import Server
     from sansip.routing import IncomingRequest
+    from sansip.transport import Flow
     from sansip.wire import Response
 
-__all__ = ["caller_of", "is_over", "judge", "retry_after"]
+__all__ = ["caller_of", "is_over", "judge", "retry_after", "sender_among"]
 
+AnyServer = TypeVar("AnyServer", bound="Server")
 # Characters of a caller's name that are kept.
 _NAME: Final = 64
 
@@ -23,6 +26,15 @@ _NAME: Final = 64
 def is_over(request: IncomingRequest) -> bool:
     """Whether the request has its final answer: the caller gave up, or it rang for too long."""
     return request.cancelled or (request.server is not None and request.server.answered)
+
+
+def sender_among(servers: Iterable[AnyServer], flow: Flow) -> AnyServer | None:
+    """Return the one of ``servers`` that requests over ``flow`` come from (``Server.sent``), or None."""
+    host = flow.host
+    for one in servers:
+        if host in one.addresses and one.sent(flow):
+            return one
+    return None
 
 
 def caller_of(request: IncomingRequest | PlainCall) -> str:

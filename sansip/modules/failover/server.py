@@ -30,6 +30,7 @@ class Server:
         requests, failed: how many it got, and failed at, since this process began.
         asked_at: when the OPTIONS that waits for its answer left, None where none does.
         addresses: IP addresses that it is known by: requests from there come from it.
+        port: where it listens for UDP (RFC 3261 18.1.1: it sends from there, too).
         plain: its URI before and behind a user, and its place; None where a request may have to be read to
             be sent there (``PlainCall``): for a name, a transport, another parameter.
     """
@@ -41,19 +42,16 @@ class Server:
     asked_at: float | None = None
     addresses: frozenset[str] = frozenset()
     plain: tuple[str, str, tuple[str, int]] | None = None
+    port: int = field(init=False)
 
     def __post_init__(self) -> None:
+        self.port = self.uri.port or DEFAULT_PORTS[UDP]
         if is_address(self.uri.host):
             self.addresses = frozenset((plain_host(self.uri.host),))
         text = str(self.uri.replace(user="x"))
         if _PLAIN.fullmatch(text) is not None and is_address(self.uri.host):
             head, _, tail = text.partition("x")
             self.plain = head, tail, (self.uri.host, self.port)
-
-    @property
-    def port(self) -> int:
-        """Where it listens for UDP (RFC 3261 18.1.1: it sends from there, too)."""
-        return self.uri.port or DEFAULT_PORTS[UDP]
 
     def sent(self, flow: Flow) -> bool:
         """Whether a request over ``flow`` comes from it, by its address.

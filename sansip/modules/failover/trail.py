@@ -1,10 +1,12 @@
 """Which destination a request went to, and why: for `dispatcher.explain`.
 
-Theory of operation: the last thousand requests are kept, by Call-ID; an older one is forgotten.
+Theory of operation: the last thousand requests are kept, by Call-ID; an older one is forgotten. Of a call
+that passes as octets there is what makes its decision: most are never asked for.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -40,19 +42,24 @@ class Trail:
     __slots__ = ("_decisions",)
 
     def __init__(self) -> None:
-        self._decisions: dict[str, Decision] = {}
+        self._decisions: dict[str, Decision | Callable[[], Decision]] = {}
 
     def add(self, decision: Decision) -> None:
         """Keep a decision; that of an earlier request with its Call-ID goes."""
+        self.add_later(decision.call_id, decision)
+
+    def add_later(self, call_id: str, decision: Decision | Callable[[], Decision]) -> None:
+        """Do what ``add`` does with what ``decision`` returns, once somebody asks."""
         decisions = self._decisions
-        decisions.pop(decision.call_id, None)
-        decisions[decision.call_id] = decision
+        decisions.pop(call_id, None)
+        decisions[call_id] = decision
         if len(decisions) > _KEPT:
             del decisions[next(iter(decisions))]
 
     def of(self, call_id: str) -> Decision | None:
         """Return the decisions for ``call_id``."""
-        return self._decisions.get(call_id)
+        found = self._decisions.get(call_id)
+        return found() if callable(found) else found
 
     def __len__(self) -> int:
         return len(self._decisions)

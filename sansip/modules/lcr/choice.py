@@ -8,29 +8,39 @@ decides by weight.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterable
-from dataclasses import dataclass
 from itertools import groupby
 from math import log
 from operator import itemgetter
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from sansip.modules.lcr.rate import Offer
-from sansip.modules.lcr.settings import LcrSettings, Ordering
+if TYPE_CHECKING:
+    from collections.abc import Callable, Container, Iterable
 
-__all__ = ["Candidate", "choose", "rewritten"]
+    from sansip.modules.lcr.offer import Offer
+    from sansip.modules.lcr.settings import LcrSettings
+
+__all__ = ["Candidate", "choose", "named", "rewritten"]
 
 _SPAN: Final = 1 << 53
+_FIRST: Final = itemgetter(0)
+_FIRST_TWO: Final = itemgetter(0, 1)
 
 
-@dataclass(slots=True)
 class Candidate:
     """An offer for one call. ``why``: the reason it is passed over, "" for one to be tried."""
 
-    offer: Offer
-    cost: int
-    quality: float
-    why: str = ""
+    __slots__ = ("cost", "offer", "quality", "why")
+
+    def __init__(self, offer: Offer, cost: int, quality: float, why: str = "") -> None:
+        self.offer = offer
+        self.cost = cost
+        self.quality = quality
+        self.why = why
+
+
+def named(one: Candidate) -> str:
+    """Return a candidate in words."""
+    return f"{one.offer.gateway} ({one.offer.prefix or 'every number'})"
 
 
 def choose(
@@ -49,42 +59,53 @@ def choose(
     taken: list[Candidate] = []
     passed: list[Candidate] = []
     known: dict[str, str] = {}
-    order = settings.order
+    order: str = settings.order
+    currency: str = settings.currency
+    seconds: int = settings.call_length
     stopped = ""
     for offers in levels:
-        level = []
+        level: list[tuple[int, int, Candidate]] = []
         stops = ""
         for offer in offers:
             why = f"behind the stopper {stopped}" if stopped else offer.obstacle(caller, unix)
             if offer.gateway not in gateways:
                 why = "the configuration has no such gateway"
-            value = settings.value_of(offer.currency)
-            if value is None:
-                why = f"lcr.currencies has no {offer.currency}"
-            cost = offer.cost(settings.call_length)
-            one = Candidate(offer, cost if value == 1 else round(cost * (value or 0)), 0.0, why)
+            cost = offer.cost(seconds)
+            if offer.currency != currency:
+                value = settings.value_of(offer.currency)
+                if value is None:
+                    why = f"lcr.currencies has no {offer.currency}"
+                if value != 1:
+                    cost = round(cost * (value or 0))
+            one = Candidate(offer, cost, 0.0, why)
             if why:
                 passed.append(one)
             else:
-                level.append(one)
+                level.append((offer.priority, cost, one))
                 if offer.stopper:
                     stops = offer.prefix or "of every number"
+        if len(level) > 1:
+            level.sort(key=_FIRST_TWO)
         # Of several offers of one gateway for one prefix the first holds, as in the whole list.
-        for one in sorted(level, key=lambda one: (one.offer.priority, one.cost)):
+        for _, _, one in level:
             name = one.offer.gateway
             if name in known:
                 one.why = f"its rate for {known[name] or 'every number'} comes first"
                 passed.append(one)
             else:
                 known[name] = one.offer.prefix
-                one.quality = quality(name) if order == "quality" else 0.0
+                if order == "quality":
+                    one.quality = quality(name)
                 taken.append(one)
         stopped = stopped or stops
-    ordered = sorted(((_key(order, one, settings.quality_step), one) for one in taken), key=itemgetter(0))
+    if len(taken) < 2:
+        return taken, passed
+    step: float = settings.quality_step
+    ordered = sorted([(_key(order, one, step), one) for one in taken], key=_FIRST)
     if len({key for key, _ in ordered}) == len(ordered):
         return [one for _, one in ordered], passed
     drawn: list[Candidate] = []
-    for _, group in groupby(ordered, key=itemgetter(0)):
+    for _, group in groupby(ordered, key=_FIRST):
         drawn += _drawn([one for _, one in group], number)
     return drawn, passed
 
@@ -98,17 +119,16 @@ def _drawn(equals: list[Candidate], number: Callable[[int], int]) -> list[Candid
     return [equals[place] for place in sorted(range(len(equals)), key=draws.__getitem__)]
 
 
-def _key(order: Ordering, one: Candidate, step: float) -> tuple[Any, ...]:
+def _key(order: str, one: Candidate, step: float) -> tuple[Any, ...]:
+    """Return what sorts a candidate by ``order`` (``LcrSettings.order``)."""
     offer = one.offer
-    match order:
-        case "prefix":
-            return -len(offer.prefix), offer.priority, one.cost
-        case "price":
-            return one.cost, -len(offer.prefix), offer.priority
-        case "priority":
-            return (offer.priority,)
-        case "quality":
-            return -int(one.quality / step + 1e-9), one.cost, -len(offer.prefix), offer.priority
+    if order == "prefix":
+        return -len(offer.prefix), offer.priority, one.cost
+    if order == "price":
+        return one.cost, -len(offer.prefix), offer.priority
+    if order == "priority":
+        return (offer.priority,)
+    return -int(one.quality / step + 1e-9), one.cost, -len(offer.prefix), offer.priority
 
 
 def rewritten(user: str, number: str, strip: int, add: str) -> str:

@@ -27,36 +27,42 @@ WORDS = Table("lcr_gateways", Word, key=("gateway",))
 
 @dataclass(slots=True, eq=False)
 class Outlet(Server):
-    """One gateway. ``gateway``: of the configuration, replaced whole."""
+    """One gateway.
+
+    Attributes:
+        gateway: of the configuration, replaced whole.
+        key: that its calls count for (``Calls.count``).
+    """
 
     gateway: Gateway = field(kw_only=True)
     quality: Quality = field(default_factory=Quality)
+    key: str = field(init=False)
 
-    @property
-    def key(self) -> str:
-        """The key that its calls count for (``Calls.count``)."""
-        return f"lcr {self.gateway.name}"
+    def __post_init__(self) -> None:
+        # Its slots make this another class than the one that ``super()`` would look up.
+        Server.__post_init__(self)
+        self.key = f"lcr {self.gateway.name}"
 
 
 class Gateways:
-    """All gateways, by name. A gateway whose URI stays is the same object after a reload."""
+    """All gateways. A gateway whose URI stays is the same object after a reload. ``outlets``: by name."""
 
-    __slots__ = ("_outlets", "_words")
+    __slots__ = ("_words", "outlets")
 
     def __init__(self) -> None:
-        self._outlets: dict[str, Outlet] = {}
+        self.outlets: dict[str, Outlet] = {}
         self._words: dict[str, Admin] = {}
 
     def take(self, gateways: Iterable[Gateway]) -> None:
         """Take the gateways of a configuration."""
-        known, self._outlets = self._outlets, {}
+        known, self.outlets = self.outlets, {}
         for one in gateways:
             outlet = known.get(one.name)
             if outlet is None or outlet.gateway.uri != one.uri:
                 outlet = Outlet(one.parsed, gateway=one)
             outlet.gateway = one
             outlet.health.admin = self._words.get(one.name, "active")
-            self._outlets[one.name] = outlet
+            self.outlets[one.name] = outlet
 
     def say(self, name: str, state: Admin) -> None:
         """Take the operator's word, also on a gateway that is not there yet."""
@@ -64,18 +70,18 @@ class Gateways:
             self._words.pop(name, None)
         else:
             self._words[name] = state
-        if name in self._outlets:
-            self._outlets[name].health.admin = state
+        if name in self.outlets:
+            self.outlets[name].health.admin = state
 
     def get(self, name: str) -> Outlet | None:
         """Return a gateway, or None."""
-        return self._outlets.get(name)
+        return self.outlets.get(name)
 
     def __contains__(self, name: object) -> bool:
-        return name in self._outlets
+        return name in self.outlets
 
     def __iter__(self) -> Iterator[Outlet]:
-        return iter(self._outlets.values())
+        return iter(self.outlets.values())
 
     def __len__(self) -> int:
-        return len(self._outlets)
+        return len(self.outlets)

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Final
 
 from sansip.module import CommandError
 from sansip.modules.lcr.events import FindZone, LoadRates, RatesLoaded, RatesRefused
+from sansip.modules.lcr.offer import Offer
 from sansip.modules.lcr.packed import PackedRates
-from sansip.modules.lcr.rate import Offer, Rate, offer_of
+from sansip.modules.lcr.rate import Rate, offer_of
 from sansip.modules.lcr.schedule import UTC, zone_of
 from sansip.routing.awaitables import sleep
 

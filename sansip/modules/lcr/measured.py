@@ -24,12 +24,13 @@ _PAUSE: Final = 1.0
 
 
 class Measured:
-    """Tells the other processes of the module at ``core`` what this one measured."""
+    """Tells the other processes of the module at ``core`` what it measured. ``tells``: there are some."""
 
-    __slots__ = ("_core", "_others", "_told")
+    __slots__ = ("_core", "_others", "_told", "tells")
 
     def __init__(self, core: Core) -> None:
         self._core = core
+        self.tells = core.seat is not None
         # Gateway -> worker -> what it measured.
         self._others: dict[str, dict[str, Quality]] = {}
         # Gateway -> when it was told.

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from sansip.modules.calls import CallAnswered, CallRang, Tariff
-from sansip.modules.lcr.gateways import Outlet
 from sansip.modules.lcr.money import shown
-from sansip.modules.lcr.rate import Offer
-from sansip.modules.lcr.settings import LcrSettings
 
 if TYPE_CHECKING:
     from sansip.modules.calls import Call
+    from sansip.modules.lcr.gateways import Outlet
+    from sansip.modules.lcr.offer import Offer
+    from sansip.modules.lcr.settings import LcrSettings
 
 __all__ = ["count", "heard", "note"]
 
@@ -20,22 +19,32 @@ __all__ = ["count", "heard", "note"]
 _TRIED: Final = "lcr"
 
 
-@dataclass(slots=True)
 class Tried:
-    """The attempt at a gateway that a call is at, for its quality."""
+    """The attempt at a gateway that a call is at, for its quality; ``counted``: its end counts already."""
 
-    outlet: Outlet
-    began: float
-    counted: bool = False
+    __slots__ = ("began", "counted", "outlet")
+
+    def __init__(self, outlet: Outlet, began: float) -> None:
+        self.outlet = outlet
+        self.began = began
+        self.counted = False
 
 
 def note(call: Call, outlet: Outlet, offer: Offer, now: float) -> None:
     """Have the call say which gateway it is at, and what it costs: for accounting, as ``lcr.price``."""
+    said = offer.said
+    if said is None:
+        said = offer.said = _said(offer)
+    call.tariff, variables = said
+    call.gateway = offer.gateway
     call.variables[_TRIED] = Tried(outlet, now)
-    call.gateway = outlet.gateway.name
-    call.tariff = Tariff(offer.price, offer.setup, offer.minimum, offer.increment, offer.currency)
-    call.variables |= {
-        "lcr.gateway": outlet.gateway.name,
+    call.variables.update(variables)
+
+
+def _said(offer: Offer) -> tuple[Tariff, dict[str, str]]:
+    tariff = Tariff(offer.price, offer.setup, offer.minimum, offer.increment, offer.currency)
+    variables = {
+        "lcr.gateway": offer.gateway,
         "lcr.prefix": offer.prefix,
         "lcr.price": shown(offer.price),
         "lcr.currency": offer.currency,
@@ -43,6 +52,7 @@ def note(call: Call, outlet: Outlet, offer: Offer, now: float) -> None:
         "lcr.minimum": str(offer.minimum),
         "lcr.increment": str(offer.increment),
     }
+    return tariff, variables
 
 
 def heard(event: Any, settings: LcrSettings, now: float) -> Outlet | None:

@@ -12,16 +12,16 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from sansip.module import PASS, function, step
-from sansip.modules.failover.attempt import caller_of, is_over, judge
+from sansip.modules.failover.attempt import caller_of, is_over, judge, sender_among
 from sansip.modules.failover.trail import Decision, Step
-from sansip.modules.lcr.choice import Candidate
+from sansip.modules.lcr.choice import Candidate, named
 from sansip.modules.lcr.gateways import Outlet
 from sansip.modules.lcr.lead import led_to
 from sansip.modules.lcr.measuring import count, heard, note
 from sansip.modules.lcr.number import dialled
 from sansip.modules.lcr.operated import Operated
 from sansip.modules.lcr.settings import LcrSettings
-from sansip.modules.lcr.view import named, uri_at
+from sansip.modules.lcr.view import uri_at
 from sansip.proxy import Target
 from sansip.proxy.trust import identity_of
 from sansip.routing.leading import PlainCall
@@ -29,7 +29,8 @@ from sansip.routing.leading import PlainCall
 if TYPE_CHECKING:
     from sansip.module.base import Outcome, Stage
     from sansip.routing import IncomingRequest
-    from sansip.routing.leading import Lead
+    from sansip.routing.lead import Lead
+    from sansip.routing.relaying import Relay
     from sansip.transport import Flow
     from sansip.wire import Response
 
@@ -63,10 +64,8 @@ class Lcr(Operated):
         return self._sender_at(request.flow)
 
     def _sender_at(self, flow: Flow) -> str:
-        for one in self._gateways:
-            if one.sent(flow):
-                return one.gateway.name
-        return ""
+        found = sender_among(self._gateways.outlets.values(), flow)
+        return "" if found is None else found.gateway.name
 
     @function
     async def send(self, request: IncomingRequest) -> bool:
@@ -83,7 +82,8 @@ class Lcr(Operated):
         return await self._try(request, number, taken, passed)
 
     def _choose(self, number: str, request: IncomingRequest) -> tuple[list[Candidate], list[Candidate]]:
-        return self._chosen(number, _caller(request), self.core.unix(request.now), request.now)
+        levels = self._rates.levels(number)
+        return self._chosen(levels, _caller(request), self.core.unix(request.now), request.now)
 
     async def _try(
         self,
@@ -213,20 +213,37 @@ class Lcr(Operated):
             return PASS
         if not self._loading.begun:
             return None
-        if not self._rates.knows(number) or self._sender_at(call.flow):
+        levels = self._rates.levels(number)
+        if not levels or self._sender_at(call.flow):
             return PASS
         if call.authenticates and not call.proven and not settings.strangers:
             return PASS
         now = call.now
-        taken, passed = self._chosen(number, _caller(call), self.core.unix(now), now)
+        taken, passed = self._chosen(levels, _caller(call), self.core.unix(now), now)
         return led_to(self, call, number, taken, passed)
+
+    async def _follow(
+        self,
+        request: IncomingRequest,
+        relay: Relay,
+        number: str,
+        at: tuple[Outlet, Candidate],
+        rest: Iterator[Candidate],
+        sent: tuple[str, float],
+        decision: Decision,
+    ) -> None:
+        """Judge the gateway that a lead has asked; try ``rest`` where it failed."""
+        original = request.uri
+        outcome = await relay
+        if not self._judge(request, *at, outcome, sent, decision):
+            await self._go_on(request, number, rest, original, sent[0], decision, 1)
 
     # --- quality
 
     def event_received(self, event: Any, now: float) -> None:
         """Measure gateways by the calls that go there."""
         outlet = heard(event, self.settings, now)
-        if outlet is not None:
+        if outlet is not None and self._measured.tells:
             self._measured.share(outlet, now)
 
     # --- the default route

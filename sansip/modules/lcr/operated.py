@@ -21,6 +21,7 @@ from sansip.modules.lcr.gateways import WORDS, Gateways, Outlet, Word
 from sansip.modules.lcr.loading import Loading
 from sansip.modules.lcr.measured import Measured
 from sansip.modules.lcr.number import dialled
+from sansip.modules.lcr.offer import Offer
 from sansip.modules.lcr.rate import RATES, Rate, moment
 from sansip.modules.lcr.rates import Rates
 from sansip.modules.lcr.settings import LcrSettings
@@ -153,19 +154,18 @@ class Operated(Module):
     # --- rates
 
     def _chosen(
-        self, number: str, caller: str, unix: float, now: float
+        self, levels: Sequence[Sequence[Offer]], caller: str, unix: float, now: float
     ) -> tuple[list[Candidate], list[Candidate]]:
-        settings = self.settings
+        settings, outlets = self.settings, self._gateways.outlets
 
         def quality(name: str) -> float:
-            outlet = self._gateways.get(name)
+            outlet = outlets.get(name)
             if outlet is None:
                 return 1.0
             measured = self._measured.of(outlet, now, settings.quality_life)
             return measured.figures(name, settings, now).quality
 
-        levels = self._rates.levels(number)
-        return choose(levels, settings, self._gateways, caller, unix, quality, self.core.entropy.number)
+        return choose(levels, settings, outlets, caller, unix, quality, self.core.entropy.number)
 
     # --- operators
 
@@ -182,7 +182,7 @@ class Operated(Module):
             unix = moment(at) or self.core.unix(now)
         except ValueError as error:
             raise CommandError(f"lcr.explain: at is {at!r:.40}; expected {error}") from None
-        taken, passed = self._chosen(digits, caller, unix, now)
+        taken, passed = self._chosen(self._rates.levels(digits), caller, unix, now)
         settings, user = self.settings, (number, digits)
         rows: list[Explained] = []
         place = 0

@@ -9,19 +9,23 @@ from __future__ import annotations
 
 import json
 from bisect import bisect_right
-from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any, Final
 
 from sansip.modules.lcr.number import DEEPEST, key_of
+from sansip.modules.lcr.offer import Offer
 from sansip.modules.lcr.packing import HEAD, MAGIC, NONE, RECORD
-from sansip.modules.lcr.rate import Offer
 from sansip.modules.lcr.schedule import Schedule, parse_schedule
 from sansip.patterns import Pattern
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 __all__ = ["PackedRates"]
 
 _MARKS = "?0123456789*#"
+# Offers that are kept as objects.
+_KEPT: Final = 4_096
 
 
 @dataclass(slots=True)
@@ -38,6 +42,9 @@ class PackedRates:
     _texts: dict[str, Any] = field(init=False, repr=False)
     _schedules: dict[int, Schedule | None] = field(init=False, repr=False)
     _callers: dict[int, Pattern | None] = field(init=False, repr=False)
+    # Place -> its offers; and how many more may be kept.
+    _made: dict[int, tuple[Offer, ...]] = field(init=False, repr=False)
+    _room: int = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         data = memoryview(self.data)
@@ -53,7 +60,7 @@ class PackedRates:
         self._records = data[records : records + RECORD.size * rates]
         self._texts = json.loads(bytes(data[texts:end]).rstrip(b"\0"))
         self.name = self._texts["name"]
-        self._schedules, self._callers = {}, {}
+        self._schedules, self._callers, self._made, self._room = {}, {}, {}, _KEPT
 
     def __len__(self) -> int:
         """Return how many rates there are."""
@@ -80,8 +87,20 @@ class PackedRates:
             found.append(place)
         return found
 
-    def offers(self, place: int) -> Iterator[Offer]:
-        """Return the offers of the prefix at ``place``."""
+    def offers(self, place: int) -> tuple[Offer, ...]:
+        """Return the offers of the prefix at ``place``; those of the busiest prefixes are kept."""
+        found = self._made.get(place)
+        if found is None:
+            found = tuple(self._read(place))
+            if self._room < len(found):
+                self._made.clear()
+                self._room = _KEPT
+            if self._room >= len(found):
+                self._room -= len(found)
+                self._made[place] = found
+        return found
+
+    def _read(self, place: int) -> Iterator[Offer]:
         prefix = self.prefix(place)
         texts, size = self._texts, RECORD.size
         gateways, currencies, adds = texts["gateway"], texts["currency"], texts["add"]

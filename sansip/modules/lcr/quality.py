@@ -62,19 +62,19 @@ class Quality:
     def tried(self, answered: bool, now: float, life: float) -> None:
         """An attempt is over: it was answered, or not."""
         self._fade(now, life)
-        self.calls += 1
-        self.answered += answered
+        self.calls += 1.0
+        self.answered += 1.0 if answered else 0.0
 
     def finished(self, seconds: float, now: float, life: float) -> None:
         """An answered call has lasted ``seconds``."""
         self._fade(now, life)
-        self.ended += 1
+        self.ended += 1.0
         self.seconds += seconds
 
     def ringing(self, seconds: float, now: float, life: float) -> None:
         """It rang after ``seconds``."""
         self._fade(now, life)
-        self.rang += 1
+        self.rang += 1.0
         self.delay += seconds
 
     def plus(self, others: Iterable[Quality], now: float, life: float) -> Quality:

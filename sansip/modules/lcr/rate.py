@@ -1,7 +1,7 @@
 """A rate: what a gateway asks for calls to the numbers that begin with a prefix, and when it holds.
 
 Theory of operation: as a row, and as a line of a file, a rate is text and numbers that people write. As an
-``Offer`` it is what a look-up computes with.
+``Offer`` (``offer``) it is what a look-up computes with.
 """
 
 from __future__ import annotations
@@ -13,11 +13,12 @@ from typing import Annotated, Final
 from sansip.module import Doc
 from sansip.modules.lcr.money import money
 from sansip.modules.lcr.number import prefix_key
-from sansip.modules.lcr.schedule import Schedule, Zones, parse_schedule
+from sansip.modules.lcr.offer import Offer
+from sansip.modules.lcr.schedule import Zones, parse_schedule
 from sansip.patterns import Pattern
 from sansip.rows import Table
 
-__all__ = ["RATES", "Offer", "Rate", "moment", "offer_of"]
+__all__ = ["BOUNDS", "RATES", "Rate", "moment", "offer_of"]
 
 _LATEST: Final = 1 << 40
 
@@ -50,49 +51,6 @@ class Rate:
 
 
 RATES = Table("lcr_rates", Rate, key=("prefix", "gateway", "caller", "schedule", "valid_from"))
-
-
-@dataclass(slots=True)
-class Offer:
-    """A rate as a look-up has it. Prices are of ``sansip.modules.lcr.money``; 0 stands for no moment."""
-
-    prefix: str
-    gateway: str
-    price: int
-    currency: str
-    setup: int
-    minimum: int
-    increment: int
-    valid_from: int
-    valid_to: int
-    schedule: Schedule | None
-    caller: Pattern | None
-    priority: int
-    weight: int
-    stopper: bool
-    enabled: bool
-    strip: int
-    add: str
-
-    def cost(self, seconds: int) -> int:
-        """Return what a call of ``seconds`` costs."""
-        charged = max(seconds, self.minimum)
-        charged = -(-charged // self.increment) * self.increment
-        return self.setup + self.price * charged // 60
-
-    def obstacle(self, caller: str, unix: float) -> str:
-        """Return why it does not hold for ``caller`` at ``unix``, "" where it does."""
-        if not self.enabled:
-            return "not enabled"
-        if self.valid_from and unix < self.valid_from:
-            return "not valid yet"
-        if self.valid_to and unix >= self.valid_to:
-            return "not valid any more"
-        if self.schedule is not None and not self.schedule.holds(unix):
-            return f"outside {self.schedule.text}"
-        if self.caller is not None and self.caller.search(caller) is None:
-            return f"not for this caller ({self.caller.text})"
-        return ""
 
 
 def moment(text: str) -> int:

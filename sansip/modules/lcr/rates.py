@@ -7,11 +7,12 @@ whole; a request that began with the old one holds its offers.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Sequence
 
 from sansip.modules.lcr.number import DEEPEST
+from sansip.modules.lcr.offer import Offer
 from sansip.modules.lcr.packed import PackedRates
-from sansip.modules.lcr.rate import Offer, Rate
+from sansip.modules.lcr.rate import Rate
 
 __all__ = ["Rates"]
 
@@ -59,15 +60,13 @@ class Rates:
         live = self._live
         return bool(live) and any(number[:length] in live for length in range(min(len(number), DEEPEST) + 1))
 
-    def levels(self, number: str) -> Iterator[list[Offer]]:
+    def levels(self, number: str) -> list[Sequence[Offer]]:
         """Return the offers for ``number`` (``dialled``), prefix by prefix, the longest first."""
         file, live = self.file, self._live
         places = [] if file is None else file.places(number)
         if not live:
-            for place in places:
-                assert file is not None
-                yield list(file.offers(place))
-            return
+            return [] if file is None else [file.offers(place) for place in places]
+        levels: list[Sequence[Offer]] = []
         packed = {} if file is None else {file.prefix(place): place for place in places}
         for length in range(min(len(number), DEEPEST), -1, -1):
             prefix = number[:length]
@@ -76,4 +75,5 @@ class Rates:
             if file is not None and prefix in packed:
                 offers += [one for one in file.offers(packed[prefix]) if one.gateway not in own]
             if offers:
-                yield offers
+                levels.append(offers)
+        return levels

@@ -9,11 +9,11 @@ from sansip.modules.calls import Calls
 from sansip.modules.lcr.choice import Candidate, rewritten
 from sansip.modules.lcr.gateways import Outlet
 from sansip.modules.lcr.money import shown
-from sansip.modules.lcr.rate import Offer
+from sansip.modules.lcr.offer import Offer
 from sansip.modules.lcr.settings import LcrSettings
 from sansip.wire import SipUri
 
-__all__ = ["Explained", "Row", "explained", "named", "number_at", "reason", "row_of", "uri_at"]
+__all__ = ["Explained", "Row", "explained", "number_at", "reason", "row_of", "uri_at"]
 
 
 @dataclass(slots=True)
@@ -96,11 +96,6 @@ def row_of(outlet: Outlet, calls: Calls, settings: LcrSettings, now: float) -> R
         None if figures.acd is None else round(figures.acd, 3),
         None if figures.pdd is None else round(figures.pdd, 3),
     )
-
-
-def named(one: Candidate) -> str:
-    """Return a candidate in words."""
-    return f"{one.offer.gateway} ({one.offer.prefix or 'every number'})"
 
 
 def number_at(outlet: Outlet, user: str, number: str, offer: Offer) -> str:

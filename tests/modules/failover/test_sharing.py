@@ -22,6 +22,8 @@ class Wire:
         wire = self
 
         class Core:
+            seat = number
+
             def announce(self, key: str, word: Any) -> None:
                 wire.said.append(word)
                 other = wire.ends[1 - number]
@@ -51,6 +53,31 @@ def test_a_failure_at_one_takes_it_out_at_all() -> None:
     wire.share(0)
     assert second.obstacle(10.0) == ""
     assert second.latency == first.latency
+
+
+def test_latency_alone_is_told_once_a_second() -> None:
+    """It is another one after each call, and each word costs all workers."""
+    wire = Wire()
+    one = wire.healths[0]
+    for tenth in range(1, 31):
+        one.answered(0.01 * tenth)
+        one.request_answered(200, "alice", LIMITS, 0.1 * tenth)
+        wire.share(0)
+    assert 3 <= len(wire.said) <= 4
+    # What takes it out is told at once.
+    one.request_refused("503", 20, "alice", LIMITS, 3.1)
+    one.request_refused("503", 20, "bob", LIMITS, 3.1)
+    wire.share(0)
+    assert wire.healths[1].rests_until == 23.1
+
+
+def test_one_process_says_nothing() -> None:
+    """There is nobody to hear it."""
+    wire = Wire()
+    core = wire.core(0)
+    core.seat = None
+    SharedHealth(core).share("a", wire.healths[0])
+    assert wire.said == []
 
 
 def test_only_news_is_said() -> None:

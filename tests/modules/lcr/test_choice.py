@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from functools import partial
 from math import sqrt
 
 import pytest
@@ -112,8 +113,9 @@ def test_weights(weights: tuple[int, ...]) -> None:
     Kamailio's own weights are known to be unfair: 1 and 2 give the first a quarter.
     """
     rig = Farm(table(*(f"{name},49,0.01,0,{weight}" for name, weight in zip(NAMES, weights, strict=False))))
-    lcr, calls = rig.lcr, 100_000
-    first = Counter(lcr._chosen("4930", "", UNIX, rig.now)[0][0].offer.gateway for _ in range(calls))
+    levels, calls = rig.lcr._rates.levels("4930"), 100_000
+    chosen = partial(rig.lcr._chosen, levels)
+    first = Counter(chosen("", UNIX, rig.now)[0][0].offer.gateway for _ in range(calls))
     for name, weight in zip(NAMES, weights, strict=False):
         share = weight / sum(weights)
         assert abs(first[name] - calls * share) <= 4 * sqrt(calls * share * (1 - share)), first
@@ -124,5 +126,5 @@ def test_the_clock_jumps() -> None:
     rig = Farm(table("one,49,2024-01-01", "two,49,,2024-01-01", head="gateway,prefix,valid_from,valid_to"))
     lcr = rig.lcr
     for unix in (UNIX, 0.0, -1e9, 4e9, UNIX + 1e8, UNIX - 1e8):
-        taken, passed = lcr._chosen("4930", "", unix, rig.now)
+        taken, passed = lcr._chosen(lcr._rates.levels("4930"), "", unix, rig.now)
         assert len(taken) == len(passed) == 1
