@@ -101,12 +101,23 @@ COMPILED = (
     "routing/passages.py",
     "routing/plain_params.py",
     "routing/quick_relay.py",
+    "routing/leading.py",
     "routing/relaying.py",
     "routing/request.py",
     "routing/shortcut.py",
     "routing/stored_briefs.py",
     "routing/awaitables.py",
     "routing/stepper.py",
+    "modules/dispatcher/lead.py",
+    "modules/dispatcher/order.py",
+    "modules/failover/attempt.py",
+    "modules/failover/health.py",
+    "modules/lcr/choice.py",
+    "modules/lcr/lead.py",
+    "modules/lcr/measuring.py",
+    "modules/lcr/number.py",
+    "modules/lcr/offer.py",
+    "modules/lcr/quality.py",
 )
 # Among them, but left as they are: a class that others derive from which are not compiled, one that compiled
 # code could not fill, and settings: the configuration is read by their types, and mypyc keeps plain ones.
