@@ -181,7 +181,7 @@ def test_a_call_that_was_over_when_it_was_read() -> None:
     pua = rig.stack.modules.get(Pua)
     pua.event_received(CallTakenBack(call), rig.now)
     assert USER in pua._busy
-    call.state = "ended"
+    call.state, call.over = "ended", True
     for event in (CallFinished(call), CallTakenBack(call)):
         pua.event_received(event, rig.now)
     assert USER not in pua._busy

@@ -63,9 +63,6 @@ class Talk:
     ) -> None:
         self._sides: tuple[Side, Side] | None = (caller, callee)
         self._read: Callable[[], tuple[Side, Side]] | None = None
-        self._rest(unacked, expires)
-
-    def _rest(self, unacked: float | None, expires: float | None) -> None:
         self.unacked = unacked
         self.expires = expires
         self.alone = 0.0
@@ -77,7 +74,9 @@ class Talk:
         """Return a dialog whose sides ``read`` returns: they are asked for when they are needed."""
         talk = cls.__new__(cls)
         talk._sides, talk._read = None, read
-        talk._rest(None, None)
+        talk.unacked = talk.expires = None
+        talk.alone = talk.interval = 0.0
+        talk.probed = 0
         return talk
 
     @property
@@ -109,7 +108,7 @@ class Call:
         asked: the Request-URI as it was received.
         source: the address that the INVITE came from.
         began, rang, answered, ended: times of the stack's clock; None for an event that has not happened.
-        state: ``calling``, ``ringing``, ``answered`` or ``ended``.
+        state: ``calling``, ``ringing``, ``answered`` or ``ended``; ``over``: it is ``ended``.
         status: the final status that the caller got, 0 before.
         ended_by: ``caller``, ``callee``, ``server`` or "".
         why: in words, once it has ended.
@@ -162,10 +161,7 @@ class Call:
     request: Any = None
     # When it is looked at next.
     due: float | None = None
-
-    @property
-    def over(self) -> bool:
-        return self.state == "ended"
+    over: bool = False
 
     @property
     def duration(self) -> float:

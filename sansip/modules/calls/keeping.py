@@ -78,6 +78,8 @@ class Keeping:
 
     def drop(self, call: Call, now: float) -> None:
         """``call`` is over; its row goes once its record is written."""
+        if call.id not in self._puts and call.id not in self._written:
+            return
 
         def gone(_value: Any, now: float) -> None:
             waiting = self._puts.pop(call.id, None)

@@ -217,6 +217,7 @@ class Records(Module):
         before, call.state = call.state, TABLE[call.state, happening]
         if call.state == before:
             return False
+        call.over = call.state == "ended"
         if call.state == "ringing":
             call.rang = now
             self.core.tell(CallRang(call), now)
@@ -242,15 +243,17 @@ class Records(Module):
         call.request = None
         self._calls.pop(call.id, None)
         self._elsewhere.over(call)
-        self._strangers.give_back(call.stranger)
+        if call.stranger is not None:
+            self._strangers.give_back(call.stranger)
         self._talks.forget(call)
         for tag in call.raised:
             self.core.proxy.shifts.forget(call.call_id, tag)
-        keys = tuple(call.keys)
-        self._counts.forget(call)
-        if self._together is not None:
-            for key in keys:
-                self._together.changed(key, now)
+        if call.keys:
+            keys = tuple(call.keys)
+            self._counts.forget(call)
+            if self._together is not None:
+                for key in keys:
+                    self._together.changed(key, now)
         if call.tried:
             self._ended.add(by or "nobody seen")
             self.core.notify(CallFinished(call), now)

@@ -164,8 +164,11 @@ class Ending:
             side.cseq = max(side.cseq, int(number)) if number.isdigit() else side.cseq
             return None
         # A hook has ended it where modules saw this BYE, too.
-        if not call.over and any(one is talk for one in call.talks.values()):
-            self._calls._over(call, talk, "caller" if self._from_caller else "callee", "hung up", now)
+        if not call.over:
+            for one in call.talks.values():
+                if one is talk:
+                    self._calls._over(call, talk, "caller" if self._from_caller else "callee", "hung up", now)
+                    break
         return call.recorded if call.over else None
 
     def is_shown(self, handle: Any) -> bool:
@@ -286,7 +289,9 @@ class Riding(Operated):
         core = self.core
         host = flow.host
         stranger = source_of(host) if core.is_stranger(flow) and not opening.proven else None
-        if len(calls) >= settings.most or not self._strangers.take(stranger, settings.most_of_stranger):
+        if len(calls) >= settings.most:
+            return None
+        if stranger is not None and not self._strangers.take(stranger, settings.most_of_stranger):
             return None
         call = Call(
             core.new_id(),

@@ -21,8 +21,12 @@ __all__ = ["Supervision", "due"]
 
 def due(call: Call, settings: CallsSettings, now: float) -> float | None:
     """Return when an answered call is looked at next."""
-    times = [talk.expires for talk in call.talks.values() if talk.expires is not None]
-    times += [talk.unacked for talk in call.talks.values() if talk.unacked is not None]
+    times: list[float] = []
+    for talk in call.talks.values():
+        if talk.expires is not None:
+            times.append(talk.expires)
+        if talk.unacked is not None:
+            times.append(talk.unacked)
     if settings.max_duration and call.answered is not None:
         times.append(call.answered + settings.max_duration)
     if settings.probe:

@@ -20,7 +20,7 @@ _STALE: Final = 1_000
 
 
 class Watch:
-    """Calls by the time at which they are looked at; ``tell`` hears of each such time at once."""
+    """Calls by the time at which they are looked at; ``tell`` hears at once of one before all others."""
 
     __slots__ = ("_heap", "tell")
 
@@ -39,7 +39,8 @@ class Watch:
             heap[:] = [entry for entry in heap if entry[2].due == entry[0] and not entry[2].over]
             heapq.heapify(heap)
         heapq.heappush(heap, (due, call.id, call))
-        if self.tell is not None:
+        if self.tell is not None and heap[0][2] is call:
+            # Nothing is due before that.
             self.tell(due)
 
     def next_due(self) -> float | None:

@@ -33,5 +33,5 @@ def test_over() -> None:
     """A call that has ended is not looked at."""
     watch, one = Watch(), call("one")
     watch.look(one, 10.0, 1)
-    one.state = "ended"
+    one.state, one.over = "ended", True
     assert list(watch.passed(20.0)) == []
