@@ -42,7 +42,8 @@ class Counts:
             # It ended meanwhile, or another step counted it.
             self.tally.drop(key)
             return not call.over
-        self._put(call, key)
+        call.keys.add(key)
+        self._calls.setdefault(key, set()).add(call)
         return True
 
     def add(self, call: Call, key: str, most: int | None = None) -> bool:
@@ -51,14 +52,14 @@ class Counts:
             return True
         if most is not None and self.of(key) >= most:
             return False
-        self._put(call, key)
+        call.keys.add(key)
+        calls = self._calls.get(key)
+        if calls is None:
+            calls = self._calls[key] = set()
+        calls.add(call)
         if self.tally is not None:
             self.tally.add(key)
         return True
-
-    def _put(self, call: Call, key: str) -> None:
-        call.keys.add(key)
-        self._calls.setdefault(key, set()).add(call)
 
     def drop(self, call: Call, key: str) -> None:
         """Count ``call`` for ``key`` no longer."""

@@ -217,7 +217,7 @@ class DispatcherLead:
         # Nothing else is tried: the trail keeps it a while.
         self._rest = None
         module._at = now
-        one.health.request_answered(status, self._caller, module.settings.thresholds, now)
+        one.health.took(now)
         if module._shared.tells:
             module._share(one)
 

@@ -16,7 +16,7 @@ from sansip.modules.dispatcher.lead import led_to
 from sansip.modules.dispatcher.member import Member
 from sansip.modules.dispatcher.operated import Operated
 from sansip.modules.dispatcher.settings import Algorithm
-from sansip.modules.failover.attempt import caller_of, is_over, judge
+from sansip.modules.failover.attempt import caller_of, is_over, judge, sender_among
 from sansip.modules.failover.trail import Decision, Step
 from sansip.proxy import Target
 from sansip.wire import SipUri
@@ -227,13 +227,14 @@ class Dispatcher(Operated):
             return PASS
         if stage == "select" and group not in self._groups:
             return PASS
-        if self._sender_at(call.flow, group):
+        members = self._groups.of(group)
+        if sender_among(members, call.flow) is not None:
             return PASS
         if stage == "select" and call.authenticates and not call.proven and not settings.strangers:
             return PASS
         if settings.keep_uri or settings.algorithm == "parallel":
             return None
-        return led_to(self, call, self._calls, self._groups.of(group))
+        return led_to(self, call, self._calls, members)
 
     async def _follow(
         self,

@@ -29,10 +29,13 @@ def is_over(request: IncomingRequest) -> bool:
 
 
 def sender_among(servers: Iterable[AnyServer], flow: Flow) -> AnyServer | None:
-    """Return the one of ``servers`` that requests over ``flow`` come from (``Server.sent``), or None."""
-    host = flow.host
+    """Return the one of ``servers`` that requests over ``flow`` come from, by their address, or None.
+
+    Over UDP by their port as well: a phone may live on the same machine.
+    """
+    host, port = flow.host, None if flow.conn else flow.port
     for one in servers:
-        if host in one.addresses and one.sent(flow):
+        if host in one.addresses and (port is None or port == one.port):
             return one
     return None
 

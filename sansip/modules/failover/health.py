@@ -135,13 +135,18 @@ class Health:
 
     # --- requests
 
+    def took(self, now: float) -> None:
+        """It took a request, or refused it in its user's name."""
+        self.heard, self.suspected = now, ""
+        self.faults = ()
+
     def request_answered(self, status: int, caller: str, thresholds: Thresholds, now: float) -> bool:
         """It answered a request of ``caller``; return whether it rests now."""
-        self.heard, self.suspected = now, ""
         if status < 500 or status >= 600:
             # RFC 3261 21.6: a user's word. A phone that declines five calls takes no gateway out.
-            self.faults = ()
+            self.took(now)
             return False
+        self.heard, self.suspected = now, ""
         return self._fault(caller, f"answers like {status}", thresholds, now)
 
     def request_refused(

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from sansip.modules.failover.health import Health
 from sansip.transport.transports import DEFAULT_PORTS, UDP
 from sansip.wire import SipUri
 from sansip.wire.host import is_address, plain_host
-
-if TYPE_CHECKING:
-    from sansip.transport import Flow
 
 __all__ = ["Server"]
 
@@ -52,11 +49,3 @@ class Server:
         if _PLAIN.fullmatch(text) is not None and is_address(self.uri.host):
             head, _, tail = text.partition("x")
             self.plain = head, tail, (self.uri.host, self.port)
-
-    def sent(self, flow: Flow) -> bool:
-        """Whether a request over ``flow`` comes from it, by its address.
-
-        Over UDP by its port as well: a phone may live on the same machine.
-        """
-        addresses = self.addresses
-        return bool(addresses) and flow.host in addresses and (bool(flow.conn) or flow.port == self.port)

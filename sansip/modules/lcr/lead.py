@@ -190,7 +190,7 @@ class LcrLead:
         self._said = f"{status} {reason}"
         # Nothing else is tried: the trail keeps it a while.
         self._rest = None
-        outlet.health.request_answered(status, self._caller, module.settings.thresholds, now)
+        outlet.health.took(now)
         if module._shared.tells:
             module._share(outlet)
 

@@ -214,7 +214,7 @@ class Lcr(Operated):
         if not self._loading.begun:
             return None
         levels = self._rates.levels(number)
-        if not levels or self._sender_at(call.flow):
+        if not levels or sender_among(self._gateways.outlets.values(), call.flow) is not None:
             return PASS
         if call.authenticates and not call.proven and not settings.strangers:
             return PASS

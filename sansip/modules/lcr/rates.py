@@ -64,9 +64,12 @@ class Rates:
         """Return the offers for ``number`` (``dialled``), prefix by prefix, the longest first."""
         file, live = self.file, self._live
         places = [] if file is None else file.places(number)
-        if not live:
-            return [] if file is None else [file.offers(place) for place in places]
         levels: list[Sequence[Offer]] = []
+        if not live:
+            for place in places:
+                assert file is not None
+                levels.append(file.offers(place))
+            return levels
         packed = {} if file is None else {file.prefix(place): place for place in places}
         for length in range(min(len(number), DEEPEST), -1, -1):
             prefix = number[:length]
