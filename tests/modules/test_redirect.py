@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 
+from sansip.module import Use
+from sansip.modules.aliases import Alias, Aliases, AliasesSettings
 from sansip.modules.redirect import Elsewhere, Redirect, RedirectSettings
 from sansip.testing import ModuleBench, check_module
 from sansip.wire import Request, Response
@@ -50,6 +52,16 @@ def test_bindings() -> None:
     register(made, "bob", "sip:bob@192.0.2.2")
     assert told(made) == (302, ["<sip:bob@192.0.2.2>"])
     assert told(made, "nobody")[0] == 404
+
+
+def test_aliases() -> None:
+    """An alias is told where the one is whom it stands for: by the table, and by bindings."""
+    aliases = Use(Aliases, AliasesSettings([Alias("sip:sales@example.com", BOB)]))
+    settings = RedirectSettings([Elsewhere(BOB, "sip:bob@192.0.2.9")])
+    assert told(ModuleBench(Redirect, settings, others=[aliases]), "sales") == (302, ["<sip:bob@192.0.2.9>"])
+    made = ModuleBench(Redirect, RedirectSettings(bindings="redirect"), others=[aliases])
+    register(made, "bob", "sip:bob@192.0.2.2")
+    assert told(made, "sales") == (302, ["<sip:bob@192.0.2.2>"])
 
 
 def test_commands_and_restart() -> None:
