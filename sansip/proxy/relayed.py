@@ -29,7 +29,17 @@ if TYPE_CHECKING:
     from sansip.wire import Request
     from sansip.wire.opening import Opening
 
-__all__ = ["GONE", "Record", "Records", "Relay", "RelayedCall", "RelayedCalls", "record_of", "tag_of"]
+__all__ = [
+    "GONE",
+    "Record",
+    "Records",
+    "Relay",
+    "RelayedCall",
+    "RelayedCalls",
+    "record_of",
+    "shown",
+    "tag_of",
+]
 
 # RFC 5057 5.1, RFC 3261 15.1.1: after these to a BYE neither side has the dialog. Any other failure may be
 # of the request (a stale CSeq, an extension), and the callee talks on.
@@ -295,22 +305,28 @@ class RelayedCalls:
         """Yield what an operator sees of each call that goes on."""
         for call in list(self._calls.values()):
             state = "answered" if call.answered else "ringing" if call.rang else "calling"
-            yield {
-                "number": None,
-                "record": call.number,
-                "with": None,
-                "state": state,
-                "seconds": round(now - call.answered, 1) if call.answered else None,
-                "side": "relayed",
-                "party": uri_in(call.callee),
-                "call_id": call.call_id,
-                "caller": uri_in(call.caller),
-                "asked": call.asked,
-                "source": call.source,
-            }
+            seconds = now - call.answered if call.answered else None
+            yield shown(call, state, seconds, uri_in(call.caller), uri_in(call.callee))
 
     def __len__(self) -> int:
         return len(self._calls)
+
+
+def shown(call: Any, state: str, seconds: float | None, caller: str, callee: str) -> dict[str, Any]:
+    """Return what an operator sees of a relayed call; ``seconds`` since it was answered, None before."""
+    return {
+        "number": None,
+        "record": call.number,
+        "with": None,
+        "state": state,
+        "seconds": None if seconds is None else round(seconds, 1),
+        "side": "relayed",
+        "party": callee,
+        "call_id": call.call_id,
+        "caller": caller,
+        "asked": call.asked,
+        "source": call.source,
+    }
 
 
 def _short(line: str) -> str:

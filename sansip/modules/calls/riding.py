@@ -20,7 +20,7 @@ from sansip.modules.calls.events import CallTried
 from sansip.modules.calls.operated import Operated
 from sansip.modules.calls.session import interval_of
 from sansip.modules.calls.talks import contact_of, place_of_ours
-from sansip.proxy.relayed import GONE, tag_of
+from sansip.proxy.relayed import GONE, shown, tag_of
 from sansip.sources import source_of
 from sansip.wire import Request, Response, read_again
 
@@ -216,19 +216,8 @@ class Rides:
     def listed(self, now: float) -> Iterator[dict[str, Any]]:
         """Yield what an operator sees of each call that goes on."""
         for call in list(self._calls):
-            yield {
-                "number": None,
-                "record": call.number,
-                "with": None,
-                "state": call.state,
-                "seconds": None if call.answered is None else round(now - call.answered, 1),
-                "side": "relayed",
-                "party": call.callee,
-                "call_id": call.call_id,
-                "caller": call.caller,
-                "asked": call.asked,
-                "source": call.source,
-            }
+            seconds = None if call.answered is None else now - call.answered
+            yield shown(call, call.state, seconds, call.caller, call.callee)
 
 
 class Riding(Operated):
