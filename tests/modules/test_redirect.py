@@ -55,7 +55,7 @@ def test_bindings() -> None:
 
 
 def test_aliases() -> None:
-    """An alias is told where the one is whom it stands for: by the table, and by bindings."""
+    """Callers of an alias are told where its user is: by the table, and by bindings."""
     aliases = Use(Aliases, AliasesSettings([Alias("sip:sales@example.com", BOB)]))
     settings = RedirectSettings([Elsewhere(BOB, "sip:bob@192.0.2.9")])
     assert told(ModuleBench(Redirect, settings, others=[aliases]), "sales") == (302, ["<sip:bob@192.0.2.9>"])
