@@ -76,6 +76,52 @@ def test_nobody_derives_from_a_compiled_class() -> None:
     assert derived == []
 
 
+def is_final_floats(node: ast.stmt) -> bool:
+    """Whether ``node`` gives a name, once for all, a tuple of numbers with a point."""
+    return (
+        isinstance(node, ast.AnnAssign)
+        and ast.unparse(node.annotation).startswith("Final")
+        and isinstance(node.value, ast.Tuple)
+        and any(isinstance(one, ast.Constant) and isinstance(one.value, float) for one in node.value.elts)
+    )
+
+
+def test_no_final_tuple_of_floats() -> None:
+    """mypyc forgets to set it: a failing NOTIFY raised NameError, "value for final name was not set"."""
+    found = [
+        f"{path.relative_to(ROOT)}:{node.lineno}"
+        for path in sorted(compiled())
+        for node in ast.parse(path.read_text(encoding="utf-8")).body
+        if is_final_floats(node)
+    ]
+    assert found == []
+
+
+def test_named_tuples_have_their_types() -> None:
+    """The types of their fields are read when the class is made: names for the type checker are not there."""
+    lost = []
+    for path in sorted(compiled()):
+        body = ast.parse(path.read_text(encoding="utf-8")).body
+        checking = (
+            node for node in body if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node)
+        )
+        unseen = {
+            one.asname or one.name
+            for node in checking
+            for line in node.body
+            # Of compiled classes mypyc itself knows.
+            if isinstance(line, ast.ImportFrom) and not (line.module or "").startswith("sansip")
+            for one in line.names
+        }
+        for node, bases in classes(path):
+            fields = [one for one in node.body if isinstance(one, ast.AnnAssign) and "NamedTuple" in bases]
+            names = {
+                one.id for field in fields for one in ast.walk(field.annotation) if isinstance(one, ast.Name)
+            }
+            lost += [f"{path.relative_to(ROOT)}: {node.name}: {name}" for name in sorted(names & unseen)]
+    assert lost == []
+
+
 def settings(kind: Any, seen: dict[type, dict[str, Any]]) -> dict[type, dict[str, Any]]:
     """Return the annotations of the dataclass ``kind``, and of all that it names."""
     if dataclasses.is_dataclass(kind) and isinstance(kind, type) and kind not in seen:

@@ -14,8 +14,6 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from sansip.wire.abnf import PLAIN_HOST, PLAIN_PORT, TOKEN, TOKEN_CLASS, WORD, compiled
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from sansip.limits import Limits
 
 __all__ = ["Usage", "read_usage"]
@@ -51,7 +49,7 @@ class Usage(NamedTuple):
     tag: str | None
     call_id: str
     cseq: str
-    lines: Mapping[str, str]
+    lines: dict[str, str]
     copied: tuple[str, ...]
     body: bytes
 

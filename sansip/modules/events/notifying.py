@@ -38,7 +38,8 @@ Check: TypeAlias = Callable[["Subscription", float, Callable[[float], None]], No
 # NOTIFYs that one input sends.
 GROUP: Final = 32
 # Seconds until a NOTIFY that failed is sent anew: the first time, and at the most.
-_AGAIN: Final = (5.0, 300.0)
+_AGAIN: Final = 5.0
+_AGAIN_AT_MOST: Final = 300.0
 # A NOTIFY that never got through so often ends the subscription.
 _TRIES: Final = 3
 # RFC 6665 4.1.3 in the words of RFC 3858 4.2.
@@ -191,7 +192,7 @@ class Notifying:
             if one.filter is not None and not must and not one.full and self._holds_back(one, now):
                 one.dirty = False
             elif one.moved and not self._may_go(one, now):
-                one.retry_at = now + _AGAIN[0]
+                one.retry_at = now + _AGAIN
             else:
                 made = usage.tell(now)
                 if made is not None:
@@ -284,7 +285,7 @@ def rates(one: Subscription) -> str:
 
 def _wait(response: Response, tries: int) -> float:
     """Return after how many seconds a NOTIFY that was answered with a failure is sent anew."""
-    wait = min(_AGAIN[0] * 2.0**tries, _AGAIN[1])
+    wait = min(_AGAIN * 2.0**tries, _AGAIN_AT_MOST)
     try:
         asked = response.typed("retry-after")
     except RemoteProtocolError:

@@ -24,7 +24,8 @@ __all__ = ["MOST_CHANGES", "Subscription", "rate_of"]
 # Transitions that wait for a watcher. One that falls behind further is told the whole state instead.
 MOST_CHANGES: Final = 64
 # RFC 6446 9.2: the bounds of a rate.
-_RATES: Final = (1e-10, 99.9999999999)
+_LEAST_RATE: Final = 1e-10
+_MOST_RATE: Final = 99.9999999999
 
 
 def rate_of(text: str | None) -> float | None:
@@ -32,7 +33,7 @@ def rate_of(text: str | None) -> float | None:
     if text is None or len(text) > 24 or not text.replace(".", "", 1).isdigit() or not text.isascii():
         return None
     rate = float(text)
-    return rate if _RATES[0] <= rate <= _RATES[1] else None
+    return rate if _LEAST_RATE <= rate <= _MOST_RATE else None
 
 
 class Subscription(BriefAsker):
