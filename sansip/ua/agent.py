@@ -29,7 +29,7 @@ from sansip.ua.merged import Merged
 from sansip.ua.moving import move
 from sansip.ua.outgoing import OnProgress, OutgoingCall
 from sansip.ua.replacing import replaced_by
-from sansip.ua.request import Asking, Destination
+from sansip.ua.request import Asking, Destination, hidden_way
 from sansip.ua.screening import EXTENSIONS, capabilities, screen
 from sansip.ua.sdp import typed
 from sansip.ua.tags import MARK, Tags
@@ -225,13 +225,16 @@ class UserAgent(Book):
         if identity is not None:
             call_id, tag, cseq = identity
             headers.append(("Call-ID", call_id))
-            return drafted(
-                method, uri, headers, body, from_, to, self.config, self._domain, call_id, tag, cseq
-            )
-        named = next((value for name, value in headers if name.lower() == "call-id"), "")
-        call_id = named or self._entropy.token() + self._entropy.token()
-        tag = self._tags.make(call_id, token)
-        return drafted(method, uri, headers, body, from_, to, self.config, self._domain, call_id, tag)
+        else:
+            named = next((value for name, value in headers if name.lower() == "call-id"), "")
+            call_id = named or self._entropy.token() + self._entropy.token()
+            tag, cseq = self._tags.make(call_id, token), 1
+        request, hop = drafted(
+            method, uri, headers, body, from_, to, self.config, self._domain, call_id, tag, cseq
+        )
+        if hop is None and not request.has("route"):
+            hop = hidden_way(uri, self.listeners)
+        return request, hop
 
     # --- calls in
 

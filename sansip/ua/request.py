@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 from sansip.client import Asker
 from sansip.errors import LocalProtocolError, RemoteProtocolError
 from sansip.later import Later
+from sansip.transport import Flow
+from sansip.transport.transports import UDP
 from sansip.ua.contact import contact_of
 from sansip.wire import SipUri, parse_uri
 
@@ -14,11 +16,12 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from sansip.client import Sending
-    from sansip.transport import Flow, Listener
+    from sansip.location import Binding
+    from sansip.transport import Listener, Listeners
     from sansip.ua.owner import Owner
     from sansip.wire import OtherUri, Request, Response, TelUri
 
-__all__ = ["Asking", "Destination", "Located", "aimed"]
+__all__ = ["Asking", "Destination", "Located", "aimed", "hidden_way"]
 
 # Requests that tell where their sender can be reached (RFC 3261 table 2, RFC 3515, RFC 6665).
 _WITH_CONTACT = frozenset(("SUBSCRIBE", "NOTIFY", "REFER", "REGISTER"))
@@ -56,6 +59,22 @@ def aimed(destination: Any) -> tuple[Any, Sequence[str], Any]:
     except RemoteProtocolError as error:
         raise LocalProtocolError(f"{destination}: {error.reason}") from None
     return destination, (), None
+
+
+def hidden_way(destination: Any, listeners: Listeners) -> Flow | None:
+    """Return the way by datagrams to a registered phone behind a NAT, None where its URI leads there.
+
+    ``destination``: a target that ``locate`` returned. The NAT lets in what comes from the listener at which
+    the phone registered.
+    """
+    binding: Binding | None = getattr(destination, "binding", None)
+    if binding is None or binding.received is None:
+        return None
+    received = binding.received
+    if not received.by_datagram or binding.path or binding.contact.startswith("sips:"):
+        return None
+    listener = listeners.reach(UDP, received.host, destination.listener)
+    return None if listener is None else Flow(UDP, listener.id, received.address)
 
 
 class Asking(Asker):
