@@ -81,6 +81,11 @@ class Link:
         """Whether messages come, and leave, whole: over WebSocket."""
         return self._line.framed
 
+    @property
+    def patience(self) -> float | None:
+        """Seconds for the first octets, None: ``limits.first_data_time``. Asked once."""
+        return None
+
     def opened(self, now: float) -> None:
         """The connection is established."""
 
@@ -137,7 +142,7 @@ class Line:
     """The state of one link in the stack."""
 
     __slots__ = ("_links", "begun", "buffer", "conn", "framed", "heard", "host", "is_over", "largest", "last",
-                 "link", "module", "peer", "received", "timer")  # fmt: skip
+                 "link", "module", "patience", "peer", "received", "timer")  # fmt: skip
 
     received: Callable[[bytes, float], None]
 
@@ -160,6 +165,8 @@ class Line:
         # When the message that is not whole yet began, and when the last octets came.
         self.begun: float | None = None
         self.last = now
+        # Seconds for the first octets, and the setting that says so.
+        self.patience = 0.0, ""
         self.timer: Timer | None = None
 
     def send(self, message: bytes) -> None:
@@ -235,14 +242,17 @@ class Links:
         if found.secure:
             line.peer = peer
         self._sources[host] = self._sources.get(host, 0) + 1
+        line.patience = limits.first_data_time, "limits.first_data_time"
         name = kind[:-1] if found.secure else kind
         try:
             link = found.link(module, name, remote, found.secure, line)
             line.link, line.received = link, found.wrapped(module, f"protocol {name}", link.received)
+            if (own := link.patience) is not None:
+                line.patience = own, f"the settings of {module.name}"
             link.opened(now)
         except Exception as error:
             self._failed(line, error)
-        self._watch(line, limits.first_data_time, now)
+        self._watch(line, line.patience[0], now)
 
     def _refuses(self, host: str) -> str | None:
         limits = self._limits
@@ -369,7 +379,8 @@ class Links:
         if line.is_over:
             return
         if not line.heard:
-            self._end(line, f"nothing received in {limits.first_data_time:g} s (limits.first_data_time)")
+            seconds, said = line.patience
+            self._end(line, f"nothing received in {seconds:g} s ({said})")
         elif line.begun is not None and now - line.begun >= limits.message_time:
             self._end(line, f"message incomplete after {limits.message_time:g} s (limits.message_time)")
         elif now - line.last >= limits.connection_idle:

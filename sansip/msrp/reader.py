@@ -19,8 +19,6 @@ __all__ = ["HEAD_SIZE", "Reader"]
 
 # Octets of a start line and its header fields. A path of ten relays takes 1,000.
 HEAD_SIZE: Final = 8_192
-# RFC 4975 sets no bound; a longer path is a way to make relays send each other large heads.
-PATH: Final = 16
 
 _START: Final = re.compile(
     r"MSRP ([A-Za-z0-9][A-Za-z0-9.+%=-]{3,31}) (?:([A-Z]+)|([0-9]{3})(?: ([^\r\n]*))?)"
@@ -185,7 +183,5 @@ def _read(data: bytes, has_body: bool) -> Head:
 
 
 def _path(value: str) -> tuple[MsrpUri, ...]:
-    texts = value.split(" ")
-    if len(texts) > PATH:
-        raise MsrpError(f"a path of more than {PATH} URIs")
-    return tuple(MsrpUri.parse(text) for text in texts)
+    # As many as a head can hold (``HEAD_SIZE``).
+    return tuple(MsrpUri.parse(text) for text in value.split(" "))

@@ -13,6 +13,7 @@ from sansip.transport.transports import TLS
 if TYPE_CHECKING:
     from sansip.actions import Address
     from sansip.modules.msrp.parts import Relay
+    from sansip.modules.msrp.settings import MsrpSettings
     from sansip.msrp import MsrpUri
 
 __all__ = ["Incoming", "MsrpLink", "Outgoing"]
@@ -57,6 +58,12 @@ class MsrpLink(Link):
     """A connection at a listener ``msrp`` or ``msrps``, or a WebSocket with the sub-protocol ``msrp``."""
 
     websocket = True
+
+    @property
+    def patience(self) -> float:
+        # RFC 4976 6.1: as long as it may be without success.
+        settings: MsrpSettings = self.module.settings
+        return settings.probation
 
     def opened(self, now: float) -> None:
         node: Relay = self.module.node

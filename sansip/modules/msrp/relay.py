@@ -8,12 +8,11 @@ path may lead through the relay twice, where both ends use it.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from sansip.modules.msrp.chunk import Chunk, Sent
 from sansip.msrp import ABORTED, COMPLETE, ByteRange, Head, MsrpError, MsrpUri
 from sansip.msrp.head import PHRASES
-from sansip.msrp.reader import PATH
 
 if TYPE_CHECKING:
     from sansip.module import Core
@@ -23,6 +22,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Refused", "Rules"]
 
+# URIs in the paths of a request. RFC 4975 sets no bound; more are a way to make relays send each other large
+# heads.
+PATH: Final = 16
 Path = tuple[MsrpUri, ...]
 
 
@@ -77,10 +79,8 @@ class Rules:
     def _way(self, side: Hop, head: Head, now: float) -> tuple[Hop | None, Path, Path]:
         """Return where ``head`` goes, None for the relay itself, and its paths there. Raises ``Refused``."""
         self._check_own(head)
+        self._check_length(head)
         to, back = head.to_path, head.from_path
-        if len(to) + len(back) > PATH:
-            # The next relay would close the connection that all share.
-            raise Refused(400, f"{len(to) + len(back)} URIs in the paths")
         previous: Hop | None = side
         while True:
             session = self.sessions.find(to[0].session_id)
@@ -105,6 +105,11 @@ class Rules:
         if not self.is_own(head.to_path[0]):
             # RFC 4976 6.2: the connection is dropped.
             raise Refused(0, f"the path begins with {head.to_path[0].text[:80]!r}, which is not this relay")
+
+    def _check_length(self, head: Head) -> None:
+        count = len(head.to_path) + len(head.from_path)
+        if count > PATH:
+            raise Refused(400, f"{count} URIs in the paths")
 
     # --- SEND
 
@@ -172,10 +177,11 @@ class Rules:
 
     def request(self, side: Hop, head: Head, body: bytes | None, now: float) -> None:
         """A whole request came that is no SEND."""
-        if head.method == "AUTH" and len(head.to_path) == 1 and self.is_own(head.to_path[0]):
-            self.authenticate(side, head, now)
-            return
         try:
+            if head.method == "AUTH" and len(head.to_path) == 1 and self.is_own(head.to_path[0]):
+                self._check_length(head)
+                self.authenticate(side, head, now)
+                return
             target, to, back = self._way(side, head, now)
         except Refused as refusal:
             self._refuse(side, head, refusal, now)
@@ -197,7 +203,7 @@ class Rules:
     def response(self, side: Hop, head: Head, now: float) -> None:
         """A response came (RFC 4976 6.4.3)."""
         sent = side.out.answered(head.transaction, head.status)
-        if sent is None or not self.is_own(head.to_path[0]):
+        if sent is None or len(head.to_path) + len(head.from_path) > PATH or not self.is_own(head.to_path[0]):
             return
         side.proved = True
         if sent.chunk is not None:

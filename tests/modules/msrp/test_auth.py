@@ -135,3 +135,12 @@ def test_limits_of_uris() -> None:
     assert [bob.authenticate().word for _ in range(2)] == ["200", "403"]
     alice.link.close()
     assert [bob.authenticate().word for _ in range(2)] == ["200", "403"]
+
+
+def test_another_realm() -> None:
+    """RFC 7616 3.4: credentials that name another realm are not for this one, whatever their proof."""
+    alice = Client(made(), "alice", "192.0.2.1")
+    said = alice.credentials(alice.challenge()).replace('realm="example.com"', 'realm="elsewhere.example"')
+    alice.ask("AUTH", RELAY, said)
+    [answer] = alice.take()
+    assert answer.word == "401"

@@ -57,6 +57,40 @@ def test_not_for_us() -> None:
     assert "not this relay" in alice.link.ended
 
 
+def test_a_long_path() -> None:
+    """RFC 4975 10.2: it gets a 400, and nothing of it goes on; a response with one is passed to nobody."""
+    bench = made()
+    alice, bob = Client(bench, "alice", "192.0.2.1"), Client(bench, "bob", "192.0.2.2")
+    alice.authenticate()
+    bob.authenticate()
+    path = " ".join([alice.path, *["msrps://b.example.com:1/b;tcp"] * 49])
+    alice.ask("SEND", path, *TEXT, body=b"hi")
+    [answer] = alice.take()
+    assert answer.word == "400"
+    alice.link.send(
+        f"MSRP auth1234 AUTH\r\nTo-Path: {RELAY}\r\nFrom-Path: {path}\r\n-------auth1234$\r\n".encode()
+    )
+    [answer] = alice.take()
+    assert answer.word == "400"
+    assert not alice.link.ended
+    assert bob.take() == []
+
+
+def test_silence() -> None:
+    """RFC 4976 6.1: the first request may take 30 seconds, or as long as ``probation`` says."""
+    for seconds in (30.0, 60.0):
+        bench = made(probation=seconds)
+        silent = Client(bench, "alice", "192.0.2.1")
+        bench.wait(seconds - 2)
+        assert not silent.link.ended
+        silent.authenticate()
+        bench.wait(seconds)
+        assert not silent.link.ended
+        lost = Client(bench, "bob", "192.0.2.2")
+        bench.wait(seconds + 1)
+        assert lost.link.ended
+
+
 def test_probation() -> None:
     """RFC 4976 6.1: who does nothing useful in 30 seconds goes; who has proved himself stays."""
     bench = made()
