@@ -6,6 +6,16 @@ from sansip.client.attempt import Attempt
 from sansip.client.brief import BriefRequest
 from sansip.client.client import Client
 from sansip.client.sending import Sending
-from sansip.client.via import new_branch
+from sansip.client.via import new_branch, same_branch
 
-__all__ = ["Ack", "Asker", "Attempt", "BriefAsker", "BriefRequest", "Client", "Sending", "new_branch"]
+__all__ = [
+    "Ack",
+    "Asker",
+    "Attempt",
+    "BriefAsker",
+    "BriefRequest",
+    "Client",
+    "Sending",
+    "new_branch",
+    "same_branch",
+]

@@ -354,11 +354,11 @@ class Module:
     def usage_received(
         self, arrived: UsageArrived, now: float
     ) -> Callable[[UsageArrived, float], None] | None:
-        """Look at a SUBSCRIBE within a dialog, or a PUBLISH, that was read in brief (``routing.usages``).
+        """Look at a SUBSCRIBE within a dialog, a PUBLISH or a MESSAGE, read in brief (``routing.usages``).
 
         Only a module that names its method in ``methods`` is asked, and only where no other acts on that.
-        Return what answers it, or None: then ``request_received`` gets it. Nothing may change before what is
-        returned is called.
+        Return what answers it, or None: then it goes the way of all requests. Nothing may change before what
+        is returned is called.
         """
         return None
 

@@ -14,14 +14,17 @@ if TYPE_CHECKING:
     from sansip.module.core import Core
     from sansip.routing import IncomingRequest
 
-__all__ = ["proves_sender"]
+__all__ = ["is_at_home", "proves_sender"]
 
 
 def proves_sender(core: Core, request: IncomingRequest, sender: str) -> bool:
     """Whether ``request`` is from ``sender``, an address-of-record of ours."""
-    if request.authenticated:
-        return True
-    return any(_host(one) == request.flow.host for one in core.location.lookup(sender, request.now))
+    return request.authenticated or is_at_home(core, sender, request.flow.host, request.now)
+
+
+def is_at_home(core: Core, sender: str, host: str, now: float) -> bool:
+    """Whether a phone of ``sender`` is registered from ``host``."""
+    return any(_host(one) == host for one in core.location.lookup(sender, now))
 
 
 def _host(binding: Binding) -> str:

@@ -1,4 +1,4 @@
-"""A SUBSCRIBE or a PUBLISH that a module answers from its octets, without a route.
+"""A SUBSCRIBE, a PUBLISH or a MESSAGE that a module answers from its octets, without a route.
 
 Theory of operation: what can be read in brief (``sansip.wire.usage``), came straight from its sender in a
 datagram, and is seen by no other module is shown to the one that claims its method. If that has a question
@@ -28,8 +28,12 @@ if TYPE_CHECKING:
 __all__ = ["FIRST_OCTETS", "UsageArrived", "Usages"]
 
 # First octets of the methods that can be read in brief; ``_METHODS`` has more of them.
-FIRST_OCTETS: Final = frozenset(b"SP")
-_METHODS: Final = (b"SUBSCRIBE ", b"PUBLISH ")
+FIRST_OCTETS: Final = frozenset(b"MPS")
+_METHODS: Final = (b"SUBSCRIBE ", b"PUBLISH ", b"MESSAGE ")
+_NAMES: Final = {one[0]: one.decode().rstrip() for one in _METHODS}
+
+
+_OF_MESSAGE: Final = ord("M")
 
 
 class UsageArrived:
@@ -79,8 +83,8 @@ class UsageArrived:
         if not server.last and not server.answered:
             server.respond(response_to(self.handle(now).message, 100, to_tag=None), now)
 
-    def grant(self, lines: str, now: float, tag: str = "") -> None:
-        """Answer with a 200: ``lines``, each with its CRLF, behind those that are copied.
+    def grant(self, lines: str, now: float, tag: str = "", start: str = "SIP/2.0 200 OK") -> None:
+        """Answer with a 2xx: ``lines``, each with its CRLF, behind those that are copied.
 
         ``tag``: that of To, where the request has none.
         """
@@ -93,7 +97,7 @@ class UsageArrived:
         copied = [self._via if line is via else tagged if line is to else line for line in usage.copied]
         name = core.server_name
         end = f"{header_line('Server', name)}\r\n" if name else ""
-        text = "\r\n".join(["SIP/2.0 200 OK", *copied, lines])
+        text = "\r\n".join([start, *copied, lines])
         server.feed("send 2xx", encode(f"{text}Content-Length: 0\r\n{end}\r\n"), now)
 
     def guarded(
@@ -153,8 +157,11 @@ class Usages:
             return False
         core = self._core
         modules = core.modules
-        taker = modules.takers.get("SUBSCRIBE" if data[0] == 83 else "PUBLISH")
+        taker = modules.takers.get(_NAMES[data[0]])
         if taker is None or modules.stack_hooks.message_arrived or core.siblings is not None:
+            return False
+        if data[0] == _OF_MESSAGE and _has_phone(core, data, now):
+            # It is relayed: a reading would be for nothing.
             return False
         usage = read_usage(data, core.limits)
         if usage is None:
@@ -198,3 +205,9 @@ class Usages:
         arrived.open(key)
         taken(arrived, now)
         return True
+
+
+def _has_phone(core: Core, data: bytes, now: float) -> bool:
+    """Whether the Request-URI is that of a registered user, as most are written."""
+    uri = data[8 : data.find(b" ", 8)].decode("latin-1")
+    return bool(core.location.lookup(uri, now))

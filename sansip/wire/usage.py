@@ -1,4 +1,4 @@
-"""A SUBSCRIBE or a PUBLISH in brief: the parts of which most of them are told apart.
+"""A SUBSCRIBE, a PUBLISH or a MESSAGE in brief: the parts of which most of them are told apart.
 
 Theory of operation: a head in which each field has its usual spelling and stands once is split into lines.
 Those by which one request of a phone differs from its next are read: Via, To, Call-ID, CSeq. The rest stays
@@ -23,7 +23,7 @@ class Usage(NamedTuple):
     """The parts of a request, as written; None for what is not there.
 
     Attributes:
-        method: ``"SUBSCRIBE"`` or ``"PUBLISH"``.
+        method: ``"SUBSCRIBE"``, ``"PUBLISH"`` or ``"MESSAGE"``.
         user, host, port, gr: of the Request-URI, a sip URI with no parameter but ``gr``.
         via: the line of the only Via, with ``sent_host``, ``sent_port`` and ``branch``; ``rport`` is the flag
             before the branch, ``rport_behind`` that behind it.
@@ -61,7 +61,8 @@ _ONE_PARAM: Final = rf"(?:;{_PARAM}(?:={_PARAM})?+)?+"
 # Lines of one kind of character, and no other: neither folded nor empty.
 _plain_head: Final = compiled(r"(?:[\x21-\x7e][\x20-\x7e\t]*+\r\n)++").fullmatch
 _start_line: Final = compiled(
-    rf"(SUBSCRIBE|PUBLISH) sip:(?:([\w\-.+]++)@)?({PLAIN_HOST})(?::({PLAIN_PORT}))?+(;gr=[\w\-]++)?+ SIP/2\.0"
+    rf"(SUBSCRIBE|PUBLISH|MESSAGE) sip:(?:([\w\-.+]++)@)?({PLAIN_HOST})(?::({PLAIN_PORT}))?+"
+    r"(;gr=[\w\-]++)?+ SIP/2\.0"
 ).fullmatch
 _via: Final = compiled(
     rf"Via: SIP/2\.0/UDP ({PLAIN_HOST})(?::({PLAIN_PORT}))?(;rport)?;branch=(z9hG4bK{TOKEN})(;rport)?"
@@ -71,7 +72,7 @@ _party: Final = compiled(
     rf"(?:;tag=({TOKEN}))?+"
 ).fullmatch
 _call_id: Final = compiled(rf"Call-ID: ({WORD}(?:@{WORD})?+)").fullmatch
-_cseq: Final = compiled(r"CSeq: ([0-9]{1,9}) (SUBSCRIBE|PUBLISH)").fullmatch
+_cseq: Final = compiled(r"CSeq: ([0-9]{1,9}) (SUBSCRIBE|PUBLISH|MESSAGE)").fullmatch
 _hops: Final = compiled(r"Max-Forwards: [1-9][0-9]?+").fullmatch
 # The spellings that phones use. No other field is here: it may decide something.
 _KEYS: Final = {
@@ -94,6 +95,22 @@ _KEYS: Final = {
         "Supported",
         "Allow",
         "Allow-Events",
+    )
+}
+# The same for a text (RFC 3428 4, 10).
+_KEYS_OF_MESSAGE: Final = _KEYS | {
+    name: name.lower()
+    for name in (
+        "Date",
+        "Subject",
+        "Content-Encoding",
+        "Content-Language",
+        "Content-Disposition",
+        "MIME-Version",
+        "Priority",
+        "In-Reply-To",
+        "Organization",
+        "Reply-To",
     )
 }
 _COPIED: Final = ("via", "from", "to", "call-id", "cseq")
@@ -132,10 +149,11 @@ def read_usage(data: bytes, limits: Limits) -> Usage | None:
     start = _start(written[0])
     if start is None:
         return None
+    keys = _KEYS_OF_MESSAGE if start[0] == "MESSAGE" else _KEYS
     lines: dict[str, str] = {}
     copied: list[str] = []
     for line in written[1:]:
-        key = _KEYS.get(line[: line.find(":")])
+        key = keys.get(line[: line.find(":")])
         if key is None or key in lines:
             return None
         lines[key] = line

@@ -14,12 +14,13 @@ Call-ID (linphone's) means something to the sender.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from sansip.errors import LocalProtocolError, RemoteProtocolError
 from sansip.later import Later
+from sansip.modules.messages.handing import Handing
 from sansip.modules.messages.keeping import PAGE
 from sansip.modules.messages.notices import MessageDoubtful
 from sansip.modules.messages.row import DOUBTFUL, Given, Kept
@@ -27,14 +28,17 @@ from sansip.routing.lookup import target_of
 from sansip.transport.transports import UDP
 
 if TYPE_CHECKING:
+    from sansip.client import Client
     from sansip.location import Binding
     from sansip.module import Core, Module
     from sansip.modules.messages.keeping import Keeping
+    from sansip.modules.messages.recent import Recent
 
 __all__ = ["Delivery"]
 
 # A device will never take this message: another attempt is of no use.
 _FOR_GOOD: Final = frozenset((400, 405, 406, 413, 415, 416, 420, 484, 488, 493, 501, 513, 603, 606))
+_NEVER: Final = float("inf")
 # Devices that one message is given to: a phone may name a new Contact as often as it likes.
 _DEVICES: Final = 32
 # Seconds in which each phone takes a request with the same branch for a repetition, over UDP: Timer J (RFC
@@ -48,20 +52,27 @@ _DATAGRAM: Final = 600
 
 
 class Delivery:
-    """Delivers. Its timers are the module's."""
+    """Delivers. Its timers are the module's.
+
+    Attributes:
+        quick: whether messages may leave as octets (``Handing``).
+    """
 
     def __init__(self, core: Core, module: Module, keeping: Keeping) -> None:
         self._core = core
         self._module = module
         self._keeping = keeping
-        # Users whose devices are tried again later.
-        self._retrying: set[str] = set()
+        # Devices that did not take a message, by user and name, and when they are tried again.
+        self._resting: dict[tuple[str, str], float] = {}
         # Devices that messages are being delivered to, by their user. The value is there once it is known
         # whether a message waits for the device.
         self._running: dict[str, dict[str, Later[bool]]] = {}
         # Those of them for which something came meanwhile; whether that is the phone itself, anew.
         self._again: dict[tuple[str, str], bool] = {}
         self._delivered = core.counter("delivered", "Messages that a device took")
+        self.quick = True
+        self._tokens = core.secret("token")
+        self._call_ids = core.secret("call-id")
 
     async def runs(self, user: str) -> bool:
         """Whether messages are being delivered to ``user``; it waits while rows are being read."""
@@ -76,10 +87,13 @@ class Delivery:
             await next(iter(running.values()))
         return user in self._running
 
-    def retry(self, user: str, now: float) -> None:
-        """The time to try ``user`` again has come."""
-        self._retrying.discard(user)
-        self.deliver_to(user, now)
+    def retry(self, user: str, device: str, now: float) -> None:
+        """The time to try a device again has come, unless it has registered and failed anew since."""
+        key = user, device
+        if self._resting.get(key, _NEVER) <= now:
+            del self._resting[key]
+            if not self._keeping.has_none(user) and self.binding(key, now) is not None:
+                self._begin(key, now)
 
     def changed(self, aor: str, before: Sequence[Binding], after: Sequence[Binding]) -> None:
         """Bindings changed: a device gets what it does not have."""
@@ -99,14 +113,19 @@ class Delivery:
     def deliver_to(self, aor: str, now: float, came: Collection[str] | None = None) -> None:
         """Give the devices of ``aor`` what they do not have. It goes by what this node knows of them.
 
-        ``came``: those that have just registered. The others, which did not answer, have their time.
+        ``came``: those that have just registered. One that did not take a message has its time till then.
         """
         if self._keeping.has_none(aor):
             return
-        for binding in self._core.location.lookup(aor, now):
-            device = _device(binding)
-            if came is None or device in came:
-                self._begin((aor, device), now, came is not None)
+        # A phone with two ways (RFC 5626) is one device: the second one is no further registration.
+        for device in dict.fromkeys(map(_device, self._core.location.lookup(aor, now))):
+            key = aor, device
+            if came is None:
+                if key not in self._resting:
+                    self._begin(key, now)
+            elif device in came:
+                self._resting.pop(key, None)
+                self._begin(key, now, came=True)
 
     def _begin(self, key: tuple[str, str], now: float, came: bool = False) -> None:
         user, device = key
@@ -115,16 +134,32 @@ class Delivery:
             # It may have read the rows before that.
             self._again[key] = came or self._again.get(key, False)
             return
-        found: Later[bool] = Later()
-        running[device] = found
-        self._core.run(self._deliver(user, device, found), now, partial(self._over, key))
+        running[device] = Later()
+        if self.quick and self.recent.knows(user):
+            Handing(self, key).goes(now)
+        else:
+            self.rest(key, now)
 
-    def later(self, user: str, now: float) -> None:
-        if user not in self._retrying:
-            self._retrying.add(user)
-            self._core.timers.start(now, self._keeping.settings.retry, self._module, ("retry", user))
+    def rest(self, key: tuple[str, str], now: float) -> None:
+        """Give a device what it does not have, by a coroutine."""
+        user, device = key
+        found = self._running[user][device]
+        self._core.run(self._deliver(user, device, found), now, partial(self.over, key))
 
-    def _over(self, key: tuple[str, str], result: object, now: float) -> None:
+    def unreached(self, user: str, now: float) -> None:
+        """A message that was relayed has reached none of the devices of ``user``."""
+        for device in dict.fromkeys(map(_device, self._core.location.lookup(user, now))):
+            self._later((user, device), now)
+
+    def _later(self, key: tuple[str, str], now: float) -> None:
+        """Try a device again, but not before its time."""
+        if key not in self._resting:
+            seconds = self._keeping.settings.retry
+            self._resting[key] = now + seconds
+            self._core.timers.start(now, seconds, self._module, ("retry", *key))
+
+    def over(self, key: tuple[str, str], result: object, now: float) -> None:
+        """A delivery has ended: with an exception, or whether nothing is left for the device."""
         user, device = key
         running = self._running[user]
         found = running.pop(device)
@@ -133,11 +168,12 @@ class Delivery:
         again = self._again.pop(key, None)
         if isinstance(result, BaseException):
             # Rows could not be read, or a mark not be written: a phone may not register again for long.
-            self.later(user, now)
+            self._later(key, now)
             if not isinstance(result, OSError):
                 self._core.failed("deliver", result)
         elif again or (again is not None and result is True):
             # A phone that registers while it fails to answer elsewhere, or before, is tried at once.
+            self._resting.pop(key, None)
             self._begin(key, now)
         found.set(False, now)
 
@@ -165,18 +201,15 @@ class Delivery:
         """
         core = self._core
         unix = core.unix(core.ua.now)
-        if row.until <= unix or row.due > unix:
+        if not self.wants(row, device, marks, unix):
             return True
-        mark = marks.get(device)
-        if mark.status if mark is not None else len(marks) >= _DEVICES:
-            return True
-        bindings = core.location.lookup(row.user, core.ua.now)
-        binding = next((one for one in bindings if _device(one) == device), None)
+        binding = self.binding((row.user, device), core.ua.now)
         if binding is None:
             return False
         found.set(True, core.ua.now)
+        mark = marks.get(device)
         at = 0.0 if mark is None else mark.at
-        if self._keeping.settings.in_doubt == "give up":
+        if self.asks_before:
             if at > 0 and not _repeats(binding, row, unix - at):
                 await self._keeping.mark(Given(row.user, row.id, device, DOUBTFUL, at))
                 self._keeping.held.fetched(row.user, row.id)
@@ -184,23 +217,22 @@ class Delivery:
                 return True
             if at <= 0:
                 at = unix
-                await self._keeping.mark(Given(row.user, row.id, device, 0, at))
-        # The same until there is an answer: a server that was killed sends the same request to its branch.
-        token = core.secret("token").keyed_hash(f"{row.id} {device} {at!r}")
+                mark = Given(row.user, row.id, device, 0, at)
+                await self._keeping.mark(mark)
         fields = [("Date", row.date), *row.header_fields]
         identity = row.identity
         if identity is None:
             # The same at each attempt, too.
-            fields.append(("Call-ID", core.secret("call-id").keyed_hash(f"{row.id} {device}")))
+            fields.append(("Call-ID", self._call_ids.keyed_hash(f"{row.id} {device}")))
         try:
             answer = await core.ua.request(
                 "MESSAGE",
                 target_of(binding),
                 fields,
-                self._body(row),
+                self.body(row),
                 from_=row.sender,
                 to=row.to,
-                token=token,
+                token=self.token(row, device, mark),
                 identity=identity,
             )
         except (LocalProtocolError, RemoteProtocolError) as error:
@@ -208,21 +240,80 @@ class Delivery:
             core.failed("deliver", error)
             await self._keeping.mark(Given(row.user, row.id, device, 400))
             return True
-        if not 200 <= answer.status < 300 and answer.status not in _FOR_GOOD:
-            # The next attempt is a transaction of its own.
-            await self._keeping.mark(Given(row.user, row.id, device, 0, -core.unix(core.ua.now)))
-            self.later(row.user, core.ua.now)
+        mark = self.mark_of(row, device, answer.status, core.ua.now)
+        await self._keeping.mark(mark)
+        return self.marked(row, mark, core.ua.now)
+
+    # --- what ``Handing`` does alike
+
+    @property
+    def recent(self) -> Recent:
+        return self._keeping.recent
+
+    @property
+    def client(self) -> Client:
+        return self._core.ua.client
+
+    @property
+    def asks_before(self) -> bool:
+        """Whether a mark is written before a message leaves."""
+        return self._keeping.settings.in_doubt == "give up"
+
+    def wants(self, row: Kept, device: str, marks: Mapping[str, Given], unix: float) -> bool:
+        """Whether the device is to get a message at ``unix``."""
+        if row.until <= unix or row.due > unix:
             return False
-        await self._keeping.mark(Given(row.user, row.id, device, answer.status))
-        if answer.status < 300:
+        mark = marks.get(device)
+        return not mark.status if mark is not None else len(marks) < _DEVICES
+
+    def binding(self, key: tuple[str, str], now: float) -> Binding | None:
+        """Return where the device of a user is."""
+        user, device = key
+        return next((one for one in self._core.location.lookup(user, now) if _device(one) == device), None)
+
+    def begins(self, key: tuple[str, str], now: float) -> None:
+        """A message leaves for the device."""
+        user, device = key
+        self._running[user][device].set(True, now)
+
+    def token(self, row: Kept, device: str, mark: Given | None) -> str:
+        """Return what the branch is made of.
+
+        The same until there is an answer: a server that was killed sends the same request to its branch.
+        """
+        at = 0.0 if mark is None else mark.at
+        return self._tokens.keyed_hash(f"{row.id} {device} {at!r}")
+
+    def mark_of(self, row: Kept, device: str, status: int, now: float) -> Given:
+        """Return the mark for an answer with ``status``."""
+        if not 200 <= status < 300 and status not in _FOR_GOOD:
+            # The next attempt is a transaction of its own.
+            return Given(row.user, row.id, device, 0, -self._core.unix(now))
+        return Given(row.user, row.id, device, status)
+
+    def marked(self, row: Kept, mark: Given, now: float) -> bool:
+        """The mark of an answer is durable; return whether the next message may follow."""
+        if not mark.status:
+            self._later((mark.user, mark.device), now)
+            return False
+        if mark.status < 300:
             self._delivered.add()
             self._keeping.held.fetched(row.user, row.id)
         return True
 
-    def _body(self, row: Kept) -> bytes:
+    def body(self, row: Kept) -> bytes:
+        """Return the text as it leaves."""
         if self._keeping.settings.date_in_text and row.content_type.startswith("text/plain"):
             return f"[{row.date}] ".encode() + row.body
         return row.body
+
+    def unix(self, now: float) -> float:
+        """Return the time of day at ``now``."""
+        return self._core.unix(now)
+
+    def put_mark(self, mark: Given, told: Callable[[Any, float], None], now: float) -> None:
+        """Write ``mark``."""
+        self._keeping.put_mark(mark, told, now)
 
 
 def _repeats(binding: Binding, row: Kept, age: float) -> bool:

@@ -10,7 +10,8 @@ another 202, and the user one message.
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Final
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final
 
 from sansip.auth import Lookup
 from sansip.errors import RemoteProtocolError
@@ -125,11 +126,7 @@ class Keeping:
 
         A row with another id is the same message, which another node has kept meanwhile.
         """
-        if self.has_none(row.user):
-            self.recent.begin(row.user)
-        # Counted before the first wait, so that messages at the same time stay within the limits.
-        self.held.count(row.user, row.id, sender, row.until)
-        self.held.coming.add(row.id)
+        self._count(row, sender)
         kept = False
         try:
             if await allowed:
@@ -137,20 +134,47 @@ class Keeping:
                     if not await self._put(row):
                         return replace(row, id="")
                 except Exception:
-                    # It may be in the store all the same.
-                    self.recent.forget(row.user)
-                    self.complete = False
-                    self._lost()
+                    self._doubt(row)
                     raise
                 kept = True
-                self.recent.put(row, self.settings.memory)
         finally:
-            self.held.coming.discard(row.id)
-            if not kept:
-                self.held.uncount(row.user, row.id)
-                if row.user not in self.held.rows:
-                    self.recent.forget(row.user)
+            self._settle(row, kept)
         return row if kept else None
+
+    def put(self, row: Kept, sender: str, told: Callable[[Any, float], None], now: float) -> None:
+        """As ``write``, where no other node writes rows; ``told`` hears of an exception, or None."""
+        self._count(row, sender)
+        self._core.put(Write((self.rows.change(row),)), partial(self._written, row, told), now)
+
+    def _written(self, row: Kept, told: Callable[[Any, float], None], result: Any, now: float) -> None:
+        failed = isinstance(result, BaseException)
+        if failed:
+            self._doubt(row)
+        self._settle(row, not failed)
+        told(result, now)
+
+    def _count(self, row: Kept, sender: str) -> None:
+        """Count ``row`` before the first wait, so that messages at the same time stay within the limits."""
+        if self.has_none(row.user):
+            self.recent.begin(row.user)
+        self.held.count(row.user, row.id, sender, row.until)
+        self.held.coming.add(row.id)
+
+    def _doubt(self, row: Kept) -> None:
+        """``row`` could not be written, and may be in the store all the same."""
+        self.recent.forget(row.user)
+        self.complete = False
+        self._lost()
+
+    def _settle(self, row: Kept, kept: bool) -> None:
+        """``row`` is not being written any more."""
+        self.held.coming.discard(row.id)
+        if kept:
+            self.recent.put(row, self.settings.memory)
+            return
+        self.held.uncount(row.user, row.id)
+        if row.user not in self.held.rows:
+            self.recent.forget(row.user)
 
     async def _put(self, row: Kept) -> bool:
         """Write ``row``; return False where another node has kept the same message."""
@@ -171,6 +195,17 @@ class Keeping:
             self.recent.forget(mark.user)
             raise
         self.recent.mark(mark)
+
+    def put_mark(self, mark: Given, told: Callable[[Any, float], None], now: float) -> None:
+        """As ``mark``; ``told`` hears of an exception, or None."""
+        self._core.put(Write((self.marks.change(mark),)), partial(self._marked, mark, told), now)
+
+    def _marked(self, mark: Given, told: Callable[[Any, float], None], result: Any, now: float) -> None:
+        if isinstance(result, BaseException):
+            self.recent.forget(mark.user)
+        else:
+            self.recent.mark(mark)
+        told(result, now)
 
     async def read(self, user: str, after: str) -> list[tuple[Kept, Mapping[str, Given]]]:
         """Return messages of ``user`` behind that of the id ``after``, ``PAGE`` at most, with their marks."""
@@ -211,14 +246,17 @@ class Keeping:
 
     def origin_of(self, message: Request) -> str:
         """Return what is the same for each repetition of ``message``, and for no other message."""
-        # RFC 3261 8.2.2.2: From tag, Call-ID and CSeq. The text, so that nobody takes the place of another's.
         number, method = message.cseq
-        body, date = message.body, message.get("date")
+        who = str(message.from_.uri), message.from_tag, message.call_id, number, method
+        return self.origin(who, message.get("date"), message.body)
+
+    def origin(self, who: tuple[str, str | None, str, int, str], date: str | None, body: bytes) -> str:
+        """As ``origin_of``; ``who``: the URI and the tag in From, Call-ID, and CSeq."""
+        # RFC 3261 8.2.2.2: From tag, Call-ID and CSeq. The text, so that nobody takes the place of another's.
         if date and body.startswith(prefix := f"[{date}] ".encode()):
             # As ``date_in_text`` has written it: one of ours came back.
             body = body[len(prefix) :]
-        parts = (str(message.from_.uri), message.from_tag, message.call_id, number, method, body)
-        return self._origins.keyed_hash(repr(parts))
+        return self._origins.keyed_hash(repr((*who, body)))
 
     async def find(self, user: str, message: Request) -> str:
         """Return the id of the kept message that ``message`` repeats, "" without one."""

@@ -10,24 +10,24 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from sansip.errors import RemoteProtocolError
 from sansip.events import NodeChanged
 from sansip.module import FIRST, Again, CommandError, Module, command, function, step
 from sansip.module.again import AGAIN
-from sansip.module.senders import proves_sender
+from sansip.modules.messages.accepting import Accepting
 from sansip.modules.messages.delivery import Delivery
 from sansip.modules.messages.keeping import PAGE, Keeping
-from sansip.modules.messages.notices import MessageKept, MessageRefused
 from sansip.modules.messages.reminders import remind, time_of
-from sansip.modules.messages.row import GIVEN, KEPT, ORIGINS, Kept, identity_of, kept_fields, without_tag
+from sansip.modules.messages.row import GIVEN, KEPT, ORIGINS, Kept
 from sansip.modules.messages.settings import MessagesSettings
 from sansip.modules.messages.shown import Shown, shown
 from sansip.modules.messages.telling import Telling
-from sansip.registrar.date import sip_date, unix_of
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from sansip.module import Core
     from sansip.routing import IncomingRequest
+    from sansip.routing.usages import UsageArrived
     from sansip.wire import Response
 
 __all__ = ["Messages"]
@@ -44,6 +44,7 @@ class Messages(Module):
     name = "messages"
     over_workers = FIRST
     gathers = frozenset(("MESSAGE",))
+    methods = frozenset(("MESSAGE",))
     Settings = MessagesSettings
     tables = (KEPT, GIVEN, ORIGINS)
     events = (NodeChanged,)
@@ -57,6 +58,9 @@ class Messages(Module):
         self._delivery = Delivery(core, self, self._keeping)
         self._telling = Telling(core, self._keeping, self._delivery.deliver_to)
         self._stored = core.counter("stored", "Messages that were kept")
+        self._accepting = Accepting(
+            core, self._keeping, self._delivery, self._telling, self._stored, self._tick
+        )
         self._expired = core.counter("expired", "Messages that nobody fetched in time")
         core.watch(self._delivery.changed)
         self._ticks = self._restores = False
@@ -91,7 +95,8 @@ class Messages(Module):
             self._keeping.complete = True
         found, self._found = self._found, {}
         for aor in found:
-            self._delivery.changed(aor, (), self.core.location.lookup(aor, self.core.ua.now))
+            # No phone has come anew: a delivery that its REGISTER began meanwhile is not begun again.
+            self._delivery.kept(aor, self.core.ua.now)
 
     def event_received(self, event: NodeChanged, now: float) -> None:
         """A node is gone: what it kept, and was to try again, is everybody's now."""
@@ -111,8 +116,16 @@ class Messages(Module):
     async def for_nobody(self, request: IncomingRequest) -> None:
         """Keep a message for a user without a device."""
         user = self.core.address_of(request.uri)
-        if not await self._repeated(request, user):
-            await self._keep(request, user, at_once=True)
+        try:
+            if await self._repeated(request, user):
+                return
+            status = await self._accepting.keep(request, user, at_once=True)
+        except Exception as error:
+            self.core.failed("for_nobody", error)
+            self._accepting.fail(request)
+            return
+        if status >= 400:
+            request.reply(status)
 
     @step("relay", methods=("MESSAGE",))
     async def for_devices(self, request: IncomingRequest) -> None:
@@ -120,18 +133,25 @@ class Messages(Module):
         aor = self.core.address_of(request.uri)
         if await self._repeated(request, aor):
             return
-        if await self._delivery.runs(aor) and await self._keep(request, aor, at_once=True):
+        if await self._delivery.runs(aor):
             # Older ones are on their way: order holds.
-            return
+            if await self._accepting.keep(request, aor, at_once=True) == 202:
+                return
         targets = await request.locate()
         outcome = await request.relay(targets) if targets else None
         if outcome is not None:
             await self._unreached(request, outcome)
 
+    def usage_received(
+        self, arrived: UsageArrived, now: float
+    ) -> Callable[[UsageArrived, float], None] | None:
+        """Keep a message for a user without a phone, from its octets."""
+        return self._accepting.take(arrived)
+
     async def _unreached(self, request: IncomingRequest, outcome: Response) -> None:
         """Keep a message that was relayed, if no device was reached."""
         if outcome.status in _UNREACHED:
-            await self._keep(request, self.core.address_of(request.uri), at_once=False)
+            await self._accepting.keep(request, self.core.address_of(request.uri), at_once=False)
 
     async def _repeated(self, request: IncomingRequest, user: str) -> bool:
         """Answer a message that is kept already: its sender heard nothing of a server that was killed."""
@@ -144,78 +164,6 @@ class Messages(Module):
             )
             request.reply(482 if again else 202)
         return bool(found)
-
-    async def _keep(self, request: IncomingRequest, user: str, *, at_once: bool) -> bool:
-        """Keep the message and answer 202; return whether it was. Where it is not, the failure goes back."""
-        settings, message = self.settings, request.message
-        sender = self.core.address_of(message.from_.uri)
-        try:
-            life = message.expires
-        except RemoteProtocolError:
-            life = None
-        if life == 0:
-            # RFC 3428 4: it is of no use later.
-            return False
-        # All that a row holds: a header field can be longer than a body.
-        fields, date, identity = kept_fields(message), message.get("date"), identity_of(message)
-        parties = without_tag(message.from_), without_tag(message.to)
-        size = len(message.body) + len(fields) + len(date or "") + len(identity) + sum(map(len, parties))
-        limit = self._held.limit_of(settings, user, sender, size)
-        if limit in ("per_user", "per_sender", "per_strangers"):
-            await self._keeping.recount(user)
-            limit = self._held.limit_of(settings, user, sender, size)
-        if limit:
-            self.core.notify(MessageRefused(sender, user, limit), request.now)
-            return False
-        unix = self.core.unix(request.now)
-        until = unix + settings.expires
-        if life is not None:
-            # RFC 3428 7: Expires counts from Date, where there is one.
-            sent = None if date is None else unix_of(date)
-            until = min(until, (unix if sent is None else sent) + life)
-            if until <= unix:
-                return False
-        origin = self._keeping.origin_of(message)
-        found = self._held.find(user, origin)
-        if found:
-            # RFC 3261 8.2.2.2: it came by two ways at once, and was kept while this one was relayed.
-            request.reply(482 if found in self._held.coming else 202)
-            return True
-        row = Kept(
-            user,
-            self._keeping.new_id(unix, origin),
-            *parties,
-            # RFC 3261 20.17: the sender's time counts.
-            date or sip_date(unix),
-            unix,
-            until,
-            fields,
-            message.body,
-            request=identity,
-        )
-        if proves_sender(self.core, request, sender):
-            row.reports = sender
-        written = await self._keeping.write(row, sender, self._keeping.is_user(user, request.uri, request))
-        if written is None:
-            return False
-        if written is not row:
-            # Another node has kept the same message, and tells what becomes of it.
-            request.reply(202)
-            return True
-        self._tick(request.now)
-        self._stored.add()
-        self.core.tell(MessageKept(user, sender, row.id), request.now)
-        # RFC 3428 7: 202 without Contact and without body.
-        request.reply(202)
-        if self._held.surplus(user, 2 * settings.per_user):
-            self.core.run(self._keeping.make_room(user, 2 * settings.per_user), request.now)
-        if row.reports:
-            self.core.run(self._telling.tell(row, "stored"), request.now)
-        if at_once:
-            self._delivery.kept(user, request.now)
-        else:
-            self._delivery.later(user, request.now)
-        return True
 
     # --- time
 
@@ -241,7 +189,7 @@ class Messages(Module):
     def timer_fired(self, name: object, now: float) -> None:
         if isinstance(name, tuple):
             if name[0] == "retry":
-                self._delivery.retry(name[1], now)
+                self._delivery.retry(name[1], name[2], now)
                 return
             if name[0] == "due" and not self.core.once(f"deliver {name[1]}"):
                 # The other node has a timer for it if it started since; else this one has to do it.

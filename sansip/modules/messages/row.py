@@ -16,6 +16,8 @@ from sansip.errors import LocalProtocolError
 from sansip.rows import Table
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from sansip.wire import NameAddr, Request
 
 __all__ = [
@@ -26,9 +28,11 @@ __all__ = [
     "Given",
     "Kept",
     "Origin",
+    "fields_of_lines",
     "identity_of",
     "kept_fields",
     "without_tag",
+    "written",
 ]
 
 # RFC 3428 4, 10: what says how the body is to be read and shown; the rest belongs to the transaction.
@@ -37,8 +41,9 @@ _PASSED: Final = (
     "Priority", "In-Reply-To", "Organization", "User-Agent", "Expires", "Reply-To",
 )  # fmt: skip
 
-
-_written: Final = json.JSONEncoder().encode
+# Writes JSON.
+written: Final = json.JSONEncoder().encode
+_PASSED_KEYS: Final = tuple((name, name.lower()) for name in _PASSED)
 # A name-addr with a tag alone.
 _ORDINARY: Final = re.compile(r'((?:"[^"\\]*"[ \t]*)?<[^<>"]*>)(?:;tag=[\w.!%*+`\'~-]+)?')
 # Status of a mark: the server died before it saw the answer, and the message is not sent again.
@@ -140,15 +145,22 @@ ORIGINS = Table("messages_origins", Origin, key=("user", "origin"))
 def kept_fields(message: Request) -> str:
     """Return the header fields that go on with the message, as JSON."""
     keys = message.keys
-    return _written(
+    return written(
         [[name, value] for name in _PASSED if name.lower() in keys for value in message.get_all(name)]
+    )
+
+
+def fields_of_lines(lines: Mapping[str, str]) -> str:
+    """As ``kept_fields``; ``lines``: each line by its field, which stands once."""
+    return written(
+        [[name, lines[key].partition(":")[2].strip(" \t")] for name, key in _PASSED_KEYS if key in lines]
     )
 
 
 def identity_of(message: Request) -> str:
     """Return what a phone knows the message by, as JSON; "" for one without a From tag (RFC 2543)."""
     tag = message.from_tag
-    return _written([message.call_id, tag, message.cseq.number]) if tag else ""
+    return written([message.call_id, tag, message.cseq.number]) if tag else ""
 
 
 def without_tag(address: NameAddr) -> str:

@@ -41,7 +41,7 @@ def test_a_store_that_is_down_at_the_start(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.undo()
     bench.wait(10)
     assert bench.command("messages.count") == 1
-    assert write(bench, "two") == ["404 Not Found"]
+    assert write(bench, "two") == ["480 Temporarily Unavailable"]
 
 
 def test_one_that_comes_while_the_last_rows_are_read(monkeypatch: pytest.MonkeyPatch) -> None:

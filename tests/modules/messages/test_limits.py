@@ -13,6 +13,9 @@ from tests.modules.messages.kept import BOB, fetch, made, register, write
 
 pytestmark = pytest.mark.usefixtures("way")
 
+_TOO_LARGE = "413 Request Entity Too Large"
+_NOT_NOW = "480 Temporarily Unavailable"
+
 
 def test_expires_counts_from_date() -> None:
     """RFC 3428 7: a message that is over already is not kept; without a right Date it counts from now."""
@@ -51,7 +54,8 @@ def test_limits(limit: str) -> None:
             assert write(bench, text) == ["202 Accepted"]
     else:
         text = "long"
-    assert write(bench, text) == ["404 Not Found"]
+    # RFC 3261 21.4.11, 21.4.18: it is not that there is no such user.
+    assert write(bench, text) == [_TOO_LARGE if limit == "size" else _NOT_NOW]
     assert [event.limit for event in bench.events if isinstance(event, MessageRefused)] == [limit]
 
 
@@ -87,7 +91,7 @@ def test_limits_count_what_waits() -> None:
 def test_size_of_header_fields() -> None:
     """They are kept as the body is."""
     bench = made(size=1_000)
-    assert write(bench, "x", "bob", f"Subject: {'y' * 2_000}") == ["404 Not Found"]
+    assert write(bench, "x", "bob", f"Subject: {'y' * 2_000}") == [_TOO_LARGE]
     assert write(bench, "x", "bob", f"Subject: {'y' * 200}") == ["202 Accepted"]
 
 
@@ -113,7 +117,7 @@ def test_limits_after_a_restart() -> None:
     """The sender of a row is the one that it was."""
     bench = made(per_sender=1)
     write(bench, "one")
-    assert write(bench.restarted(), "two") == ["404 Not Found"]
+    assert write(bench.restarted(), "two") == [_NOT_NOW]
 
 
 def test_limits_count_what_another_node_did() -> None:
@@ -124,7 +128,7 @@ def test_limits_count_what_another_node_did() -> None:
     register(other)
     assert fetch(other) == ["one"]
     assert write(bench, "two", "bob", "Expires: 100") == ["202 Accepted"]
-    assert write(bench, "three") == ["404 Not Found"]
+    assert write(bench, "three") == [_NOT_NOW]
     other.wait(200)
     bench.wait(200)
     assert write(bench, "four") == ["202 Accepted"]

@@ -1,0 +1,185 @@
+"""What a phone gets from memory, as octets: the quick way of a delivery.
+
+Theory of operation: nearly every phone that registers is reached by UDP at the numeric address in its
+Contact, and what waits for it is in memory (``recent``). Then each message is written from its row, and
+leaves with no request object (``Client.send_octets``), one at a time; its answer writes the mark, and the
+mark lets the next one go. Where anything else is the case, now or later, the coroutine of ``delivery`` does
+what is left. It is the reference: the same requests leave, octet for octet
+(``tests/modules/messages/test_handing.py``).
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+from sansip.client import BriefAsker, same_branch
+from sansip.errors import RemoteProtocolError
+from sansip.modules.messages.row import Given, Kept
+from sansip.routing.lookup import target_of
+from sansip.transport import Flow, next_hop
+from sansip.transport.transports import UDP
+from sansip.ua.request import hidden_way
+from sansip.wire import SipUri
+from sansip.wire.abnf import compiled
+from sansip.wire.fields import encode
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from sansip.client import BriefRequest, Client, Sending
+    from sansip.location import Binding
+    from sansip.modules.messages.recent import Recent
+    from sansip.wire import Response
+
+__all__ = ["Handing"]
+
+# Lines of one kind of character, and no other: each can be written as it is.
+_END: Final = "\r\n"
+_plain_lines: Final = compiled(r"(?:[\x21-\x7e][\x20-\x7e\t]*+\r\n)++").fullmatch
+
+
+class _Delivery(Protocol):
+    """The parts of ``delivery`` that are needed here."""
+
+    @property
+    def recent(self) -> Recent: ...
+    @property
+    def client(self) -> Client: ...
+    @property
+    def asks_before(self) -> bool: ...
+    def wants(self, row: Kept, device: str, marks: Mapping[str, Given], unix: float) -> bool: ...
+    def binding(self, key: tuple[str, str], now: float) -> Binding | None: ...
+    def begins(self, key: tuple[str, str], now: float) -> None: ...
+    def token(self, row: Kept, device: str, mark: Given | None) -> str: ...
+    def body(self, row: Kept) -> bytes: ...
+    def unix(self, now: float) -> float: ...
+    def mark_of(self, row: Kept, device: str, status: int, now: float) -> Given: ...
+    def put_mark(self, mark: Given, told: Callable[[Any, float], None], now: float) -> None: ...
+    def marked(self, row: Kept, mark: Given, now: float) -> bool: ...
+    def rest(self, key: tuple[str, str], now: float) -> None: ...
+    def over(self, key: tuple[str, str], result: object, now: float) -> None: ...
+
+
+class Handing(BriefAsker):
+    """The messages for one device of a user, from the first one on that it does not have."""
+
+    __slots__ = ("_at", "_delivery", "_device", "_key", "_row", "_rows")
+
+    def __init__(self, delivery: _Delivery, key: tuple[str, str]) -> None:
+        self._delivery = delivery
+        self._key = key
+        self._device = key[1]
+        self._rows = delivery.recent.rows(key[0])
+        self._at = 0
+        # The one that is under way.
+        self._row: Kept | None = None
+
+    def goes(self, now: float) -> None:
+        """Send the next message that the device does not have."""
+        delivery, rows = self._delivery, self._rows
+        user = self._key[0]
+        if not delivery.recent.knows(user):
+            delivery.rest(self._key, now)
+            return
+        unix = delivery.unix(now)
+        while self._at < len(rows):
+            row = rows[self._at]
+            if delivery.wants(row, self._device, delivery.recent.marks(user, row.id), unix):
+                self._send(row, now)
+                return
+            self._at += 1
+        delivery.over(self._key, True, now)
+
+    def _send(self, row: Kept, now: float) -> None:
+        delivery = self._delivery
+        binding = delivery.binding(self._key, now)
+        if binding is None:
+            delivery.over(self._key, False, now)
+            return
+        client = delivery.client
+        mark = delivery.recent.marks(row.user, row.id).get(self._device)
+        branch = same_branch(client.entropy, delivery.token(row, self._device, mark))
+        made = None if delivery.asks_before else _written(row, delivery.body(row), binding, branch, client)
+        if made is None:
+            delivery.rest(self._key, now)
+            return
+        self._row = row
+        delivery.begins(self._key, now)
+        data, flow, number = made
+        client.send_octets("MESSAGE", branch, data, flow, self, now, number=number, contact="")
+
+    # --- the answer
+
+    def taken(self, brief: BriefRequest, now: float) -> None:
+        """The phone has the message."""
+        self._answered(200, now)
+
+    def final(self, sending: Sending, response: Response, now: float) -> None:
+        """The phone says something else, or nothing."""
+        self._answered(response.status, now)
+
+    def _answered(self, status: int, now: float) -> None:
+        row = self._row
+        assert row is not None
+        delivery = self._delivery
+        mark = delivery.mark_of(row, self._device, status, now)
+        delivery.put_mark(mark, partial(self._marked, row, mark), now)
+
+    def _marked(self, row: Kept, mark: Given, result: Any, now: float) -> None:
+        """The mark is durable, or ``result`` is an exception."""
+        delivery = self._delivery
+        if isinstance(result, BaseException):
+            delivery.over(self._key, result, now)
+        elif delivery.marked(row, mark, now):
+            self._at += 1
+            self.goes(now)
+        else:
+            delivery.over(self._key, False, now)
+
+
+def _written(
+    row: Kept, body: bytes, binding: Binding, branch: str, client: Client
+) -> tuple[bytes, Flow, int] | None:
+    """Return the request for the phone at ``binding``, where it goes and its number; None if not plain."""
+    identity, uri = row.identity, binding.uri
+    if (
+        identity is None
+        or binding.path
+        or isinstance(binding.flow, Flow)
+        or not isinstance(uri, SipUri)
+        or uri.scheme != "sip"
+        or "<" not in row.sender
+        or "<" not in row.to
+        or client.guarded.active
+    ):
+        return None
+    flow = hidden_way(target_of(binding), client.listeners) or _way(uri, client)
+    if flow is None or client.auth.answers(flow.host, None):
+        return None
+    listener = client.listeners[flow.listener]
+    call_id, tag, number = identity
+    fields = [("Date", row.date), *row.header_fields, ("Call-ID", call_id)]
+    head = (
+        f"MESSAGE {uri} SIP/2.0\r\n{listener.via};branch={branch}\r\nMax-Forwards: 70\r\n"
+        f"From: {row.sender};tag={tag}\r\nTo: {row.to}\r\nCSeq: {number} MESSAGE\r\n"
+        f"{''.join([f'{name}: {value}{_END}' for name, value in fields])}"
+        f"Content-Length: {len(body)}\r\n"
+    )
+    data = encode(f"{head}\r\n") + body
+    # RFC 3261 18.1.1: it may have to go over TCP.
+    if _plain_lines(head) is None or (client.tcp_above and len(data) > client.tcp_above):
+        return None
+    return data, flow, number
+
+
+def _way(uri: SipUri, client: Client) -> Flow | None:
+    """Return the way to the numeric address that ``uri`` names, None where it is not one of UDP."""
+    try:
+        hop = next_hop(uri)
+    except RemoteProtocolError:
+        return None
+    listener = client.listeners.reach(UDP, hop.host)
+    if hop.transport != UDP or not hop.numeric or listener is None:
+        return None
+    return Flow(UDP, listener.id, (hop.host, hop.port))
