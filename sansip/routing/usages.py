@@ -31,8 +31,6 @@ __all__ = ["FIRST_OCTETS", "UsageArrived", "Usages"]
 FIRST_OCTETS: Final = frozenset(b"MPS")
 _METHODS: Final = (b"SUBSCRIBE ", b"PUBLISH ", b"MESSAGE ")
 _NAMES: Final = {one[0]: one.decode().rstrip() for one in _METHODS}
-
-
 _OF_MESSAGE: Final = ord("M")
 
 

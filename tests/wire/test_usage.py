@@ -36,6 +36,17 @@ PUBLISH = [
     "Content-Type: application/pidf+xml",
     "Content-Length: 3",
 ]
+MESSAGE = [
+    "MESSAGE sip:bob@biloxi.test SIP/2.0",
+    *LINES[1:4],
+    "To: <sip:bob@biloxi.test>",
+    "Call-ID: one@192.0.2.1",
+    "CSeq: 2 MESSAGE",
+    "Date: Tue, 14 Nov 2023 22:13:00 GMT",
+    "Subject: lunch",
+    "Content-Type: text/plain",
+    "Content-Length: 3",
+]
 
 
 def octets(lines: list[str], body: bytes = b"") -> bytes:
@@ -68,6 +79,9 @@ def test_ordinary_requests() -> None:
     """What phones send is read in brief."""
     assert check(octets(LINES))
     assert check(octets(PUBLISH, b"abc"))
+    assert check(octets(MESSAGE, b"abc"))
+    # What says nothing of the others is in no brief.
+    assert not check(octets([*LINES, "Subject: lunch"]))
 
 
 @pytest.mark.parametrize(
