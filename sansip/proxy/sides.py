@@ -17,7 +17,7 @@ from typing import Final
 from sansip.proxy.dialog_mark import PARAMETER
 from sansip.transport.flow_token import MARK
 
-__all__ = ["MARKED", "is_named", "side_in", "side_of", "sides_in"]
+__all__ = ["MARKED", "is_named", "marked_in", "side_in", "side_of", "sides_in"]
 
 _VALUE: Final = re.compile(r"<sips?:([^<>]++)>", re.IGNORECASE)
 # Before a mark.
@@ -53,5 +53,21 @@ def side_in(route: str, mark: str) -> str:
 
 def is_named(side: str, text: str) -> bool:
     """Whether ``side`` is that of a side in ``text``, of Record-Route."""
-    # As nearly always: one mark, as we wrote it, and no tokens.
-    return (bool(side) and side in text) if "@" not in text and " " not in side else side in sides_in(text)
+    if not side:
+        return False
+    # As nearly always: the whole of one mark, as we wrote it, and no tokens.
+    if "@" not in text and (f"{MARKED}{side}>" in text or f"{MARKED}{side};" in text):
+        return True
+    return side in sides_in(text)
+
+
+def marked_in(text: str, most: int) -> str:
+    """Return ``text``, of Record-Route, to be kept; "" without a mark in it.
+
+    Of one longer than ``most`` characters the values with marks remain, or nothing: others write the rest.
+    """
+    if MARKED not in text:
+        return ""
+    if len(text) > most:
+        text = ", ".join(f"<sip:{value}>" for value in _VALUE.findall(text) if MARKED in value)
+    return text if len(text) <= most else ""

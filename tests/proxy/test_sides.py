@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from sansip.proxy.sides import is_named, side_in, side_of, sides_in
+from sansip.proxy.sides import is_named, marked_in, side_in, side_of, sides_in
 
 PLAIN = "Record-Route: <sip:192.0.2.10;lr;d=4000aa01>"
 PAIR = (
@@ -51,8 +51,26 @@ def test_a_mark_without_its_token_is_another_side() -> None:
     assert not is_named("4000aa01 f-aA", PLAIN)
 
 
+@pytest.mark.parametrize("part", ["4", "4000aa0", "aa01", "lr", "s", "192"])
+def test_a_part_of_a_mark_is_no_side(part: str) -> None:
+    """A mark of one letter is in nearly every text, and nobody's."""
+    assert not is_named(part, PLAIN)
+    assert not is_named("", "Record-Route: <sip:t@x;lr;d=>")
+
+
+def test_what_others_write_is_not_kept() -> None:
+    """A callee's proxies may write 32 KB into each of many responses, and a call lives long."""
+    assert marked_in(PAIR, 2048) == PAIR
+    assert marked_in("Record-Route: <sip:p.test;lr>", 2048) == ""
+    long = f"{PAIR}, <sip:192.0.2.9;lr;x={'y' * 15_000}>"
+    assert sides_in(marked_in(long, 2048)) == sides_in(PAIR)
+    assert len(marked_in(long, 2048)) < 200
+    assert marked_in(long.replace("x=", "d="), 2048) == ""
+
+
 @pytest.mark.timeout(20)
 @pytest.mark.parametrize("piece", ["<", "<sip:", "<sip:a;d=", ";d=0", "<sip:f-", "<sip:a@"])
 def test_linear(piece: str) -> None:
     """A peer's Record-Route costs no more than its length."""
     assert len(sides_in(piece * 200_000)) <= 1
+    assert len(marked_in(piece * 200_000, 2048)) <= 2048

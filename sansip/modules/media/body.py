@@ -12,7 +12,7 @@ import re
 from typing import TYPE_CHECKING, Final
 
 from sansip.errors import RemoteProtocolError
-from sansip.proxy.sides import MARKED
+from sansip.proxy.sides import marked_in
 from sansip.sdp import is_sdp
 from sansip.wire.multipart import part_places
 from sansip.wire.unread import octets_of, rewrite
@@ -39,6 +39,8 @@ _TYPED: Final = b"content-type: application/sdp"
 _SIZED: Final = b"content-length: "
 _NAMES: Final = (b"\r\nCall-ID: ", b"\r\nFrom: ", b"\r\nTo: ")
 _FOLDED: Final = (b" ", b"\t")
+# Characters of Record-Route that are kept of one message: a call keeps some of each callee, for its life.
+_MOST_ROUTE: Final = 2048
 _RECORD_ROUTE: Final = b"\r\nRecord-Route:"
 _RECORDED: Final = re.compile(rb"\r\nrecord-route[ \t]*:", re.IGNORECASE)
 _QUOTED: Final = re.compile(rb'"(?:[^"\\]|\\.)*+"')
@@ -143,8 +145,7 @@ def routes_of(message: Message) -> str:
         return routes_in(data)
     if "record-route" not in message.keys:
         return ""
-    text = "\n".join(message.raw_lines("record-route"))
-    return text if MARKED in text else ""
+    return marked_in("\n".join(message.raw_lines("record-route")), _MOST_ROUTE)
 
 
 def routes_in(data: bytes) -> str:
@@ -159,8 +160,7 @@ def routes_in(data: bytes) -> str:
         if not found:
             return ""
         begin, stop = found[0][0], data.find(b"\r\n", found[-1][1])
-    text = data[begin + 2 : stop].decode("utf-8", "surrogateescape")
-    return text if MARKED in text else ""
+    return marked_in(data[begin + 2 : stop].decode("utf-8", "surrogateescape"), _MOST_ROUTE)
 
 
 def find_in(data: bytes) -> Found | None:
