@@ -28,6 +28,9 @@ class Ticking(Module):
                 Ticking.clock += 0.06
         return False
 
+    def time_passed(self, now: float) -> None:
+        """Without this nobody asks when it is due."""
+
     def next_due(self) -> float | None:
         return None
 
