@@ -116,7 +116,10 @@ class BriefRequest:
     def over(self) -> None:
         """Leave the tables."""
         layer = self._client.transactions
-        layer.clients.pop(f"{self._branch} {self._method}", None)
+        key = f"{self._branch} {self._method}"
+        if layer.clients.get(key) is self:
+            # Else the same request was sent again, and is still under way.
+            del layer.clients[key]
         layer.owners.pop(self._owner, None)
 
     def unfold(self) -> None:

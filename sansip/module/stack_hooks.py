@@ -25,6 +25,8 @@ __all__ = ["StackHooks"]
 
 # Events that may lead to each other.
 _MOST_TOLD: Final = 100
+# Seconds after which a module whose clock failed is asked again.
+_AGAIN: Final = 1.0
 
 
 class StackHooks:
@@ -210,7 +212,7 @@ class StackHooks:
             try:
                 due = module.next_due()
             except Exception as error:
-                self._failed(module, "next_due", error)
+                self._fails(module, "next_due", error, now)
                 continue
             try:
                 if due is not None and due <= now:
@@ -219,5 +221,11 @@ class StackHooks:
                 if due is not None and module.tells_due and due < self.due:
                     self.due = due
             except Exception as error:
-                self._failed(module, "time_passed", error)
+                self._fails(module, "time_passed", error, now)
         self._tell(self.due)
+
+    def _fails(self, module: Module, hook: str, error: Exception, now: float) -> None:
+        """Tell of ``error``, and ask ``module`` again: what it had told may be forgotten, or overdue."""
+        if module.tells_due:
+            self.due = min(self.due, now + _AGAIN)
+        self._failed(module, hook, error)

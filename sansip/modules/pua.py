@@ -247,19 +247,22 @@ class Pua(Module):
     def _turn(self, now: float) -> None:
         """Send for those that wait, as many as may be sent."""
         queue = self._queue
-        while queue:
-            one = queue[0]
-            # A user who came and went meanwhile has nothing to publish, and nothing to take away.
-            is_over = one.body is None and not one.etag
-            if not is_over and not self._may_send(now):
+        try:
+            while queue:
+                one = queue[0]
+                # A user who came and went meanwhile has nothing to publish, and nothing to take away.
+                is_over = one.body is None and not one.etag
+                if not is_over and not self._may_send(now):
+                    return
+                queue.popleft()
+                one.queued = False
+                if is_over:
+                    self._forget(one, now)
+                else:
+                    self._publish(one, now)
+        finally:
+            if queue:
                 self._await_turn(now)
-                return
-            queue.popleft()
-            one.queued = False
-            if is_over:
-                self._forget(one, now)
-            else:
-                self._publish(one, now)
 
     def _publish(self, one: _Publication, now: float) -> None:
         expires = 0 if one.body is None else one.expires

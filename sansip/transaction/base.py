@@ -180,7 +180,9 @@ class Transactions:
         self.sender.send(transaction.flow, data, now, transaction.number)
 
     def client_ended(self, transaction: ClientTransaction) -> None:
-        self.clients.pop(transaction.key, None)
+        if self.clients.get(transaction.key) is transaction:
+            # Else the same request was sent again, and is still under way.
+            del self.clients[transaction.key]
         self.owners.pop(transaction.number, None)
         self.sender.forget(transaction)
 

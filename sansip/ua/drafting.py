@@ -60,7 +60,7 @@ def drafted(
         identity = str(NameAddr.build(identity, config.display if not from_ else ""))
     given = list(headers)
     named = {name.lower() for name, _ in given}
-    if config.outbound and hop is None and not routes and "route" not in named:
+    if config.outbound and not hasattr(uri, "flow") and not routes and "route" not in named:
         # RFC 3261 8.1.1.1, 8.1.2: a pre-existing route set: the outbound proxy.
         routes = (f"<{config.outbound};lr>",)
     fields: list[tuple[str, str]] = [("Route", route) for route in routes]

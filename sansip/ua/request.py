@@ -55,6 +55,9 @@ def aimed(destination: Any) -> tuple[Any, Sequence[str], Any]:
                 uri = parse_uri(uri)
             if uri is None:
                 raise LocalProtocolError("the target names no URI")
+            if isinstance(uri, SipUri) and uri.headers:
+                # RFC 3261 19.1.1, table 1: none in a Request-URI; a Contact may have them.
+                uri = uri.replace(headers=())
             return uri, destination.path, None if destination.path else destination.flow
     except RemoteProtocolError as error:
         raise LocalProtocolError(f"{destination}: {error.reason}") from None

@@ -57,6 +57,16 @@ def test_a_usual_answer(headers: tuple[tuple[str, str], ...]) -> None:
     assert asker.rig.empty
 
 
+def test_sent_again_with_its_branch() -> None:
+    """RFC 3261 17.1.3: the end of the first transaction takes nothing from a second with its branch."""
+    asker = Asker()
+    clients = asker.rig.stack.client.transactions.clients
+    [(key, first)] = clients.items()
+    second = clients[key] = object()
+    first.over()
+    assert clients.pop(key) is second
+
+
 def test_another_contact() -> None:
     """RFC 3261 12.2.1.2: it moves the target, so the asker gets the whole response."""
     asker = Asker()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from sansip.module import Module
 from sansip.testing import ModuleBench
 
@@ -45,6 +47,39 @@ def test_asked_when_time_passes_alone() -> None:
     assert stack.next_deadline() is not None
     bench.wait(30.0)
     assert [round(at - begun) for at in module.called] == [7, 12, 17]
+
+
+class Broken(Alarm):
+    """Fails once when time passes, in ``where``."""
+
+    where = ""
+
+    def next_due(self) -> float | None:
+        self._perhaps("next_due")
+        return super().next_due()
+
+    def time_passed(self, now: float) -> None:
+        self._perhaps("time_passed")
+        super().time_passed(now)
+
+    def _perhaps(self, where: str) -> None:
+        if self.where == where:
+            self.where = ""
+            raise ValueError(where)
+
+
+@pytest.mark.parametrize("where", ["next_due", "time_passed"])
+def test_a_fault_is_no_end(where: str) -> None:
+    """What had been told is forgotten when time passes: after an exception it is asked for again, soon."""
+    bench = ModuleBench(Broken)
+    module, begun = bench.module, bench.now
+    bench.perform(bench.stack.time_passed(bench.now))
+    module.due = begun + 3.0
+    module.core.has_due(begun + 3.0)
+    module.where = where
+    bench.wait(4.5)
+    assert not module.where
+    assert [round(at - begun) for at in module.called] == [4]
 
 
 def test_a_reload_asks_once() -> None:

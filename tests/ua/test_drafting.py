@@ -40,11 +40,20 @@ def test_a_route_of_its_own() -> None:
 
     class Phone:
         uri = "sip:bob@192.0.2.2"
-        path = ("<sip:edge.test;lr>",)
+        path: tuple[str, ...] = ("<sip:edge.test;lr>",)
         flow = None
 
     request, _ = draft(Phone(), PROXY)
     assert request.get_all("route") == ["<sip:edge.test;lr>"]
+
+    class Near(Phone):
+        uri = "sip:bob@192.0.2.2?Subject=x"
+        path = ()
+
+    request, _ = draft(Near(), PROXY)
+    assert request.get_all("route") == []
+    # RFC 3261 19.1.1, table 1
+    assert request.uri_text == "sip:bob@192.0.2.2"
     request, _ = draft("sip:bob@192.0.2.2", PROXY, [("Route", "<sip:other.test;lr>")])
     assert request.get_all("route") == ["<sip:other.test;lr>"]
 

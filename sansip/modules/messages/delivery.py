@@ -161,8 +161,13 @@ class Delivery:
     def over(self, key: tuple[str, str], result: object, now: float) -> None:
         """A delivery has ended: with an exception, or whether nothing is left for the device."""
         user, device = key
-        running = self._running[user]
-        found = running.pop(device)
+        running = self._running.get(user, {})
+        found = running.pop(device, None)
+        if found is None:
+            # It had ended when this exception came.
+            if isinstance(result, BaseException):
+                self._core.failed("deliver", result)
+            return
         if not running:
             del self._running[user]
         again = self._again.pop(key, None)

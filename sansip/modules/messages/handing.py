@@ -77,6 +77,16 @@ class Handing(BriefAsker):
 
     def goes(self, now: float) -> None:
         """Send the next message that the device does not have."""
+        self._guarded(self._goes, now)
+
+    def _guarded(self, step: Callable[[float], None], now: float) -> None:
+        """Do ``step``. After an exception nobody else would end this delivery, and others wait for it."""
+        try:
+            step(now)
+        except Exception as error:
+            self._delivery.over(self._key, error, now)
+
+    def _goes(self, now: float) -> None:
         delivery, rows = self._delivery, self._rows
         user = self._key[0]
         if not delivery.recent.knows(user):
@@ -113,11 +123,11 @@ class Handing(BriefAsker):
 
     def taken(self, brief: BriefRequest, now: float) -> None:
         """The phone has the message."""
-        self._answered(200, now)
+        self._guarded(partial(self._answered, 200), now)
 
     def final(self, sending: Sending, response: Response, now: float) -> None:
         """The phone says something else, or nothing."""
-        self._answered(response.status, now)
+        self._guarded(partial(self._answered, response.status), now)
 
     def _answered(self, status: int, now: float) -> None:
         row = self._row
@@ -128,6 +138,9 @@ class Handing(BriefAsker):
 
     def _marked(self, row: Kept, mark: Given, result: Any, now: float) -> None:
         """The mark is durable, or ``result`` is an exception."""
+        self._guarded(partial(self._goes_on, row, mark, result), now)
+
+    def _goes_on(self, row: Kept, mark: Given, result: Any, now: float) -> None:
         delivery = self._delivery
         if isinstance(result, BaseException):
             delivery.over(self._key, result, now)
@@ -149,6 +162,7 @@ def _written(
         or isinstance(binding.flow, Flow)
         or not isinstance(uri, SipUri)
         or uri.scheme != "sip"
+        or uri.headers
         or "<" not in row.sender
         or "<" not in row.to
         or client.guarded.active

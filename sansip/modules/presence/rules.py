@@ -28,6 +28,8 @@ ALL: Final = "*"
 _MOST_RULES: Final = 500
 # Watchers whose verdict by one user's rules is kept.
 _MOST_JUDGED: Final = 1_000
+# Characters of watcher and sphere; who has longer ones is judged each time.
+_LONGEST_JUDGED: Final = 256
 # RFC 5025 3.2.1: in rising order.
 _ORDER: Final = (Verdict.BLOCK, Verdict.CONFIRM, Verdict.POLITE, Verdict.ALLOW)
 _INPUT: Final = {"false": 0, "bare": 10, "thresholds": 20, "full": 30}
@@ -117,6 +119,9 @@ class Ruleset:
 
     def judge(self, watcher: str, sphere: str, unix: float) -> tuple[Verdict, Shows]:
         """Return what ``judge`` does."""
+        if len(watcher) + len(sphere) > _LONGEST_JUDGED:
+            # Users publish their spheres: what they write is not kept a thousand times.
+            return judge(self.rules, watcher, sphere, unix)
         key = watcher, sphere
         found = self._judged.get(key)
         if found is None or not found[1] <= unix < found[2]:

@@ -137,6 +137,42 @@ def test_a_mark_that_cannot_be_written() -> None:
     assert pair.fetch() == ["one", "two"]
 
 
+@pytest.mark.parametrize("broken", ["_written", "mark_of", "marked"])
+def test_an_exception_ends_a_delivery(broken: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever it is: the device is tried again later, and what comes for it does not wait."""
+    pair = Pair(retry=10)
+    module = pair.both[0].module
+    where: Any = handing if broken == "_written" else module._delivery
+    plain = getattr(where, broken)
+
+    def once(*given: Any, **named: Any) -> Any:
+        monkeypatch.setattr(where, broken, plain)
+        raise ValueError
+
+    monkeypatch.setattr(where, broken, once)
+    # What only the quick way has need not be compared.
+    pair.both = pair.both[:1]
+    pair._seen = [pair._seen[0]] * 2
+    begun(pair, "one")
+    sent = pair.fetch()
+    assert not module._delivery._running
+    pair.wait(11.0)
+    pair.receive(pair.message("two"))
+    sent += pair.fetch()
+    assert list(dict.fromkeys(sent)) == ["one", "two"]
+    assert not module._delivery._running
+
+
+def test_a_contact_with_headers(made: list[bytes]) -> None:
+    """RFC 3261 19.1.1, table 1: a Request-URI has none; the coroutine takes them away."""
+    pair = Pair()
+    begun(pair, "one", contact="<sip:bob@192.0.2.20?Subject=x>")
+    [(data, where)] = pair.come()
+    assert data.startswith(b"MESSAGE sip:bob@192.0.2.20 SIP/2.0\r\n")
+    pair.answer(data, where)
+    assert not made
+
+
 @pytest.mark.parametrize("given", [{"in_doubt": "give up"}, {"date_in_text": True}, {"memory": 0}])
 def test_settings(given: dict[str, Any]) -> None:
     """Marks before the message leaves, the time in the text, rows in the store alone."""

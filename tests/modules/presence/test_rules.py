@@ -167,3 +167,6 @@ def test_each_watcher_is_judged_once(monkeypatch: pytest.MonkeyPatch) -> None:
     for number in range(10):
         rules.judge(f"sip:{number}@x.test", "work", 50.0)
     assert len(rules._judged) <= 2
+    # Users publish their spheres, as long as a document.
+    rules.judge("sip:alice@x.test", "s" * 16_000, 50.0)
+    assert all(len(watcher) + len(sphere) < 100 for watcher, sphere in rules._judged)
