@@ -149,16 +149,6 @@ def test_hidden(via: str, contact: str, hidden: bool) -> None:
 
 
 @pytest.mark.parametrize(
-    "contact", ["<sip:a@172.16.1.2>", "<sip:2.16.1.2@10.0.0.9>", "<sip:a@10.2.16.1.2.test>"]
-)
-@pytest.mark.parametrize("via", ["2.16.1.2:5060", "2.16.1.2:40000"])
-def test_a_source_that_is_a_part_of_the_contact(via: str, contact: str) -> None:
-    """The octets of the source may stand in another address, in a user, in a name."""
-    private = "test" not in contact
-    assert is_hidden(*read(via, contact, source=("2.16.1.2", 40000))) is private
-
-
-@pytest.mark.parametrize(
     ("via", "contact", "hidden"),
     [
         # RFC 3261 10.2: the user who registers may be another than the callee.
