@@ -44,29 +44,35 @@ _MOST_WRITTEN: Final = 65_536
 class Part:
     """One element below ``presence``. ``kind``: ``tuple``, ``person``, ``device`` or ``note``.
 
-    It is made of its element or of its octets; neither changes, and the other follows when it is wanted.
+    It is made of its element or of its octets, and does not change. Once written, its octets are kept: an
+    element keeps its whole document (some kilobytes), and the few who look at it read it again.
+
+    Attributes:
+        place: the contact of a service, the deviceID of a device, "" for others and where there is none.
     """
 
-    __slots__ = ("_element", "_octets", "id", "kind")
+    __slots__ = ("_element", "_octets", "id", "kind", "place")
 
-    def __init__(self, kind: str, id: str, element: Element = None, octets: bytes = b"") -> None:
+    def __init__(
+        self, kind: str, id: str, element: Element = None, octets: bytes = b"", place: str = ""
+    ) -> None:
         self.kind = kind
         self.id = id
+        self.place = place
         self._element = element
         self._octets = octets
 
     @property
     def element(self) -> Element:
         """The element."""
-        if self._element is None:
-            self._element = read_xml(self._octets)
-        return self._element
+        return read_xml(self._octets) if self._element is None else self._element
 
     @property
     def written(self) -> bytes:
         """Its octets."""
-        if not self._octets:
+        if self._element is not None:
             self._octets = write_xml(self._element)
+            self._element = None
         return self._octets
 
 
@@ -100,11 +106,13 @@ def parts_of(root: Element) -> list[Part]:
                 raise ValueError("tuple without id")
             if element.find(f"{{{PIDF}}}status") is None:
                 raise ValueError("tuple without status")
-            parts.append(Part("tuple", element.get("id"), element))
+            contact = element.findtext(f"{{{PIDF}}}contact") or ""
+            parts.append(Part("tuple", element.get("id"), element, place=contact))
         elif space == PIDF and name == "note":
             parts.append(Part("note", "", element))
         elif space == DM and name in ("person", "device"):
-            parts.append(Part(name, element.get("id") or name, element))
+            device = element.findtext(f"{{{DM}}}deviceID") or "" if name == "device" else ""
+            parts.append(Part(name, element.get("id") or name, element, place=device))
         # Other elements mean nothing here (RFC 3863 4.1.1: unless mustUnderstand says that they have to).
         elif element.get(f"{{{PIDF}}}mustUnderstand") in ("1", "true"):
             raise ValueError(f"{name} is not understood"[:60])
@@ -142,10 +150,8 @@ def compose(documents: Iterable[list[Part]]) -> list[Part]:
 
 def _identity(part: Part) -> str:
     if part.kind == "tuple":
-        return f"{part.id} {part.element.findtext(f'{{{PIDF}}}contact') or ''}"
-    if part.kind == "device":
-        return part.element.findtext(f"{{{DM}}}deviceID") or part.id
-    return part.id
+        return f"{part.id} {part.place}"
+    return part.place or part.id
 
 
 def _free(ids: set[str], wish: str) -> str:
@@ -158,7 +164,7 @@ def _free(ids: set[str], wish: str) -> str:
 def _renamed(part: Part, id: str) -> Part:
     element = read_xml(part.written)
     element.set("id", id)
-    return Part(part.kind, id, element)
+    return Part(part.kind, id, element, place=part.place)
 
 
 def write_pidf(entity: str, parts: Iterable[Part]) -> bytes:
@@ -182,7 +188,7 @@ def _tuple(id: str, basic: str, contact: str = "") -> Part:
     octets = (
         f'<tuple xmlns="{PIDF}" id="{id}"><status><basic>{basic}</basic></status>{place}</tuple>'.encode()
     )
-    return Part("tuple", id, None, octets)
+    return Part("tuple", id, None, octets, contact)
 
 
 def opened(contact: str) -> Part:
