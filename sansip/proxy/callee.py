@@ -31,7 +31,7 @@ def show_callee(proxy: Proxy, recording: Recording, flow: Flow, response: Respon
     such a Contact names another host on purpose.
     """
     line = response.first_line("contact")
-    if flow.reliable or line is None or flow.host in line or is_private(flow.host):
+    if flow.reliable or line is None or flow.named_in(line) or is_private(flow.host):
         return
     try:
         contacts = response.contacts

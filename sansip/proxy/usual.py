@@ -334,7 +334,7 @@ class Usual:
         recording = self.recording
         if recording is not None:
             contact = echo.contact
-            if not (hop.reliable or contact is None or hop.host in contact or is_private(hop.host)):
+            if not (hop.reliable or contact is None or hop.named_in(contact) or is_private(hop.host)):
                 # It may be behind a NAT (``callee``), and our value does not name its flow yet.
                 if "@" not in (echo.recorded or "").partition("\r\n")[0].partition(",")[0]:
                     return False

@@ -21,7 +21,7 @@ from sansip.routing.shortcut import OK
 from sansip.routing.stored_briefs import StoredRegister
 from sansip.transaction.refusals import refusal_tag
 from sansip.transport import Flow
-from sansip.transport.nat import is_hidden_at
+from sansip.transport.nat import is_hidden_at, names_source
 from sansip.transport.transports import DEFAULT_PORT, DEFAULT_PORTS, UDP
 from sansip.wire.brief import Brief, read_brief
 from sansip.wire.fields import encode
@@ -106,13 +106,14 @@ class Briefs:
         if contact is None or "reg-id" in contact:
             return False
         received = None
-        if sent_host != host or sent_port != port or host not in contact:
+        if sent_host != host or sent_port != port or f"@{host}" not in contact:
             # RFC 3261 18.2.1: a NAT may be in between.
             place = _place(brief, flow.transport)
             if place is None:
                 return False
             sent = sent_host, None if brief.sent_port is None else sent_port
-            if is_hidden_at(sent, via is not None, place, flow):
+            asks = via is not None
+            if not names_source(sent, asks, contact, flow) and is_hidden_at(sent, asks, place, flow):
                 received = Source(flow.transport, host, port)
         return self._registers(brief, lines, via, key, flow, now, data, force_rport, received)
 

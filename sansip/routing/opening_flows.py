@@ -13,7 +13,7 @@ from sansip.location import key_of
 from sansip.proxy.flow_tokens import hidden_token
 from sansip.routing.flows import binding_at
 from sansip.transport.flow import Flow
-from sansip.transport.nat import is_hidden_at, shows_nat_at
+from sansip.transport.nat import is_hidden_at, names_source, shows_nat_at
 from sansip.transport.transports import DEFAULT_PORT, DEFAULT_PORTS, UDP
 from sansip.wire import SipUri
 from sansip.wire.headers.name_addr import parse_name_addr
@@ -28,16 +28,10 @@ __all__ = ["callers_token", "hidden_contact", "phones_token", "shows_nat", "toke
 
 def hidden_contact(opening: Opening, flow: Flow) -> SipUri | None:
     """Return the Contact of a caller that is behind a NAT, None of one that is not (``nat.is_hidden``)."""
-    host, port = flow.address[:2]
-    line, sent_by = opening.contact, (opening.sent_host, opening.sent_port)
-    if (
-        sent_by[0] == host
-        and host in line
-        and (not opening.rport or (opening.sent_port or DEFAULT_PORT) == port)
-    ):
-        # Nearly every request.
+    sent_by = opening.sent_host, opening.sent_port
+    if names_source(sent_by, opening.rport, opening.contact, flow):
         return None
-    uri, place = _contact(line, flow)
+    uri, place = _contact(opening.contact, flow)
     return uri if is_hidden_at(sent_by, opening.rport, place, flow, opening.body) else None
 
 

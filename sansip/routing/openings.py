@@ -213,7 +213,7 @@ class Openings:
             return False
         binding, led, stage = found
         # RFC 5626 5.2: where a NAT is in between, a flow leads back and no Contact.
-        home = hidden_contact(opening, flow)
+        home = None if direct and flow.named_in(contact) else hidden_contact(opening, flow)
         behind = binding is not None and binding.received is not None
         if (behind or home is not None) and (looks or led is not None):
             return False

@@ -84,6 +84,16 @@ class Flow:
         """The peer's port."""
         return int(self.address[1])
 
+    def named_in(self, line: str) -> bool:
+        """Return whether the peer's IP address stands in ``line``, of Contact, where the host of a URI does.
+
+        Its octets may also be the end of another address: 2.16.1.2 is no 172.16.1.2.
+        """
+        host = self.address[0]
+        if ":" in host:
+            return f"[{host}]" in line
+        return f"@{host}" in line or ("@" not in line and f":{host}" in line)
+
     def __str__(self) -> str:
         host = self.host
         return (

@@ -34,6 +34,7 @@ __all__ = [
     "is_hidden",
     "is_hidden_at",
     "is_private",
+    "names_source",
     "nat_signs",
     "reply_to_source",
     "shows_nat_at",
@@ -107,6 +108,18 @@ def has_private_media(body: bytes, flow: Flow) -> bool:
     return is_private(host) and not _same(host, flow) and host != "0.0.0.0"
 
 
+def names_source(sent_by: tuple[str, int | None], wants_rport: bool, line: str, flow: Flow) -> bool:
+    """Return whether sent-by and ``line``, of Contact, name the source, as in nearly every request.
+
+    It is a first look: after it ``is_hidden`` and its short forms look no further.
+    """
+    return (
+        sent_by[0] == flow.host
+        and (not wants_rport or (sent_by[1] or DEFAULT_PORT) == flow.port)
+        and flow.named_in(line)
+    )
+
+
 def is_hidden_at(
     sent_by: tuple[str, int | None],
     wants_rport: bool,
@@ -116,7 +129,7 @@ def is_hidden_at(
 ) -> bool:
     """Do as ``is_hidden`` for a request with one Via, of which these values were read.
 
-    ``contact``: host and port of its only Contact, a sip URI. A first look at both has shown some sign.
+    ``contact``: host and port of its only Contact, a sip URI. It does not look as ``names_source`` says.
     """
     if _is_source(*contact, flow):
         return False
@@ -168,16 +181,11 @@ def is_hidden(request: Request, flow: Flow) -> bool:
         return False
     host, port = flow.address[:2]
     sent_by = f" [{host}]:{port};" if ":" in host else f" {host}:{port};"
-    if host in line and sent_by in (request.first_line("via") or ""):
+    if sent_by in (request.first_line("via") or "") and flow.named_in(line):
         # Nearly every request, and the Via need not be taken apart.
         return False
     via = request.via
-    if (
-        via.host == flow.host
-        and flow.host in line
-        and (not via.wants_rport or (via.port or DEFAULT_PORT) == flow.port)
-    ):
-        # No sign at this first look.
+    if names_source((via.host, via.port), via.wants_rport, line, flow):
         return False
     signs = nat_signs(request, flow)
     if "contact" in signs:

@@ -315,11 +315,27 @@ def test_a_2xx_that_comes_again_shows_the_same_way() -> None:
     assert again.data == first.data
 
 
+def test_a_callee_whose_source_is_the_end_of_its_contact() -> None:
+    """172.16.1.2 is no 2.16.1.2, and a user is no address."""
+    for contact in ("bob@172.16.1.2", "172.16.1.2", "2.16.1.2@172.16.1.9"):
+        rig = trunk("sip:bob@2.16.1.2:42000")
+        invite = only(
+            rig.udp(
+                ask("INVITE", PUBLIC, user="alice", via="203.0.113.5:5060", contact="203.0.113.5"), PUBLIC
+            ),
+            "INVITE",
+        )
+        data = reply(invite, 200, headers=[("Contact", f"<sip:{contact}>")])
+        [told] = only(rig.udp(data, ("2.16.1.2", 42000)), "200").message.values("record-route")
+        assert told.startswith("<sip:f-")
+
+
 def test_callees_that_mean_what_they_say() -> None:
     """A public Contact, a gateway in the server's own network, a proxy in between: nothing is rewritten."""
     for where, contact, extra in (
         ("198.51.100.2:42000", "198.51.100.2:42000", ""),
         ("198.51.100.2:42000", "203.0.113.77", ""),
+        ("198.51.100.2:42000", "198.51.100.20", ""),
         ("10.0.0.4:5060", AT_HOME, ""),
         ("198.51.100.2:42000", AT_HOME, "<sip:198.51.100.2:42000;lr>"),
         ("198.51.100.2:42000", "", ""),

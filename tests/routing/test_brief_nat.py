@@ -36,6 +36,23 @@ def test_a_phone_behind_a_nat_is_registered_from_octets(name: str, params: str) 
     assert binding.received.port == 40001
 
 
+@pytest.mark.parametrize("sent_by", ["2.16.1.2:5060", "2.16.1.2", "2.16.1.2:40000"])
+@pytest.mark.parametrize("flag", ["", ";rport"])
+@pytest.mark.parametrize(
+    "contact", ["sip:bob@172.16.1.2:5060", "sip:172.16.1.2", "sip:2.16.1.2@10.0.0.7", "sip:2.16.1.2:5060"]
+)
+def test_a_source_that_is_the_end_of_the_contact(sent_by: str, flag: str, contact: str) -> None:
+    """A phone behind a NAT at 2.16.1.2 names 172.16.1.2; no way may take that for its source."""
+    pair = Pair(CONFIGS["plain"])
+    via = f"SIP/2.0/UDP {sent_by};branch={{}}{flag}"
+    for number, port in enumerate((5060, 40000), 1):
+        data = message(via=via, more=(f"Contact: <{contact}>",), number=number, branch=f"z9hG4bK{number}")
+        pair.feed(data, ("2.16.1.2", port))
+        bound = pair.brief.location.lookup("sip:bob@biloxi.test", pair.now)
+        shows = flag and port == 40000 and "40000" not in sent_by
+        assert [one.received is not None for one in bound] == [bool(shows) or contact[4:] != "2.16.1.2:5060"]
+
+
 @pytest.mark.parametrize("name", ["plain", "wall", "rport"])
 @pytest.mark.parametrize("via", [VIAS[0], VIAS[1], VIAS[2], HOME, HOME.replace("10.0.0.7", "phone.test")])
 @pytest.mark.parametrize(

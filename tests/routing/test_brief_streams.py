@@ -185,6 +185,24 @@ def test_a_binding_keeps_its_connection(
     assert repr(quick.location.snapshot()) == repr(long.location.snapshot())
 
 
+@pytest.mark.parametrize("transport", ["tcp", "tls"])
+@pytest.mark.parametrize("via", [b"", b";rport"])
+@pytest.mark.parametrize("shown", [b"", b'"x@2.16.1.2" '])
+def test_a_source_that_is_the_end_of_the_contact(transport: str, via: bytes, shown: bytes) -> None:
+    """A phone behind a NAT at 2.16.1.2 names 172.16.1.2; no way may take that for its source."""
+    streams = Streams(("2.16.1.2", 40000), transport)
+    streams.feed(OPTIONS)
+    streams.feed(
+        REGISTER.replace(b"<sip:bob@192.0.2.1:5060;transport=tcp>", shown + b"<sip:bob@172.16.1.2>")
+        .replace(b"192.0.2.1:5060", b"2.16.1.2")
+        .replace(b"bK2", b"bK2" + via)
+    )
+    [bound] = streams.stacks[0].location.lookup("sip:bob@biloxi.test", streams.now)
+    if not shown:
+        assert bound.received is not None
+        assert bound.received.address == ("2.16.1.2", 40000)
+
+
 def test_it_is_answered_in_brief() -> None:
     """Registered, refreshed, and registered at a second place, which the registrar decides."""
     streams = Streams()

@@ -148,6 +148,17 @@ def test_what_a_caller_says_of_its_place(source: tuple[str, int], via: str, cont
     compare([("made", make, source), RINGS, TAKES])
 
 
+@pytest.mark.parametrize("via", ["2.16.1.2:5060", "2.16.1.2"])
+@pytest.mark.parametrize("port", [5060, 40000])
+@pytest.mark.parametrize("contact", ["172.16.1.2:5060", "2.16.1.2:5060", "2.16.1.2:5099", "2.16.1.20"])
+def test_a_source_that_is_the_end_of_the_contact(via: str, port: int, contact: str) -> None:
+    """A phone behind a NAT at 2.16.1.2 names 172.16.1.2; no way may take that for its source."""
+    _, make = invite(via=via, contact=contact)
+    expected = compare([("made", make, ("2.16.1.2", port)), RINGS, TAKES])
+    shows = contact.startswith("172") or (port == 40000 and ":" in contact)
+    assert ("Record-Route: <sip:f-" in repr(expected[0])) is shows
+
+
 @pytest.mark.parametrize(
     "contact",
     [

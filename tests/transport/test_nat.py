@@ -148,6 +148,23 @@ def test_hidden(via: str, contact: str, hidden: bool) -> None:
     assert is_hidden(*read(via, contact)) is hidden
 
 
+@pytest.mark.parametrize("via", ["2.16.1.2:5060", "2.16.1.2:40000", "2.16.1.2:40000;rport"])
+@pytest.mark.parametrize(
+    ("contact", "hidden"),
+    [
+        ("<sip:a@172.16.1.2>", True),
+        ("<sip:172.16.1.2>", True),
+        ("<sip:2.16.1.2@10.0.0.9>", True),
+        ("<sip:a@10.2.16.1.2.test>", False),
+        ("<sip:a@2.16.1.20>", False),
+        ("<sip:2.16.1.2>", False),
+    ],
+)
+def test_a_source_that_is_a_part_of_the_contact(via: str, contact: str, hidden: bool) -> None:
+    """The octets of the source may stand in another address, in a user, in a name."""
+    assert is_hidden(*read(via, contact, source=("2.16.1.2", 40000))) is hidden
+
+
 @pytest.mark.parametrize(
     ("via", "contact", "hidden"),
     [
