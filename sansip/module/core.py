@@ -8,10 +8,9 @@ command.
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from sansip.auth import AuthConfig
-from sansip.entropy import Entropy
 from sansip.errors import LocalProtocolError
 from sansip.events import ModuleFailed
 from sansip.location import SharedLocation
@@ -23,10 +22,10 @@ from sansip.module.guarding import Guarding
 from sansip.module.limiting import Rates
 from sansip.module.metrics import Counter, Histogram
 from sansip.module.plain import Plain, Unreached
+from sansip.module.process import Named, Process
 from sansip.module.rows import Rows
 from sansip.module.sharing import Count, Limited, Shared
 from sansip.module.streams import Stream, whole
-from sansip.module.tally import Tally
 from sansip.module.websockets import WebSocketPeer
 from sansip.routing.awaitables import Question, ask
 from sansip.routing.loss import drop
@@ -34,7 +33,6 @@ from sansip.routing.room import is_exempt
 from sansip.routing.shared import take_record
 from sansip.routing.tasks import begin
 from sansip.rows import Table
-from sansip.seat import FIRST
 from sansip.transport.transports import TCP, TLS
 from sansip.wire import SipUri
 
@@ -48,7 +46,6 @@ if TYPE_CHECKING:
     from sansip.routing import IncomingRequest
     from sansip.routing.core import Core as StackCore
     from sansip.routing.core import ModuleTable
-    from sansip.seat import Seat
     from sansip.transport import Flow, Listeners, Sender
     from sansip.ua import UserAgent
     from sansip.wire import Uri
@@ -57,17 +54,9 @@ __all__ = ["Core"]
 
 Row = TypeVar("Row")
 ModuleType = TypeVar("ModuleType")
-_DIGITS = tuple("0123456789abcdef")
 
 
-class Named(Protocol):
-    """A module, of which no more is needed here."""
-
-    name: ClassVar[str]
-    over_workers: ClassVar[bool | Literal["first"]]
-
-
-class Core:
+class Core(Process):
     """The stack as ``module`` sees it.
 
     Attributes:
@@ -76,11 +65,10 @@ class Core:
         limits, domains, listeners, location, bans, users, sender, proxy: of the stack.
     """
 
-    __slots__ = ("_figures", "_guarding", "_module", "_own", "_rates", "_serves", "_stack", "plain", "table")
+    __slots__ = ("_figures", "_guarding", "_own", "_rates", "_serves", "plain", "table")
 
     def __init__(self, stack: StackCore, module: Named, table: ModuleTable) -> None:
-        self._stack = stack
-        self._module = module
+        super().__init__(stack, module)
         # The modules that it is one of; a reload replaces them.
         self.table = table
         # What ``relays_plainly`` was told.
@@ -98,10 +86,6 @@ class Core:
     def has_due(self, deadline: float) -> None:
         """``next_due`` of the module, which ``tells_due``, is ``deadline``, or a later one before that."""
         self._stack.modules.stack_hooks.has_due(deadline)
-
-    @property
-    def entropy(self) -> Entropy:
-        return self._stack.proxy.entropy
 
     @property
     def limits(self) -> Limits:
@@ -123,69 +107,6 @@ class Core:
     @property
     def users(self) -> Users | None:
         return self._stack.users
-
-    @property
-    def seat(self) -> Seat | None:
-        """The place of this process among the workers of one server; None where it is alone.
-
-        A module that the first worker alone has is alone as well.
-        """
-        found: Seat | None = self._stack.config.seat
-        return None if self._module.over_workers == FIRST else found
-
-    @property
-    def tally(self) -> Tally | None:
-        """The counts that the workers of one server keep together; None where this process is alone."""
-        siblings = self._stack.siblings
-        return None if siblings is None else Tally(self._module.name, siblings)
-
-    def announce(self, key: str, word: Any, *, own: bool = False) -> None:
-        """Tell the module's other processes that ``key`` is ``word``: their ``announced`` is called.
-
-        They are the other workers of this server; alone it does nothing. ``word``: plain values, tuples of
-        them, or None to forget it. A worker that starts later hears the last word of each key. ``own``: it is
-        about what this process holds, so it is forgotten when the process dies.
-        """
-        siblings = self._stack.siblings
-        if siblings is not None:
-            siblings.tell("own" if own else "said", self._module.name, key, word)
-
-    def tells_first(self, event: type) -> bool:
-        """Whether only the first worker, which is not this one, has modules that hear ``event``.
-
-        An event does not leave its process: a module tells the first worker what it needs (``announce``).
-        """
-        seat = self.seat
-        return seat is not None and seat.number > 0 and event.__name__ in seat.heard
-
-    def chosen(self, name: str) -> bool:
-        """Whether this process is the one of its server that does ``name`` (``once``: of all nodes)."""
-        return self.seat is None or self.seat.owns(f"{self._module.name} {name}")
-
-    def inherits(self, place: str) -> bool:
-        """Whether this process goes on with what was kept for ``place`` (of a process, as ``place``)."""
-        if place == self.place or self.shares_rows:
-            return place == self.place
-        base, _, number = place.rpartition("#")
-        seat = self.seat
-        if seat is None:
-            return True
-        there = number.isdecimal() and int(number) < seat.count and base == self.place.rpartition("#")[0]
-        return seat.number == 0 and not there
-
-    def new_id(self) -> str:
-        """Return an id that nobody guesses. Of several workers, ``mine`` knows whose it is."""
-        mark = "" if self.seat is None else self.seat.digit
-        return mark + self.entropy.token()
-
-    def mine(self, id: str) -> bool:
-        """Whether this process is the one to go on with what has an id of a process before it."""
-        seat = self.seat
-        if seat is None:
-            return True
-        # An id of a server without workers has an even length; a worker that is no more has no place.
-        number = int(id[:1], 16) if len(id) % 2 and id[:1] in _DIGITS else 0
-        return seat.number == (number if number < seat.count else 0)
 
     @property
     def sender(self) -> Sender:
@@ -253,10 +174,6 @@ class Core:
     def unix(self, now: float) -> float:
         """Return the Unix time at ``now``."""
         return self._stack.wall.unix(now)
-
-    def secret(self, purpose: str) -> Entropy:
-        """Return the key for ``purpose`` that restarts, and nodes with the same secret, share."""
-        return self._stack.secret(f"module {self._module.name} {purpose}")
 
     def find(self, kind: type[ModuleType]) -> ModuleType | None:
         """Return the module of ``kind``, None where it is not configured."""
@@ -393,31 +310,6 @@ class Core:
 
         return guarded
 
-    @property
-    def shares(self) -> bool:
-        """Whether nodes share a Redis (``rows``): then ``shared`` and ``limit`` are those of all nodes."""
-        return bool(self._stack.config.shares_values)
-
-    @property
-    def shares_rows(self) -> bool:
-        """Whether other nodes write the same rows (``rows``): then not all of them are this server's."""
-        return bool(self._stack.config.shares_rows)
-
-    @property
-    def keeps_rows(self) -> bool:
-        """Whether rows are there after the end of this process; if not, nobody but the module reads them."""
-        return bool(self._stack.config.keeps_rows)
-
-    @property
-    def place(self) -> str:
-        """A name of this process that the next one in its place has, too, and no other: where it listens.
-
-        Of several workers each has its own.
-        """
-        first = next(iter(self._stack.listeners), None)
-        name = "" if first is None else f"{first.transport}:{first.host}:{first.port}"
-        return name if self.seat is None else f"{name}#{self.seat.number}"
-
     def limit(self, key: str, count: float, per: float = 1.0) -> Limited:
         """Return an awaitable for whether one more of ``key`` is among ``count`` in ``per`` seconds.
 
@@ -441,40 +333,6 @@ class Core:
         stack = self._stack
         values = None if stack.config.shares_values else stack.values
         return Shared(table, values, stack.limits.change_attempts)
-
-    def once(self, name: str) -> bool:
-        """Whether this node does ``name``: probes, reminders, requests that one node sends for all.
-
-        Of the workers of one server ``name`` chooses one, too.
-
-        Among the nodes that share a location and do not drain, ``name`` chooses one; another as soon as that
-        one is gone. While nodes find each other, two may answer yes, so the work must do no harm if it is
-        done twice. A server alone is always the one.
-        """
-        nodes = self._stack.nodes
-        if not self.chosen(name):
-            # A worker that dies is there again at once.
-            return False
-        if nodes is None:
-            return True
-        key = self.secret("once")
-        others = [one for one in nodes.others if not one.draining]
-        if nodes.me.draining and others:
-            return False
-        mine = key.keyed_hash(f"{name} {nodes.me.name}")
-        return all(key.keyed_hash(f"{name} {one.name}") < mine for one in others)
-
-    @property
-    def node(self) -> str:
-        """The name of this node among those that share a location; "" for a server alone."""
-        nodes = self._stack.nodes
-        return "" if nodes is None else nodes.me.name
-
-    @property
-    def living(self) -> frozenset[str]:
-        """The names of the nodes that live, this one included, as far as it knows."""
-        nodes = self._stack.nodes
-        return frozenset() if nodes is None else frozenset(one.name for one in (nodes.me, *nodes.others))
 
     def put(self, subject: Any, callback: Callable[[Any, float], None], now: float) -> None:
         """As ``ask``, where no coroutine waits; ``callback`` gets the result or exception."""
