@@ -64,16 +64,6 @@ class Answering(Operated):
             self.core.timers.start(now, LOOK, self, None)
         return session
 
-    def _note_offer(
-        self, session: Session, leg: Leg, sdp: bytes, made: bytes, relay: Relay, took: float, now: float
-    ) -> None:
-        """Note that ``relay`` has an offer, and made ``made`` of it."""
-        self._took.observe(took)
-        self._relayed.add(relay.settings.uri)
-        session.note_offer(leg, relay, sdp, made)
-        if session.over:
-            forget(session, now)
-
     @property
     def _most_tags(self) -> int:
         return self.core.limits.early_dialogs + 1
@@ -137,26 +127,14 @@ class Answering(Operated):
                 self._unanswered(session, str(error), now, self._dialog(request, branch, message))
                 return
             self._took.observe(now - began)
-            self._answered(session, names.offerer, names.answerer, found.sdp, made, source, leg)
+            most = self.core.limits.early_dialogs
+            session.note_answer(names.offerer, names.answerer, found.sdp, made, source, leg, most)
+            if session.call is not None:
+                keep(session)
 
         if relay.usable() and type(relay.protocol) is Ng:
             return steering.ask(relay, "answer", names, found.sdp, options, told, began)
         return _told(steering.answer(relay, names, found.sdp, options, began), told)
-
-    def _answered(
-        self,
-        session: Session,
-        offerer: str,
-        answerer: str,
-        sdp: bytes,
-        made: bytes,
-        source: Side,
-        leg: Leg | None,
-    ) -> None:
-        """Note an answer that its relay has: both sides have said something."""
-        session.note_answer(offerer, answerer, sdp, made, source, leg, self.core.limits.early_dialogs)
-        if session.call is not None:
-            keep(session)
 
     def _dialog(
         self, request: IncomingRequest, branch: Branch | None, message: Message

@@ -23,6 +23,7 @@ from sansip.modules.media.names import Names, Options
 from sansip.modules.media.profiles import NO_WISH, Side, Wish, needed, side_at, side_of
 from sansip.modules.media.riding import Riding
 from sansip.modules.media.session import Leg, Session
+from sansip.modules.media.sessions import forget
 from sansip.modules.media.within import is_within
 from sansip.proxy.relayed import GONE
 from sansip.transport.nat import has_private_media
@@ -207,7 +208,11 @@ class Media(Riding):
             request.now = now
             self._no_relay(request, session.call_id, str(error))
             return
-        self._note_offer(session, leg, found.sdp, made, relay, took, now)
+        self._took.observe(took)
+        self._relayed.add(relay.settings.uri)
+        session.note_offer(leg, relay, found.sdp, made)
+        if session.over:
+            forget(session, now)
 
     # --- responses
 
