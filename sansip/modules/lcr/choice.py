@@ -16,10 +16,11 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Iterable
 
+    from sansip.modules.lcr.gateways import Outlet
     from sansip.modules.lcr.offer import Offer
     from sansip.modules.lcr.settings import LcrSettings
 
-__all__ = ["Candidate", "choose", "named", "rewritten"]
+__all__ = ["Candidate", "choose", "named", "number_at"]
 
 _SPAN: Final = 1 << 53
 _FIRST: Final = itemgetter(0)
@@ -129,6 +130,14 @@ def _key(order: str, one: Candidate, step: float) -> tuple[Any, ...]:
     if order == "priority":
         return (offer.priority,)
     return -int(one.quality / step + 1e-9), one.cost, -len(offer.prefix), offer.priority
+
+
+def number_at(outlet: Outlet, user: str, number: str, offer: Offer) -> str:
+    """Return the number that a gateway gets."""
+    gateway = outlet.gateway
+    strip = gateway.strip if offer.strip < 0 else offer.strip
+    add = gateway.add if offer.add == "-" else offer.add
+    return rewritten(user, number, strip, add)
 
 
 def rewritten(user: str, number: str, strip: int, add: str) -> str:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from sansip.modules.failover.attempt import caller_of
 from sansip.modules.failover.trail import Decision, Step
-from sansip.modules.lcr.choice import named, rewritten
+from sansip.modules.lcr.choice import named, number_at
 from sansip.modules.lcr.measuring import note
 from sansip.proxy.target import Target
 
@@ -89,11 +89,8 @@ def led_to(
             if not calls.has_room(call.flow, call.authenticated):
                 return None
         head, tail, where = outlet.plain
-        offer = one.offer
-        strip = gateway.strip if offer.strip < 0 else offer.strip
-        add = gateway.add if offer.add == "-" else offer.add
         # RFC 3261 25.1: a user has # as %23.
-        user = rewritten(call.user, number, strip, add).replace("#", "%23")
+        user = number_at(outlet, call.user, number, one.offer).replace("#", "%23")
         way = f"{head}{user}{tail}", where, partial(_target, outlet.uri, user)
         rest = [candidate for candidate, _ in able[place + 1 :]]
         return LcrLead(module, call, caller, number, outlet, one, way, rest, over)

@@ -6,14 +6,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from sansip.modules.calls import Calls
-from sansip.modules.lcr.choice import Candidate, rewritten
+from sansip.modules.lcr.choice import Candidate, number_at
 from sansip.modules.lcr.gateways import Outlet
 from sansip.modules.lcr.money import shown
 from sansip.modules.lcr.offer import Offer
 from sansip.modules.lcr.settings import LcrSettings
 from sansip.wire import SipUri
 
-__all__ = ["Explained", "Row", "explained", "number_at", "reason", "row_of", "uri_at"]
+__all__ = ["Explained", "Row", "explained", "reason", "row_of", "uri_at"]
 
 
 @dataclass(slots=True)
@@ -96,14 +96,6 @@ def row_of(outlet: Outlet, calls: Calls, settings: LcrSettings, now: float) -> R
         None if figures.acd is None else round(figures.acd, 3),
         None if figures.pdd is None else round(figures.pdd, 3),
     )
-
-
-def number_at(outlet: Outlet, user: str, number: str, offer: Offer) -> str:
-    """Return the number that a gateway gets."""
-    gateway = outlet.gateway
-    strip = gateway.strip if offer.strip < 0 else offer.strip
-    add = gateway.add if offer.add == "-" else offer.add
-    return rewritten(user, number, strip, add)
 
 
 def uri_at(outlet: Outlet, original: Any, number: str, offer: Offer) -> SipUri:
