@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 from sansip.client import Asker
 from sansip.errors import LocalProtocolError, RemoteProtocolError
 from sansip.later import Later
-from sansip.transport import Flow
+from sansip.transport import Flow, next_hop
 from sansip.transport.transports import UDP
 from sansip.ua.contact import contact_of
 from sansip.wire import SipUri, parse_uri
@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from sansip.location import Binding
     from sansip.transport import Listener, Listeners
     from sansip.ua.owner import Owner
-    from sansip.wire import OtherUri, Request, Response, TelUri
+    from sansip.wire import OtherUri, Request, Response, TelUri, Uri
 
-__all__ = ["Asking", "Destination", "Located", "aimed", "hidden_way"]
+__all__ = ["Asking", "Destination", "Located", "aimed", "hidden_way", "numeric_way"]
 
 # Requests that tell where their sender can be reached (RFC 3261 table 2, RFC 3515, RFC 6665).
 _WITH_CONTACT = frozenset(("SUBSCRIBE", "NOTIFY", "REFER", "REGISTER"))
@@ -78,6 +78,18 @@ def hidden_way(destination: Any, listeners: Listeners) -> Flow | None:
         return None
     listener = listeners.reach(UDP, received.host, destination.listener)
     return None if listener is None else Flow(UDP, listener.id, received.address)
+
+
+def numeric_way(uri: Uri, listeners: Listeners) -> Flow | None:
+    """Return the way by UDP to the numeric address that ``uri`` names, None where it leads elsewhere."""
+    try:
+        hop = next_hop(uri)
+    except RemoteProtocolError:
+        return None
+    if hop.transport != UDP or not hop.numeric:
+        return None
+    listener = listeners.reach(UDP, hop.host)
+    return None if listener is None else Flow(UDP, listener.id, (hop.host, hop.port))
 
 
 class Asking(Asker):

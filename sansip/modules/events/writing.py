@@ -11,11 +11,10 @@ from typing import TYPE_CHECKING
 
 from sansip.client import new_branch
 from sansip.dialog import aim
-from sansip.errors import RemoteProtocolError
 from sansip.modules.events.content import line
 from sansip.modules.events.sending import way_of
-from sansip.transport import Flow, next_hop
-from sansip.transport.transports import UDP
+from sansip.transport import Flow
+from sansip.ua.request import numeric_way
 from sansip.wire import SipUri
 from sansip.wire.fields import encode, header_line
 
@@ -93,14 +92,7 @@ def _flow(one: Subscription, client: Client) -> Flow | None:
         target = dialog.remote_target
         if not isinstance(first, SipUri) or "sips" in (first.scheme, target.scheme):
             return None
-        try:
-            hop = next_hop(first)
-        except RemoteProtocolError:
-            return None
-        listener = client.listeners.reach(UDP, hop.host)
-        if hop.transport != UDP or not hop.numeric or listener is None:
-            return None
-        flow = Flow(UDP, listener.id, (hop.host, hop.port))
+        flow = numeric_way(first, client.listeners)
     if flow is not None and client.auth.answers(flow.host) is not None:
         # It may need credentials.
         return None

@@ -14,12 +14,10 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from sansip.client import BriefAsker, same_branch
-from sansip.errors import RemoteProtocolError
 from sansip.modules.messages.row import Given, Kept
 from sansip.routing.lookup import target_of
-from sansip.transport import Flow, next_hop
-from sansip.transport.transports import UDP
-from sansip.ua.request import hidden_way
+from sansip.transport import Flow
+from sansip.ua.request import hidden_way, numeric_way
 from sansip.wire import SipUri
 from sansip.wire.abnf import compiled
 from sansip.wire.fields import encode
@@ -168,7 +166,7 @@ def _written(
         or client.guarded.active
     ):
         return None
-    flow = hidden_way(target_of(binding), client.listeners) or _way(uri, client)
+    flow = hidden_way(target_of(binding), client.listeners) or numeric_way(uri, client.listeners)
     if flow is None or client.auth.answers(flow.host, None):
         return None
     listener = client.listeners[flow.listener]
@@ -185,15 +183,3 @@ def _written(
     if _plain_lines(head) is None or (client.tcp_above and len(data) > client.tcp_above):
         return None
     return data, flow, number
-
-
-def _way(uri: SipUri, client: Client) -> Flow | None:
-    """Return the way to the numeric address that ``uri`` names, None where it is not one of UDP."""
-    try:
-        hop = next_hop(uri)
-    except RemoteProtocolError:
-        return None
-    listener = client.listeners.reach(UDP, hop.host)
-    if hop.transport != UDP or not hop.numeric or listener is None:
-        return None
-    return Flow(UDP, listener.id, (hop.host, hop.port))
