@@ -13,9 +13,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from sansip.modules.events.screening import mark_of_lines
-from sansip.modules.events.writing import same_way
+from sansip.modules.events.writing import granted, same_way
 from sansip.wire.abnf import compiled
-from sansip.wire.fields import header_line
 
 if TYPE_CHECKING:
     from sansip.module import Core
@@ -124,9 +123,7 @@ class Refreshing:
             notifying.perform(one, usage.received(handle.message, handle, now, seconds), now)
         else:
             sends = usage.refresh_by(number, now + seconds)
-            fields = "".join([f"{header_line(name, value)}\r\n" for name, value in usage.headers])
-            contact = f"Contact: <{usage.dialog.local_target}>\r\n"
-            arrived.grant(f"{contact}{fields}Expires: {seconds}\r\n", now)
+            arrived.grant(granted(usage, seconds), now)
             # 4.2.1.2: a NOTIFY follows each.
             if sends and not self._telling.tell(one, now, self._core.ua.client):
                 made = usage.tell(now)

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Final
 
 from sansip.errors import RemoteProtocolError
 from sansip.modules.events.screening import screen_subscribe
+from sansip.modules.events.writing import granted
 from sansip.wire.abnf import compiled
-from sansip.wire.fields import header_line
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -134,9 +134,7 @@ class Starting:
         one.kept = self._keeping.keeps
         self._book.add(one)
         effects = usage.accept_by(now + seconds, now)
-        fields = "".join([f"{header_line(name, value)}\r\n" for name, value in usage.headers])
-        contact = f"Contact: <{usage.dialog.local_target}>\r\n"
-        arrived.grant(f"{contact}{fields}Expires: {seconds}\r\n", now, one.id)
+        arrived.grant(granted(usage, seconds), now, one.id)
         notifying.perform(one, effects, now)
         notifying.tell(one, "subscribe", now)
         notifying.consider(one, now)

@@ -20,11 +20,11 @@ from sansip.wire.fields import encode, header_line
 
 if TYPE_CHECKING:
     from sansip.client import Client
-    from sansip.dialog import Dialog, SendNotify
+    from sansip.dialog import Dialog, Notifier, SendNotify
     from sansip.modules.events.subscription import Subscription
     from sansip.transport import Listener
 
-__all__ = ["Head", "same_way", "send_octets"]
+__all__ = ["Head", "granted", "same_way", "send_octets"]
 
 
 class Head:
@@ -77,6 +77,12 @@ def same_way(one: Flow, other: Flow) -> bool:
         and one.conn == other.conn
         and one.transport == other.transport
     )
+
+
+def granted(usage: Notifier, seconds: int) -> str:
+    """Return the lines that a 2xx to a SUBSCRIBE has of its own."""
+    fields = "".join([f"{header_line(name, value)}\r\n" for name, value in usage.headers])
+    return f"Contact: <{usage.dialog.local_target}>\r\n{fields}Expires: {seconds}\r\n"
 
 
 def _flow(one: Subscription, client: Client) -> Flow | None:
