@@ -64,6 +64,15 @@ class UsageArrived:
         """The parts of the stack."""
         return self._core
 
+    @property
+    def aor(self) -> str:
+        """The address-of-record that its Request-URI means, "" where that is for the long way."""
+        usage = self.usage
+        host, domains = usage.host.lower(), self._core.addresses.domains
+        if usage.user is None or usage.gr is not None or (domains and host not in domains):
+            return ""
+        return f"sip:{usage.user}@{host}"
+
     def open(self, key: str) -> None:
         """Begin its transaction, and have a 100 sent if the answer takes long."""
         core = self._core

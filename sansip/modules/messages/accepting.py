@@ -174,11 +174,10 @@ class Accepting:
     def take(self, arrived: UsageArrived) -> Callable[[UsageArrived, float], None] | None:
         """Return what keeps a message for a user without a phone; None where more is to be looked at."""
         core, keeping, usage, now = self._core, self._keeping, arrived.usage, arrived.now
-        lines = usage.lines
+        lines, user = usage.lines, arrived.aor
         from_, to = _party(lines["from"]), _party(lines["to"])
         if (
-            usage.user is None
-            or usage.gr is not None
+            not user
             or usage.tag is not None
             or from_ is None
             or from_[2] is None
@@ -190,12 +189,8 @@ class Accepting:
             or not self._is_alone(arrived)
         ):
             return None
-        host, domains = usage.host.lower(), arrived.core.addresses.domains
         sender = _uri_in(from_[1])
-        if sender is None or (domains and host not in domains):
-            return None
-        user = f"sip:{usage.user}@{host}"
-        if core.location.lookup(user, now):
+        if sender is None or core.location.lookup(user, now):
             return None
         date, life = lines.get("date"), None
         if date is not None:

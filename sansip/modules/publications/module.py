@@ -217,7 +217,7 @@ class Publications(Stored):
         wanted = read_renewal(arrived.usage, self.settings)
         if wanted is None:
             return None
-        kind, resource = self._kinds.get(wanted.event), self._resource_of(arrived)
+        kind, resource = self._kinds.get(wanted.event), arrived.aor
         if kind is None or not resource:
             return None
         package = self._events.package(kind.event)
@@ -237,14 +237,6 @@ class Publications(Stored):
             except ValueError:
                 return None
         return partial(self._renew, kind, before, min(seconds, self.settings.longest), say)
-
-    def _resource_of(self, arrived: UsageArrived) -> str:
-        usage = arrived.usage
-        host = usage.host.lower()
-        domains = arrived.core.addresses.domains
-        if usage.user is None or usage.gr is not None or (domains and host not in domains):
-            return ""
-        return f"sip:{usage.user}@{host}"
 
     def _renew(
         self,
