@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from random import Random
 from typing import Any
 
@@ -69,10 +70,12 @@ class Counted:
     def __init__(self, briefs: Any) -> None:
         self.briefs = briefs
         self.count = 0
+        self.methods: Counter[bytes] = Counter()
 
-    def answers(self, *given: Any) -> bool:
-        answered: bool = self.briefs.answers(*given)
+    def answers(self, data: bytes, *given: Any) -> bool:
+        answered: bool = self.briefs.answers(data, *given)
         self.count += answered
+        self.methods[data.split(b" ", 1)[0]] += answered
         return answered
 
 
@@ -137,7 +140,7 @@ def test_where_it_came_from(transport: str, source: tuple[str, int], via: bytes)
 def test_any_spelling(name: str) -> None:
     """Whatever a stranger writes: what is answered in brief is what the route would answer."""
     chance = Random(name)
-    taken = 0
+    taken: Counter[bytes] = Counter()
     for _ in range(120):
         streams = Streams(**CONFIGS[name])
         for number in range(6):
@@ -146,8 +149,11 @@ def test_any_spelling(name: str) -> None:
             data = data.replace(b"CSeq: 1 R", b"CSeq: %d R" % chance.randint(1, 6))
             data = data.replace(b"bob@192", chance.choice((b"bob@192", b"bob@192", b"bob2@192")))
             streams.feed(spell(data, chance, chance.choice((0, 1, 1, 2))))
-        taken += streams.briefs.count
-    assert (taken > 50) == (name not in ("looks", "trusted peer", "small limits")), taken
+        taken += streams.briefs.methods
+    # How many of the spelled ones are read in brief differs between the readers in C and in Python.
+    assert (taken[b"REGISTER"] > 0) == (name not in ("looks", "small limits")), taken
+    # The route answers what a trusted peer asks, and decides on its REGISTER as on anybody's.
+    assert (taken[b"OPTIONS"] > 0) == (name not in ("looks", "small limits", "trusted peer")), taken
 
 
 def test_a_module_of_ones_own_sees_it() -> None:
