@@ -21,7 +21,7 @@ from sansip.wire.plain_head import (
     USER,
     VIA_LINE,
     BriefReader,
-    InBrief,
+    RequestInBrief,
     head_pattern,
     line,
     octets_at,
@@ -68,19 +68,14 @@ _VIA, _HOPS, _ROUTE, _PROOF, _FROM, _TO, _CALL_ID, _CSEQ = [
 ]
 
 
-class Opening(InBrief):
+class Opening(RequestInBrief):
     """An INVITE, as far as it was read.
 
     Attributes:
-        uri, user, host, port: of the Request-URI, a sip URI with one parameter at most.
-        via: the line of the only Via; ``sent_host``, ``sent_port`` and ``branch`` of it; ``rport``: whether
-            it has that flag.
-        from_, from_host, from_tag, to, call_id_line, call_id, cseq_line, cseq: the lines and what is in them;
-            To has no tag.
+        user: of the Request-URI.
+        from_host: of the URI of From. To has no tag.
         contact: the line of the only Contact, which holds one address.
         route: the line of the only Route, or None. It does not go on.
-        credentials: the line of the only Proxy-Authorization, or None.
-        hops: Max-Forwards.
         proven: whether its credentials have been found to be those of its sender; written by who checks.
     """
 
@@ -88,70 +83,20 @@ class Opening(InBrief):
         "_call_id",
         "_cseq",
         "_from",
-        "_hops",
-        "_hops_end",
         "_lines",
-        "_proof",
-        "_proof_end",
-        "_route",
-        "_route_end",
         "_to",
-        "_via",
-        "_via_end",
-        "branch",
-        "call_id",
-        "call_id_line",
         "contact",
-        "credentials",
-        "cseq",
-        "cseq_line",
-        "from_",
         "from_host",
-        "from_tag",
-        "hops",
-        "host",
-        "port",
         "proven",
         "route",
-        "rport",
-        "sent_host",
-        "sent_port",
-        "to",
-        "uri",
         "user",
-        "via",
     )
 
-    uri: str
     user: str
-    host: str
-    port: int | None
-    via: str
-    sent_host: str
-    sent_port: int | None
-    rport: bool
-    branch: str
-    from_: str
     from_host: str
-    from_tag: str
-    to: str
-    call_id_line: str
-    call_id: str
-    cseq_line: str
-    cseq: int
-    hops: int
     contact: str
     route: str | None
-    credentials: str | None
     _lines: int
-    _via: int
-    _via_end: int
-    _hops: int
-    _hops_end: int
-    _route: int
-    _route_end: int
-    _proof: int
-    _proof_end: int
     _from: int
     _to: int
     _call_id: int

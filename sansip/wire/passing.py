@@ -19,7 +19,7 @@ from sansip.wire.plain_head import (
     USER,
     VIA_LINE,
     BriefReader,
-    InBrief,
+    RequestInBrief,
     head_pattern,
     line,
     octets_at,
@@ -62,78 +62,24 @@ _VIA, _ROUTE, _PROOF, _HOPS = [_head.groupindex[name] for name in ("via", "route
 _is_ipv4: Final = compiled(r"[0-9]{1,3}\.[0-9]{1,3}\.[0-9]{1,3}\.[0-9]{1,3}").fullmatch
 
 
-class Passing(InBrief):
+class Passing(RequestInBrief):
     """A request, as far as it was read.
 
     Attributes:
-        method, uri, host, port: of the Request-URI, a sip URI at an IPv4 address with one parameter at most.
-        via: the line of the only Via; ``sent_host``, ``sent_port`` and ``branch`` of it; ``rport``: whether
-            it has that flag.
-        from_, from_tag, to, to_tag, call_id_line, call_id, cseq_line, cseq: the lines and what is in them.
+        method: the host of its Request-URI is an IPv4 address.
+        to_tag: of To.
         route: the line of Route.
-        credentials: the line of the only Proxy-Authorization, or None.
-        hops: Max-Forwards.
     """
 
     __slots__ = (
-        "_hops",
-        "_hops_end",
-        "_proof",
-        "_proof_end",
-        "_route",
-        "_route_end",
-        "_via",
-        "_via_end",
-        "branch",
-        "call_id",
-        "call_id_line",
-        "credentials",
-        "cseq",
-        "cseq_line",
-        "from_",
-        "from_tag",
-        "hops",
-        "host",
         "method",
-        "port",
         "route",
-        "rport",
-        "sent_host",
-        "sent_port",
-        "to",
         "to_tag",
-        "uri",
-        "via",
     )
 
     method: str
-    uri: str
-    host: str
-    port: int | None
-    via: str
-    sent_host: str
-    sent_port: int | None
-    rport: bool
-    branch: str
-    from_: str
-    from_tag: str
-    to: str
     to_tag: str
-    call_id_line: str
-    call_id: str
-    cseq_line: str
-    cseq: int
-    hops: int
     route: str
-    credentials: str | None
-    _via: int
-    _via_end: int
-    _route: int
-    _route_end: int
-    _proof: int
-    _proof_end: int
-    _hops: int
-    _hops_end: int
 
     def __init__(self, came: bytes, parts: tuple[Any, ...]) -> None:
         self._came = came

@@ -37,6 +37,7 @@ __all__ = [
     "VIA_LINE",
     "BriefReader",
     "InBrief",
+    "RequestInBrief",
     "head_pattern",
     "line",
     "octets_at",
@@ -119,6 +120,73 @@ class InBrief:
     def has(self, pattern: re.Pattern[str]) -> bool:
         """Whether ``pattern`` is found in the head."""
         return pattern.search(self._came[: self._body].decode()) is not None
+
+
+class RequestInBrief(InBrief):
+    """A request in brief that is sent on: what a proxy needs of each, and which of its octets change.
+
+    Attributes:
+        uri, host, port: of the Request-URI, a sip URI with one parameter at most.
+        via: the line of the only Via; ``sent_host``, ``sent_port`` and ``branch`` of it; ``rport``: whether
+            it has that flag.
+        from_, from_tag, to, call_id_line, call_id, cseq_line, cseq: the lines and what is in them.
+        credentials: the line of the only Proxy-Authorization, or None.
+        hops: Max-Forwards.
+    """
+
+    __slots__ = (
+        "_hops",
+        "_hops_end",
+        "_proof",
+        "_proof_end",
+        "_route",
+        "_route_end",
+        "_via",
+        "_via_end",
+        "branch",
+        "call_id",
+        "call_id_line",
+        "credentials",
+        "cseq",
+        "cseq_line",
+        "from_",
+        "from_tag",
+        "hops",
+        "host",
+        "port",
+        "rport",
+        "sent_host",
+        "sent_port",
+        "to",
+        "uri",
+        "via",
+    )
+
+    uri: str
+    host: str
+    port: int | None
+    via: str
+    sent_host: str
+    sent_port: int | None
+    rport: bool
+    branch: str
+    from_: str
+    from_tag: str
+    to: str
+    call_id_line: str
+    call_id: str
+    cseq_line: str
+    cseq: int
+    hops: int
+    credentials: str | None
+    _via: int
+    _via_end: int
+    _hops: int
+    _hops_end: int
+    _route: int
+    _route_end: int
+    _proof: int
+    _proof_end: int
 
 
 class BriefReader(Generic[T]):
