@@ -282,7 +282,7 @@ class Openings:
         if proof is not None:
             proof.count(core, flow, now)
             opening.proven = True
-        text = f"{aor}\n{opening.from_tag}\nNone\n{opening.call_id}\n{int(opening.cseq)}"
+        text = f"{aor}\n{opening.from_tag}\nNone\n{opening.call_id}\n{opening.cseq}"
         if opening.route is not None or opening.credentials is not None:
             # RFC 3261 16.4: a phone's outbound proxy is this server.
             text = "\n".join((text, *opening.deciding))
@@ -484,6 +484,6 @@ def _read_as_it_came(data: bytes) -> Request:
 
 def _arrived(opening: Opening) -> Arrived:
     """Return what decides the routing, as ``arrival.take_route`` notes it."""
-    cseq = CSeq(int(opening.cseq), "INVITE")
+    cseq = CSeq(opening.cseq, "INVITE")
     identity = opening.call_id, opening.from_tag, None, cseq
     return Arrived(parse_uri(opening.uri), opening.uri, identity, opening.deciding)

@@ -220,7 +220,7 @@ class Passages:
         given: Any = None
         hashed = ""
         if method != "ACK":
-            decides = f"{passing.uri}\n{passing.from_tag}\n{to_tag}\n{passing.call_id}\n{int(passing.cseq)}"
+            decides = f"{passing.uri}\n{passing.from_tag}\n{to_tag}\n{passing.call_id}\n{passing.cseq}"
             fields = passing.route if passing.credentials is None else "\n".join(passing.deciding)
             if len(data) != passing.size:
                 # It came in two lines.
@@ -273,6 +273,6 @@ def _arrived(passing: Passing) -> Arrived | None:
     """Return what decides the routing, as ``arrival.take_route`` notes it."""
     if passing.method == "ACK":
         return None
-    cseq = CSeq(int(passing.cseq), passing.method)
+    cseq = CSeq(passing.cseq, passing.method)
     identity = passing.call_id, passing.from_tag, passing.to_tag, cseq
     return Arrived(parse_uri(passing.uri), passing.uri, identity, passing.deciding)
