@@ -183,7 +183,8 @@ def _parts_of(match: re.Match[str], kept: tuple[Any, ...], head: str, body: int)
         via += len("Via: ")
     to = kept[3]
     tag = _tag_of(to)
-    places: tuple[int, ...] = (via, rest, *match.span("recorded"))
+    recorded = (0, 0) if kept[7] is None else match.span("recorded")
+    places: tuple[int, ...] = (via, rest, *recorded)
     if not head.isascii():
         places = octets_at(head, places)
     return (

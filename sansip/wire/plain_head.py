@@ -98,7 +98,7 @@ def head_pattern(start: str, lines: tuple[str, ...], named: str, needs: tuple[st
 
 def octets_at(head: str, places: tuple[int, ...]) -> tuple[int, ...]:
     """Return where the characters at ``places`` of ``head`` stand in its octets."""
-    return tuple([len(head[: max(at, 0)].encode()) for at in places])
+    return tuple([len(head[:at].encode()) for at in places])
 
 
 class InBrief:
