@@ -2,8 +2,14 @@
  * an ACK that ends here.
  *
  * Part of _head.c. Each function reads a head that scan() accepts, in which each field that is read has its usual
- * spelling, and returns what echo.py, passing.py, opening.py and ending.py read by a pattern; None for all else. A head with
- * octets above 127 is for the pattern, so a text and its octets have the same offsets.
+ * spelling, and returns the parts that echo.py, passing.py, opening.py and ending.py read by a pattern; None for all
+ * else, which is read in full. A head with octets above 127 is for the pattern, so a text and its octets have the same
+ * offsets.
+ *
+ * What both read they read alike, but each reads a few heads that the other leaves to the reader. These functions
+ * alone take ",", ";" and "?" in the user of From and To; ending() takes them in its Request-URI as well, and
+ * Max-Forwards in any spelling, which nobody looks at there. The pattern alone takes a Timestamp in a request of a
+ * dialog: it is copied to a 100 (RFC 3261 8.2.6.1), and the one to a BYE is made of the whole message.
  */
 
 /* Those that are read of each message. */
