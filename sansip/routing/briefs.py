@@ -285,17 +285,11 @@ class Briefs:
         """Return as ``plan_ordinary`` what a REGISTER over a connection changes; None where that may fail."""
         core = self._core
         limits, location = core.limits, core.location
-        current = location.lookup(aor, now)
-        planned = plan_ordinary(
-            core.registrar, sent, asked, aor, current, now, flow, received, core.wall.offset
-        )
-        if (
-            planned is None
-            or location.aors >= limits.aors
-            or len(planned[0].after) > min(limits.bindings_per_aor, core.registrar.most_contacts)
-        ):
+        if location.aors >= limits.aors or not limits.bindings_per_aor:
             return None
-        return planned
+        current = location.lookup(aor, now)
+        # It replaces one contact at the most, and counts the others.
+        return plan_ordinary(core.registrar, sent, asked, aor, current, now, flow, received, core.wall.offset)
 
 
 def _place(brief: Brief, transport: str) -> tuple[str, int] | None:

@@ -61,6 +61,7 @@ CONFIGS: dict[str, dict[str, Any]] = {
     "looks": {"modules": [Use(Looks)]},
     "no room": {"limits": Limits(aors=1)},
     "one phone": {"limits": Limits(bindings_per_aor=1)},
+    "no phone": {"limits": Limits(bindings_per_aor=0)},
 }
 
 
