@@ -161,7 +161,7 @@ class Phone:
     def acknowledge(self, answer: Message) -> None:
         """Acknowledge the failure of our INVITE (RFC 3261 17.1.1.3)."""
         who = [f"From: {self._local}", f"To: {answer.get('to')}", f"Call-ID: {self._call_id}"]
-        uri = self._remote.strip("<>")
+        uri = answer.get("to").partition(">")[0].strip("<")
         via = f"Via: {answer.get('via')}"
         number = answer.get("cseq").split()[0]
         lines = [f"ACK {uri} SIP/2.0", via, "Max-Forwards: 70", f"CSeq: {number} ACK", *who]
