@@ -20,9 +20,23 @@ from tools import peers
 
 pytestmark = pytest.mark.interop
 
+Done = subprocess.CompletedProcess[str]
 
-def ctl(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "sansip_server", "ctl", *words]
+# `sansip ctl`, which looks into each default folder but /run/sansip: no setting moves that one, and servers
+# that are no part of the test may have their sockets there.
+ALONE = """
+from pathlib import Path
+from sansip_server import control
+from sansip_server.cli import main
+
+folders = control.default_folders
+control.default_folders = lambda *given: [one for one in folders(*given) if one != Path("/run/sansip")]
+main(prog_name="sansip")
+"""
+
+
+def ctl(folder: Path, *words: str, program: tuple[str, str] = ("-m", "sansip_server")) -> Done:
+    command = [sys.executable, *program, "ctl", *words]
     return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=30)
 
 
@@ -124,7 +138,7 @@ def test_reload_says_what_it_refuses(tmp_path: Path) -> None:
     listen = [f"udp:127.0.0.1:{peers.free_port()}"]
     with peers.sansip_serve(tmp_path, listen, options=["--config", str(config)]) as server:
 
-        def reload() -> subprocess.CompletedProcess[str]:
+        def reload() -> Done:
             return ctl(tmp_path, "--config", str(config), "reload")
 
         done = reload()
@@ -152,17 +166,19 @@ def test_without_a_word_of_where(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     """`sansip serve` and `sansip ctl` as they are find each other; of two servers each is named."""
     with tempfile.TemporaryDirectory(prefix="sansip-") as folder:
         monkeypatch.setenv("XDG_RUNTIME_DIR", folder)
+        monkeypatch.setenv("TMPDIR", folder)
         monkeypatch.delenv("RUNTIME_DIRECTORY", raising=False)
         sockets = Path(folder, "sansip")
         with peers.sansip_serve(tmp_path, [f"udp:127.0.0.1:{peers.free_port()}"], ["biloxi.test"]) as one:
             path = sockets / f"{one.pid}.ctl"
             assert stat.S_IMODE(path.stat().st_mode) == 0o600
             assert stat.S_IMODE(sockets.stat().st_mode) == 0o700
-            assert json.loads(ctl(tmp_path, "stats", "--json").stdout)["pid"] == one.pid
+            stats = ctl(tmp_path, "stats", "--json", program=("-c", ALONE))
+            assert json.loads(stats.stdout)["pid"] == one.pid
             # A second one, of the same user, is no obstacle and no mistake.
             listen = [f"udp:127.0.0.1:{peers.free_port()}"]
             with peers.sansip_serve(tmp_path, listen, ["biloxi.test"]) as two:
-                asked = ctl(tmp_path, "health")
+                asked = ctl(tmp_path, "health", program=("-c", ALONE))
                 assert asked.returncode == 2
                 for server in (one, two):
                     own = f"{sockets}/{server.pid}.ctl"
