@@ -6,6 +6,7 @@ A source that has many ports reaches every worker; N workers must not give it N 
 from __future__ import annotations
 
 import sys
+import threading
 import time
 from contextlib import ExitStack, suppress
 from pathlib import Path
@@ -149,3 +150,27 @@ def test_forged_responses_and_requests_are_passed_on_once(tmp_path: Path) -> Non
                     time.sleep(0.01)
             assert b"SIP/2.0 481" in b"".join(stranger.received(0.3))
     assert watch.lost == 0
+
+
+def test_a_replay_of_a_password_at_all_workers_at_once(tmp_path: Path) -> None:
+    """RFC 7616 3.4: one nonce count passes once, however many workers get its copies in the same moment."""
+    users = {"bob@siege.test": "wonderland"}
+    with Crew(tmp_path, workers=3, transports=("udp",), users=users) as crew:
+        lines = crew.lines()
+        challenge = _register(crew, lines[0], 1)
+        assert challenge.what == "401"
+        answer = credentials(
+            challenge.get("www-authenticate"), "REGISTER", f"sip:{crew.domain}", "bob", "wonderland"
+        )
+        statuses: list[str] = []
+
+        def replay(index: int) -> None:
+            statuses.append(_register(crew, lines[index], 2 + index, answer).what)
+
+        threads = [threading.Thread(target=replay, args=(index,)) for index in range(len(lines))]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert statuses.count("200") == 1, statuses
+        assert set(statuses) == {"200", "401"}

@@ -17,10 +17,10 @@ from pathlib import Path
 from typing import Any
 
 from tests.interop.line import Line
-from tests.interop.phone import Message
-from tests.interop.siege import STRICT, Siege
+from tests.interop.phone import Message, Phone
+from tests.interop.siege import STRICT, Siege, request
 
-__all__ = ["AGAIN", "Crew", "heard", "soon"]
+__all__ = ["AGAIN", "Crew", "contacts", "heard", "phone", "registration", "soon"]
 
 # Seconds until a dead worker serves again: 2 on a quiet machine (SANSIP_HOSTILE=1), elsewhere processors are
 # shared.
@@ -119,6 +119,24 @@ class Crew(Siege):
         ]
         line.send("\r\n".join([*lines, "", ""]).encode())
         return heard(line).what
+
+
+def phone(crew: Crew, user: str, transport: str = "udp") -> Phone:
+    return Phone(user, crew.domain, transport, crew.address(transport))
+
+
+def registration(crew: Crew, line: Line, user: str, *more: str, call_id: str, cseq: int) -> bytes:
+    aor = f"<sip:{user}@{crew.domain}>"
+    uri, sender = f"sip:{crew.domain}", f"{aor};tag=r"
+    return request("REGISTER", uri, line, from_=sender, to=aor, call_id=call_id, cseq=cseq, lines=more)
+
+
+def contacts(crew: Crew, line: Line, user: str) -> list[str]:
+    """RFC 3261 10.2.3: what the worker of ``line`` has of ``user``."""
+    line.send(registration(crew, line, user, call_id=f"query-{time.monotonic_ns()}", cseq=1))
+    answer = heard(line)
+    assert answer.what == "200", answer.start
+    return [value.partition(">")[0] for name, value in answer.fields if name == "contact"]
 
 
 def heard(line: Line) -> Message:
