@@ -1,7 +1,7 @@
 """Servers that challenge us with ill intent: what one answer costs, and makes us send or keep.
 
 Relays with an account, and registrations of ours elsewhere; the exchange itself is in
-``proxy/test_sequence.py`` and ``modules/test_upstream.py``.
+``proxy/test_sequence.py``, ``proxy/test_digests.py`` and ``modules/test_upstream.py``.
 """
 
 from __future__ import annotations
