@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from tests.modules.media.relayed_calls import Slow, crossed
 from tests.modules.media.rig import TYPE, answer_sdp
-from tests.modules.media.test_riding import Slow, crossed
 from tests.rig import ALICE, BOB, only, reply
 
 pytestmark = pytest.mark.usefixtures("both")
