@@ -123,7 +123,7 @@ def cancelled_early(rig: Slow) -> None:
 
 
 def early_media_for_ever(rig: Slow) -> None:
-    """The same, while the relay has the description of early media."""
+    """RFC 3261 16.8, Timer C, while the relay has the description of early media."""
     invite = only(rig.invite(), "INVITE")
     rig.late = True
     rig.udp(reply(invite, 183, headers=TYPE, body=answer_sdp()), BOB)
@@ -246,7 +246,6 @@ SCENARIOS = [
     relay_slow,
     cancelled_early,
     cancel_of_another,
-    rings_for_ever,
     early_media_for_ever,
     cancelled,
     overtaken,
