@@ -13,6 +13,8 @@ import time
 
 import pjsua2 as pj
 
+from tests.interop.pjsua import account_of, say
+
 PATIENCE = 15.0
 
 
@@ -23,7 +25,7 @@ class Account(pj.Account):  # type: ignore[misc]  # pjsua2 has no types
         super().__init__()
         self.status = 0
 
-    def onRegState(self, prm: pj.OnRegStateParam) -> None:  # noqa: N802 (PJSUA2's name)
+    def onRegState(self, prm: pj.OnRegStateParam) -> None:  # noqa: N802 (the library's name)
         self.status = int(prm.code)
 
 
@@ -52,13 +54,7 @@ def main(host: str, port: str, domain: str, user: str, password: str, callee: st
     endpoint.libStart()
     endpoint.audDevManager().setNullDev()
     account = Account()
-    settings = pj.AccountConfig()
-    settings.idUri = f"sip:{user}@{domain}"
-    settings.regConfig.registrarUri = f"sip:{domain}"
-    settings.sipConfig.proxies.append(f"sip:{host}:{port};lr")
-    # Any realm: the one that asks is the server of the test.
-    settings.sipConfig.authCreds.append(pj.AuthCredInfo("digest", "*", user, 0, password))
-    account.create(settings)
+    account.create(account_of(user, domain, f"sip:{host}:{port};lr", password))
     say(f"registration {wait_for(account)}")
     if callee and account.status == 200:
         call = Call(account)
@@ -66,12 +62,6 @@ def main(host: str, port: str, domain: str, user: str, password: str, callee: st
         say(f"call {wait_for(call)}")
     # Its own way to end waits for threads, and trips over calls that are over.
     os._exit(0)
-
-
-def say(line: str) -> None:
-    # On a line of its own: the library's log goes to the same file, cut wherever its buffer is full.
-    sys.stdout.write(f"\n{line}\n")
-    sys.stdout.flush()
 
 
 def wait_for(one: Account | Call) -> int:

@@ -18,7 +18,7 @@ import sys
 
 import pjsua2 as pj
 
-from tests.interop.pjsip import say
+from tests.interop.pjsua import Registering, account_of, say, without_threads
 
 # Places of the texts in a ``pjsua_buddy_dlg_event_info``, behind that of the URI.
 ID, DOCUMENT, DIRECTION, STATE, LOCAL, REMOTE = 1, 2, 7, 8, 10, 13
@@ -45,32 +45,10 @@ class Info(ctypes.Structure):
         return " ".join(str(texts[place]) for place in (STATE, DIRECTION, LOCAL, REMOTE))
 
 
-class Account(pj.Account):  # type: ignore[misc]  # pjsua2 has no types
-    """Registers."""
-
-    def onRegState(self, prm: pj.OnRegStateParam) -> None:  # noqa: N802 (the library's name)
-        say(f"registered {prm.code}")
-
-
 def main(host: str, port: str, domain: str, user: str, watched: str) -> None:
-    endpoint = pj.Endpoint()
-    endpoint.libCreate()
-    config = pj.EpConfig()
-    config.logConfig.level = config.logConfig.consoleLevel = 4
-    config.uaConfig.threadCnt = 0
-    config.uaConfig.mainThreadOnly = True
-    endpoint.libInit(config)
-    settings = pj.TransportConfig()
-    settings.boundAddress = host
-    endpoint.transportCreate(pj.PJSIP_TRANSPORT_UDP, settings)
-    endpoint.libStart()
-    endpoint.audDevManager().setNullDev()
-    account = Account()
-    wanted = pj.AccountConfig()
-    wanted.idUri = f"sip:{user}@{domain}"
-    wanted.regConfig.registrarUri = f"sip:{domain}"
-    wanted.sipConfig.proxies.append(f"sip:{host}:{port};lr")
-    account.create(wanted)
+    endpoint = without_threads(host)
+    account = Registering()
+    account.create(account_of(user, domain, f"sip:{host}:{port};lr"))
     buddy, of = pj.Buddy(), pj.BuddyConfig()
     of.uri = f"sip:{watched}@{domain}"
     buddy.create(account, of)

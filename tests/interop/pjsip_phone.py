@@ -19,7 +19,7 @@ import sys
 
 import pjsua2 as pj
 
-from tests.interop.pjsip import say
+from tests.interop.pjsua import Registering, account_of, say, without_threads
 
 TRANSPORTS = {"udp": pj.PJSIP_TRANSPORT_UDP, "tcp": pj.PJSIP_TRANSPORT_TCP, "tls": pj.PJSIP_TRANSPORT_TLS}
 
@@ -56,15 +56,12 @@ class Call(pj.Call):  # type: ignore[misc]  # pjsua2 has no types
         say(f"media {media[0].status}")
 
 
-class Account(pj.Account):  # type: ignore[misc]  # pjsua2 has no types
+class Account(Registering):
     """Registers, and takes calls."""
 
     def __init__(self) -> None:
         super().__init__()
         self.calls: list[Call] = []
-
-    def onRegState(self, prm: pj.OnRegStateParam) -> None:  # noqa: N802 (the library's name)
-        say(f"registered {prm.code}")
 
     def onInstantMessage(self, prm: pj.OnInstantMessageParam) -> None:  # noqa: N802 (the library's name)
         say(f"message {prm.msgBody}")
@@ -80,31 +77,12 @@ class Account(pj.Account):  # type: ignore[misc]  # pjsua2 has no types
 def main(
     host: str, port: str, transport: str, domain: str, user: str, authority: str = "", password: str = ""
 ) -> None:
-    endpoint = pj.Endpoint()
-    endpoint.libCreate()
-    config = pj.EpConfig()
-    config.logConfig.level = config.logConfig.consoleLevel = 4
-    config.uaConfig.threadCnt = 0
-    config.uaConfig.mainThreadOnly = True
-    endpoint.libInit(config)
-    settings = pj.TransportConfig()
-    settings.boundAddress = host
-    if authority:
-        settings.tlsConfig.CaListFile = authority
-        settings.tlsConfig.verifyServer = True
-    endpoint.transportCreate(TRANSPORTS[transport], settings)
-    endpoint.libStart()
-    endpoint.audDevManager().setNullDev()
+    endpoint = without_threads(host, TRANSPORTS[transport], authority)
     account = Account()
-    wanted = pj.AccountConfig()
-    wanted.idUri = f"sip:{user}@{domain}"
-    wanted.regConfig.registrarUri = f"sip:{domain}"
+    wanted = account_of(user, domain, f"sip:{host}:{port};transport={transport};lr", password)
     # It comes back at once, and once a second without an answer.
     wanted.regConfig.firstRetryIntervalSec = wanted.regConfig.retryIntervalSec = 1
     wanted.regConfig.randomRetryIntervalSec = 0
-    wanted.sipConfig.proxies.append(f"sip:{host}:{port};transport={transport};lr")
-    if password:
-        wanted.sipConfig.authCreds.append(pj.AuthCredInfo("digest", "*", user, 0, password))
     account.create(wanted)
     waiting: list[str] = []
     while True:

@@ -14,7 +14,7 @@ import sys
 
 import pjsua2 as pj
 
-from tests.interop.pjsip import say
+from tests.interop.pjsua import Registering, account_of, say, without_threads
 
 
 class Buddy(pj.Buddy):  # type: ignore[misc]  # pjsua2 has no types
@@ -26,11 +26,8 @@ class Buddy(pj.Buddy):  # type: ignore[misc]  # pjsua2 has no types
         say(f"buddy {info.subStateName} {status.status} {status.activity} {status.statusText}")
 
 
-class Account(pj.Account):  # type: ignore[misc]  # pjsua2 has no types
+class Account(Registering):
     """Registers, publishes, watches its mailbox."""
-
-    def onRegState(self, prm: pj.OnRegStateParam) -> None:  # noqa: N802 (the library's name)
-        say(f"registered {prm.code}")
 
     def onMwiInfo(self, prm: pj.OnMwiInfoParam) -> None:  # noqa: N802 (the library's name)
         body = prm.rdata.wholeMsg.partition("\r\n\r\n")[2]
@@ -38,24 +35,9 @@ class Account(pj.Account):  # type: ignore[misc]  # pjsua2 has no types
 
 
 def main(host: str, port: str, domain: str, user: str, password: str, buddy: str = "") -> None:
-    endpoint = pj.Endpoint()
-    endpoint.libCreate()
-    config = pj.EpConfig()
-    config.logConfig.level = config.logConfig.consoleLevel = 4
-    config.uaConfig.threadCnt = 0
-    config.uaConfig.mainThreadOnly = True
-    endpoint.libInit(config)
-    settings = pj.TransportConfig()
-    settings.boundAddress = host
-    endpoint.transportCreate(pj.PJSIP_TRANSPORT_UDP, settings)
-    endpoint.libStart()
-    endpoint.audDevManager().setNullDev()
+    endpoint = without_threads(host)
     account = Account()
-    wanted = pj.AccountConfig()
-    wanted.idUri = f"sip:{user}@{domain}"
-    wanted.regConfig.registrarUri = f"sip:{domain}"
-    wanted.sipConfig.proxies.append(f"sip:{host}:{port};lr")
-    wanted.sipConfig.authCreds.append(pj.AuthCredInfo("digest", "*", user, 0, password))
+    wanted = account_of(user, domain, f"sip:{host}:{port};lr", password)
     wanted.presConfig.publishEnabled = True
     wanted.mwiConfig.enabled = True
     account.create(wanted)
