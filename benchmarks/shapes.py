@@ -270,11 +270,11 @@ def counting(count: Callable[[], None]) -> Iterator[None]:
         count()
         before(self, *given, **more)
 
-    Reception.message_received = received  # type: ignore[method-assign]
+    Reception.message_received = received  # type: ignore[method-assign]  # the one that counts in its place
     try:
         yield
     finally:
-        Reception.message_received = before  # type: ignore[method-assign]
+        Reception.message_received = before  # type: ignore[method-assign]  # its own again
 
 
 def played(shape: Shape) -> list[tuple[str, bool]]:

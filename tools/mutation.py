@@ -110,7 +110,7 @@ class Mutator(ast.NodeTransformer):
     def visit_Import(self, node: ast.Import) -> ast.AST:
         return node
 
-    visit_ImportFrom = visit_Import  # type: ignore[assignment]  # noqa: N815
+    visit_ImportFrom = visit_Import  # type: ignore[assignment]  # noqa: N815 (what ast calls for another node)
 
     def visit_Assign(self, node: ast.Assign) -> ast.AST:
         names = [target.id for target in node.targets if isinstance(target, ast.Name)]

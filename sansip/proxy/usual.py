@@ -451,7 +451,7 @@ class Usual:
     def timer_fired(self, name: str, now: float) -> None:
         """Timer C, or the time of the 100."""
         branch = self.become()
-        (branch if name == "timer C" else self.server.user).timer_fired(name, now)  # type: ignore[union-attr]
+        (branch if name == "timer C" else self.server.user).timer_fired(name, now)  # type: ignore[union-attr]  # the user that set it
 
     # --- the user of the server transaction
 

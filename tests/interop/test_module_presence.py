@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
-import platform
 import signal
 import subprocess
 import sys
@@ -17,7 +15,7 @@ import pytest
 
 from tests.interop.siege import LOCAL, Siege
 from tests.interop.softphones import Softphone
-from tests.missing import missing
+from tests.missing import needs_pjsua2
 from tools.peers import free_port
 
 DOMAIN = "siege.test"
@@ -41,10 +39,7 @@ RULES = """<ruleset xmlns="urn:ietf:params:xml:ns:common-policy" xmlns:pr="urn:i
 @pytest.fixture(autouse=True)
 def library() -> None:
     """Skip where PJSIP has no wheel."""
-    if importlib.util.find_spec("pjsua2") is None:
-        if sys.version_info < (3, 13) and platform.machine() == "x86_64":
-            missing("pjsua2 is not installed (pip install pjsua2-python)")
-        pytest.skip("pjsua2 has no wheel for this Python")
+    needs_pjsua2()
 
 
 @pytest.fixture

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
-import platform
 import signal
 import subprocess
 import sys
@@ -17,7 +15,7 @@ from tests.interop.baresip import Baresip
 from tests.interop.conftest import TARGET
 from tests.interop.phone import Phone
 from tests.interop.users import ask, serve_users
-from tests.missing import missing
+from tests.missing import needs_pjsua2
 from tools.peers import Program, Sipp, free_port
 
 LOCAL = "127.0.0.1"
@@ -125,10 +123,7 @@ def test_baresip_phones_call_each_other(transport: str, serve: Serve, tmp_path: 
 )
 def test_pjsip(algorithms: str, qop: str, serve: Serve) -> None:
     """The stack of many phones: it knows SHA-256, and takes lists as RFC 8760 means them."""
-    if importlib.util.find_spec("pjsua2") is None:
-        if sys.version_info >= (3, 13) or platform.machine() != "x86_64":
-            pytest.skip("PyPI has no pjsua2-python wheel for this Python and machine")
-        missing("not installed: pjsua2-python")
+    needs_pjsua2()
     program, server = serve(f"[digest]\nalgorithms = [{algorithms}]\nqop = [{qop}]\n")
     command = [sys.executable, "-m", "tests.interop.pjsip", server[0], str(server[1]), "biloxi.test", "alice"]
     done = subprocess.run(

@@ -6,9 +6,6 @@ is a thing that people do with phones, with our phone on the side that its name 
 
 from __future__ import annotations
 
-import importlib.util
-import platform
-import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -21,7 +18,7 @@ from tests.interop.conftest import TARGET
 from tests.interop.siege import Siege
 from tests.interop.test_pjsip import PjsipPhone
 from tests.interop.test_softphone import DOMAIN, PASSWORD, RINGING, TALKING, Softphone
-from tests.missing import missing
+from tests.missing import needs_pjsua2
 
 pytestmark = [
     pytest.mark.skipif(TARGET != "sansip", reason="it is the server of the test"),
@@ -136,10 +133,7 @@ def test_we_transfer_baresip(baresips: tuple[Site, Baresip]) -> None:
 
 @pytest.fixture(scope="module")
 def pjsips(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Site, PjsipPhone]]:
-    if importlib.util.find_spec("pjsua2") is None:
-        if sys.version_info >= (3, 13) or platform.machine() != "x86_64":
-            pytest.skip("PyPI has no pjsua2-python wheel for this Python and machine")
-        missing("not installed: pjsua2-python")
+    needs_pjsua2()
     with ExitStack() as stack:
         directory = tmp_path_factory.mktemp("pjsip")
         site = Site(directory, "tcp", stack)

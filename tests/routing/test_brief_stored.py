@@ -33,12 +33,12 @@ def test_retransmitted_while_the_store_is_asked(name: str) -> None:
     pair = Pair(CONFIGS[name])
     pair.store.faults = False
     data = message(more=(CONTACT,))
-    answer, pair.answer = pair.answer, lambda actions: actions  # type: ignore[method-assign]  # later
+    answer, pair.answer = pair.answer, lambda actions: actions  # type: ignore[method-assign]  # the test's own in its place
     (asked,) = [one for one in pair.feed(data) if isinstance(one, Ask)]
     assert pair.feed(data, after=0.5) == []
     late = pair.feed(message("OPTIONS", branch="z9hG4bK9"), after=5.0)
     assert late
     assert pair.brief.snapshot()["server_transactions"] == 1
-    pair.answer = answer  # type: ignore[method-assign]  # as it was
+    pair.answer = answer  # type: ignore[method-assign]  # its own again
     assert ok(pair, [asked])
     assert [type(one) for one in pair.feed(data)] == [SendDatagram]

@@ -72,7 +72,7 @@ def test_latency_alone_is_told_once_a_second() -> None:
 
 
 def test_one_process_says_nothing() -> None:
-    """There is nobody to hear it."""
+    """A server that runs alone sends no news of health: no other process would receive it."""
     wire = Wire()
     core = wire.core(0)
     core.seat = None

@@ -144,7 +144,7 @@ def test_one_that_comes_while_rows_are_read() -> None:
             wrote[0] += write(bench, "hello")
         return result
 
-    bench._answer = slow  # type: ignore[method-assign]
+    bench._answer = slow  # type: ignore[method-assign]  # the test's own in its place
     register(bench)
     assert wrote == [[]]
     assert [one.body for one in come(bench)] == [b"hello"]
@@ -160,9 +160,9 @@ def test_a_write_that_failed_may_have_happened() -> None:
         result = plain(question)
         return TimeoutError("too late") if isinstance(question, Write) else result
 
-    bench._answer = late  # type: ignore[method-assign]
+    bench._answer = late  # type: ignore[method-assign]  # the test's own in its place
     assert write(bench, "hello") != ["202 Accepted"]
-    bench._answer = plain  # type: ignore[method-assign]
+    bench._answer = plain  # type: ignore[method-assign]  # its own again
     bench.sent.clear()
     register(bench)
     assert fetch(bench) == ["hello"]
@@ -194,9 +194,9 @@ def test_a_write_that_fails_while_rows_are_counted() -> None:
             failing.clear()
             # Counting has read all rows, and its answer comes behind this.
             found = plain(question)
-            bench._answer = lost  # type: ignore[method-assign]
+            bench._answer = lost  # type: ignore[method-assign]  # the test's own in its place
             assert write(bench, "one") != ["202 Accepted"]
-            bench._answer = plain  # type: ignore[method-assign]
+            bench._answer = plain  # type: ignore[method-assign]  # its own again
             return found
         return plain(question)
 
@@ -204,7 +204,7 @@ def test_a_write_that_fails_while_rows_are_counted() -> None:
         answer = plain(question)
         return OSError("too late") if isinstance(question, Write) else answer
 
-    bench._answer = late  # type: ignore[method-assign]
+    bench._answer = late  # type: ignore[method-assign]  # the test's own in its place
     bench.module._keeping.complete = False
     bench.module._lost()
     bench.wait(5.5)

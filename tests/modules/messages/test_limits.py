@@ -146,7 +146,7 @@ def test_a_node_without_messages_removes_them() -> None:
 def test_names_without_a_user_take_no_memory() -> None:
     """A stranger tries a million names: nothing of them stays."""
     bench = ModuleBench(Messages, answers={Lookup: lambda lookup: None}, shares_rows=False)
-    bench.stack.authenticator = object()  # type: ignore[assignment]
+    bench.stack.authenticator = object()  # type: ignore[assignment]  # only its presence counts
     for number in range(20):
         write(bench, "hello", f"nobody{number}")
     assert bench.module._keeping.recent._users == {}

@@ -220,7 +220,7 @@ def test_one_request_at_two_nodes() -> None:
             answers[0] += write(other, "hello")
         return plain(question)
 
-    bench._answer = slow  # type: ignore[method-assign]
+    bench._answer = slow  # type: ignore[method-assign]  # the test's own in its place
     assert write(bench, "hello") == ["202 Accepted"]
     assert answers == [["202 Accepted"]]
     assert bench.store.count(KEPT) == 1
