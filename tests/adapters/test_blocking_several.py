@@ -159,7 +159,7 @@ def test_what_is_posted_may_stop_the_server() -> None:
 
 
 def test_beside_a_peer_that_only_answers() -> None:
-    """Redis: the connection is in nobody's way until it has to answer; then it is not kept waiting."""
+    """The server watches the socket of Redis only while it awaits an answer, and then reads it at once."""
     stack, heard = FakeStack(), []
     ours, redis = socket.socketpair()
     ours.setblocking(False)

@@ -18,14 +18,14 @@ def rows() -> list[str]:
 
 
 def test_each_rule_is_shown() -> None:
-    """A rule without a trace or a test is a promise that nobody keeps."""
+    """A rule that no trace and no test names is not checked."""
     assert len(rows()) > 30
     for row in rows():
         assert re.findall(r"`([\w.-]+/[^`]+)`", row.split(" | ")[2]), row
 
 
 def test_what_is_named_exists() -> None:
-    """A trace that was renamed shows nothing any more."""
+    """A row that names a trace by its old name shows nothing."""
     traces = {one.id for one in load_suites()}
     for name in re.findall(r"`([\w.-]+/[^`]+)`", "\n".join(rows())):
         path, colons, function = name.partition("::")

@@ -99,7 +99,7 @@ def test_a_reload_asks_once() -> None:
 
 
 class Hurry(Module):
-    """Names a time, and does nothing then."""
+    """Names a time, and has no ``time_passed``."""
 
     name = "hurry"
     asked = 0
@@ -110,7 +110,7 @@ class Hurry(Module):
 
 
 def test_who_does_nothing_then_is_not_asked_when() -> None:
-    """The deadline would never pass, and the loop never rest."""
+    """The stack does not ask such a module: its deadline would stay in the past, and the loop would spin."""
     bench = ModuleBench(Hurry)
     bench.perform(bench.stack.time_passed(bench.now))
     assert bench.stack.next_deadline() is None

@@ -53,7 +53,7 @@ def test_a_mark_without_its_token_is_another_side() -> None:
 
 @pytest.mark.parametrize("part", ["4", "4000aa0", "aa01", "lr", "s", "192"])
 def test_a_part_of_a_mark_is_no_side(part: str) -> None:
-    """A mark of one letter is in nearly every text, and nobody's."""
+    """Nearly every text has a mark of one letter in it: a part of a mark names no side."""
     assert not is_named(part, PLAIN)
     assert not is_named("", "Record-Route: <sip:t@x;lr;d=>")
 

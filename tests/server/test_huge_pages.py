@@ -15,7 +15,7 @@ import pytest
 from sansip_server import huge_pages
 from sansip_server.huge_pages import PIECE, HugePages
 
-# In a process of its own: what a test run has in memory is nobody's business here.
+# A process of its own: the memory of the test run must not count.
 GROW = """
 from sansip_server.huge_pages import HugePages
 kept = [bytearray(300) for _ in range(60_000)]

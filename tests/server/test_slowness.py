@@ -29,7 +29,7 @@ class Ticking(Module):
         return False
 
     def time_passed(self, now: float) -> None:
-        """Without this nobody asks when it is due."""
+        """The stack calls ``next_due`` only of modules that have this method."""
 
     def next_due(self) -> float | None:
         return None

@@ -178,7 +178,7 @@ def test_a_stream_needs_a_length(read: Any) -> None:
 
 
 def test_what_it_refuses_to_be_given(scanner: Any) -> None:
-    """A mistake of ours is an exception, and no octet of somebody else's memory."""
+    """Wrong arguments raise; the C code reads no memory that is not the message's."""
     with pytest.raises(TypeError):
         scanner.scan("text")
     with pytest.raises(TypeError):

@@ -40,7 +40,7 @@ def test_what_takes_nothing_away(splice: Any) -> None:
 
 @pytest.mark.parametrize("edits", [(3, 5, "", 4, 6, ""), (5, 3, ""), (-1, 3, ""), (0, len(CAME) + 1, "")])
 def test_an_edit_in_another_one(splice: Any, edits: Any) -> None:
-    """A mistake of ours is an exception, and no octet of somebody else's memory."""
+    """Edits outside the message raise; the C code reads no memory that is not the message's."""
     with pytest.raises(ValueError, match="outside"):
         splice(CAME, *edits)
 

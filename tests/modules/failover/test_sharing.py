@@ -56,7 +56,7 @@ def test_a_failure_at_one_takes_it_out_at_all() -> None:
 
 
 def test_latency_alone_is_told_once_a_second() -> None:
-    """It is another one after each call, and each word costs all workers."""
+    """The latency changes with each call, and each message about it costs all workers."""
     wire = Wire()
     one = wire.healths[0]
     for tenth in range(1, 31):

@@ -55,7 +55,7 @@ def test_the_callee_has_moved(rides: bool) -> None:
 
 
 class Asking(MediaRig):
-    """Users are asked for their passwords."""
+    """A rig that asks users for their passwords."""
 
     def __init__(self) -> None:
         super().__init__(

@@ -163,7 +163,7 @@ def test_what_the_sender_hears() -> None:
 
 
 def test_for_a_phone_that_is_there() -> None:
-    """It is relayed, and nothing is read in brief."""
+    """The server relays a message to a registered phone, on the long way."""
     pair = Pair()
     pair.register()
     assert pair.receive(pair.message("hello"))[0].startswith("MESSAGE sip:bob@192.0.2.20")

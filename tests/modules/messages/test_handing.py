@@ -103,7 +103,7 @@ def test_a_large_one(made: list[bytes]) -> None:
     ],
 )
 def test_answers(status: str, more: str, made: list[bytes]) -> None:
-    """Whatever the phone says, the mark and what follows are the same."""
+    """Each answer of the phone leads to the same mark and the same actions on both ways."""
     pair = Pair(retry=10)
     begun(pair, "one", "two")
     [(data, where)] = pair.come()
@@ -139,7 +139,7 @@ def test_a_mark_that_cannot_be_written() -> None:
 
 @pytest.mark.parametrize("broken", ["_written", "mark_of", "marked"])
 def test_an_exception_ends_a_delivery(broken: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whatever it is: the device is tried again later, and what comes for it does not wait."""
+    """The module tries the device again later, and a new message for it need not wait until then."""
     pair = Pair(retry=10)
     module = pair.both[0].module
     where: Any = handing if broken == "_written" else module._delivery
@@ -182,7 +182,7 @@ def test_settings(given: dict[str, Any]) -> None:
 
 
 def test_what_comes_meanwhile() -> None:
-    """It waits behind what is on its way, and comes next; a phone that goes away gets the rest later."""
+    """A message that comes during a delivery is the next one; a phone that leaves gets the rest later."""
     pair = Pair()
     begun(pair, "one")
     pair.receive(pair.message("two"))

@@ -98,7 +98,7 @@ class Life:
 
     def kill(self) -> None:
         old = self.bench
-        # Some of what was being written is in the store.
+        # The store has made some of the writes that it was asked for.
         for ask in old.waiting[: self.chance.randrange(len(old.waiting) + 1)]:
             if isinstance(ask.question, Write):
                 old.store.answer(ask.question)
@@ -176,7 +176,7 @@ class Life:
         if branch not in phone.known:
             what = "200 OK" if self.willing else self.chance.choice(("200 OK", "480 No", "", "lost", "lost"))
             if what == "lost":
-                # The datagram is; of several one arrives before Timer F.
+                # The datagram is lost; at most four in a row, so that one arrives before Timer F.
                 phone.lost[branch] = phone.lost.get(branch, 0) + 1
                 if phone.lost[branch] < 5:
                     return

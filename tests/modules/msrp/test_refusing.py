@@ -58,7 +58,7 @@ def test_not_for_us() -> None:
 
 
 def test_a_long_path() -> None:
-    """RFC 4975 10.2: it gets a 400, and nothing of it goes on; a response with one is passed to nobody."""
+    """RFC 4975 10.2: the relay answers the request with 400, and forwards neither it nor such a response."""
     bench = made()
     alice, bob = Client(bench, "alice", "192.0.2.1"), Client(bench, "bob", "192.0.2.2")
     alice.authenticate()

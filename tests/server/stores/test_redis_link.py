@@ -106,7 +106,7 @@ class Bench:
         for sock in self.theirs:
             sock.close()
         assert all(one.closed for one in self.connections)
-        # Whatever became of it, no runtime looks out for what nobody asked, nor takes a later socket for it.
+        # The link leaves no socket with the runtime, which could take a later socket for it.
         assert (self.hub.awaited, self.hub.quiet) == (0, set())
         assert self.reports == []
 
