@@ -306,6 +306,10 @@ class Events(Module):
         stored = False
         try:
             stored = not wanted or await self._store(one, request, wanted)
+            if stored and wanted and not self._starting.judges(one, request.now):
+                # RFC 6665 4.2.1.3
+                request.reply(403)
+                stored = False
         finally:
             self._book.came(one)
             if not stored:

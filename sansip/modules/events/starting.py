@@ -12,7 +12,9 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
+from sansip.dialog.subscription_table import ACTIVE, PENDING
 from sansip.errors import RemoteProtocolError
+from sansip.modules.events.content import Verdict
 from sansip.modules.events.screening import screen_subscribe
 from sansip.modules.events.writing import granted
 from sansip.wire.abnf import compiled
@@ -72,6 +74,19 @@ class Starting:
             notifying.tell(one, "subscribe", now)
             notifying.consider(one, now)
 
+    def judges(self, one: Subscription, now: float) -> bool:
+        """Judge ``one`` again, whose row was waited for; return whether it is accepted still.
+
+        Rules that changed meanwhile judge the subscriptions in the book, where it is not yet.
+        """
+        verdict = one.verdict = one.package.judge(one, now)
+        if verdict is Verdict.BLOCK:
+            one.kept = self._keeping.keeps
+            self._keeping.end(one, now)
+            return False
+        one.usage.state = PENDING if verdict is Verdict.CONFIRM else ACTIVE
+        return True
+
     def take(self, arrived: UsageArrived) -> Callable[[UsageArrived, float], None] | None:
         """Return what accepts or refuses a first SUBSCRIBE; None where something has to be waited for."""
         usage = arrived.usage
@@ -127,6 +142,11 @@ class Starting:
             return
         if not seconds:
             self.accept(one, arrived.handle(now), seconds, now)
+            return
+        if not self.judges(one, now):
+            # RFC 6665 4.2.1.3
+            self._book.answered(one)
+            arrived.handle(now).reply(403)
             return
         notifying, usage = self._notifying, one.usage
         notifying.now = now

@@ -8,8 +8,9 @@ import pytest
 
 from sansip.modules.events import (
     EventsSettings,
+    Verdict,
 )
-from tests.modules.events.weather import RESOURCE, Reports, bench, body, engine, watcher
+from tests.modules.events.weather import RESOURCE, Reports, bench, body, engine, watcher, weather
 from tests.rig import BOB_URI, only, request, what
 
 
@@ -204,6 +205,28 @@ def test_limits_while_the_store_is_slow(limit: str, status: int) -> None:
     assert watchers[0].subscribe(0) == 200
     assert watcher(rig, name="later").subscribe(600) == 200
     assert watcher(rig, name="last").subscribe(600) == status
+
+
+@pytest.mark.parametrize("event", ["weather", "weather;x=1"])
+@pytest.mark.parametrize(("verdict", "status"), [(Verdict.BLOCK, 403), (Verdict.CONFIRM, 200)])
+def test_judged_while_the_store_is_slow(event: str, verdict: Verdict, status: int) -> None:
+    """Rules that change while its row is being written hold for it, whichever way it came."""
+    rig = bench()
+    rig.holds = True
+    one = watcher(rig, event=event)
+    one.subscribe(600)
+    weather(rig).verdicts["sip:alice@biloxi.test"] = verdict
+    engine(rig).judge("weather", rig.now, RESOURCE)
+    one.take(rig.release())
+    assert one.status == status
+    if status == 403:
+        assert one.notifies == []
+        assert len(engine(rig)) == 0
+        # Nothing of it comes back with a restart.
+        assert len(engine(bench(rig.rows))) == 0
+    else:
+        assert one.state.startswith("pending")
+        assert body(one.last) == ""
 
 
 def test_size() -> None:
