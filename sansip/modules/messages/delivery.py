@@ -29,6 +29,7 @@ from sansip.transport.transports import UDP
 
 if TYPE_CHECKING:
     from sansip.client import Client
+    from sansip.clock import Timer
     from sansip.location import Binding
     from sansip.module import Core, Module
     from sansip.modules.messages.keeping import Keeping
@@ -38,7 +39,6 @@ __all__ = ["Delivery"]
 
 # A device will never take this message: another attempt is of no use.
 _FOR_GOOD: Final = frozenset((400, 405, 406, 413, 415, 416, 420, 484, 488, 493, 501, 513, 603, 606))
-_NEVER: Final = float("inf")
 # Devices that one message is given to: a phone may name a new Contact as often as it likes.
 _DEVICES: Final = 32
 # Seconds in which each phone takes a request with the same branch for a repetition, over UDP: Timer J (RFC
@@ -62,8 +62,8 @@ class Delivery:
         self._core = core
         self._module = module
         self._keeping = keeping
-        # Devices that did not take a message, by user and name, and when they are tried again.
-        self._resting: dict[tuple[str, str], float] = {}
+        # Devices that did not take a message, by user and name, and the timers that try them again.
+        self._resting: dict[tuple[str, str], Timer] = {}
         # Devices that messages are being delivered to, by their user. The value is there once it is known
         # whether a message waits for the device.
         self._running: dict[str, dict[str, Later[bool]]] = {}
@@ -88,12 +88,11 @@ class Delivery:
         return user in self._running
 
     def retry(self, user: str, device: str, now: float) -> None:
-        """The time to try a device again has come, unless it has registered and failed anew since."""
+        """The time to try a device again has come."""
         key = user, device
-        if self._resting.get(key, _NEVER) <= now:
-            del self._resting[key]
-            if not self._keeping.has_none(user) and self.binding(key, now) is not None:
-                self._begin(key, now)
+        del self._resting[key]
+        if not self._keeping.has_none(user) and self.binding(key, now) is not None:
+            self._begin(key, now)
 
     def changed(self, aor: str, before: Sequence[Binding], after: Sequence[Binding]) -> None:
         """Bindings changed: a device gets what it does not have."""
@@ -124,7 +123,7 @@ class Delivery:
                 if key not in self._resting:
                     self._begin(key, now)
             elif device in came:
-                self._resting.pop(key, None)
+                self._wake(key)
                 self._begin(key, now, came=True)
 
     def _begin(self, key: tuple[str, str], now: float, came: bool = False) -> None:
@@ -155,8 +154,13 @@ class Delivery:
         """Try a device again, but not before its time."""
         if key not in self._resting:
             seconds = self._keeping.settings.retry
-            self._resting[key] = now + seconds
-            self._core.timers.start(now, seconds, self._module, ("retry", *key))
+            self._resting[key] = self._core.timers.start(now, seconds, self._module, ("retry", *key))
+
+    def _wake(self, key: tuple[str, str]) -> None:
+        """The time till a device is tried again is over."""
+        timer = self._resting.pop(key, None)
+        if timer is not None:
+            timer.cancel()
 
     def over(self, key: tuple[str, str], result: object, now: float) -> None:
         """A delivery has ended: with an exception, or whether nothing is left for the device."""
@@ -178,7 +182,7 @@ class Delivery:
                 self._core.failed("deliver", result)
         elif again or (again is not None and result is True):
             # A phone that registers while it fails to answer elsewhere, or before, is tried at once.
-            self._resting.pop(key, None)
+            self._wake(key)
             self._begin(key, now)
         found.set(False, now)
 

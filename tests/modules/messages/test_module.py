@@ -206,3 +206,20 @@ def test_a_register_tries_its_own_phone_alone() -> None:
         assert tried.uri_text == "sip:bob@192.0.2.21:5060"
         bench.wait(40)
         bench.sent.clear()
+
+
+def test_one_timer_for_a_device() -> None:
+    """A phone that registers anew and answers 480 each time is tried again once, not once for each time."""
+    bench, got = begun("one", retry=600)
+    for cseq in range(2, 40):
+        answer(bench, got, "480 Temporarily Unavailable")
+        register(bench, cseq=cseq)
+        [got] = come(bench)
+    answer(bench, got, "480 Temporarily Unavailable")
+    live = [timer for queue in bench.stack.timers._queues.values() for timer in queue if timer.owner]
+    assert len([timer for timer in live if timer.deadline - bench.now > 500]) == 1
+    # Its time counts from the last attempt.
+    bench.wait(595)
+    assert come(bench) == []
+    bench.wait(10)
+    assert len(come(bench)) == 1
