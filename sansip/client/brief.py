@@ -10,7 +10,6 @@ transaction there, in the state and with the timers that it would have by then, 
 
 from __future__ import annotations
 
-from math import inf
 from typing import TYPE_CHECKING, Any, Final
 
 from sansip.client.sending import Sending
@@ -189,25 +188,22 @@ class Departed:
         client.timers.start(now, t1, self, "timer E")
 
     def timer_fired(self, name: str, now: float) -> None:
-        """Find out what has come by the time of the first Timer E; forget those that were answered."""
+        """Find out what has come by the time of the first Timer E; forget those that were answered.
+
+        Those without an answer get timers of their own then, so that this wakes once for all of them.
+        """
         requests, self.requests = self.requests, []
         client = self._client
-        t1 = client.transactions.values.t1
-        next_due = inf
         for one in requests:
-            if one.folded:
-                if name == "timer K":
-                    one.over()
-                elif one.answered_at >= 0.0:
-                    self.requests.append(one)
-                elif one.started + t1 > now:
-                    self.requests.append(one)
-                    next_due = min(next_due, one.started + t1)
-                else:
-                    # Its Timer E is due, and fires next.
-                    one.unfold()
-        if next_due < inf:
-            client.timers.put(next_due, t1, self, "timer E")
-        elif self.requests:
+            if not one.folded:
+                continue
+            if name == "timer K":
+                one.over()
+            elif one.answered_at >= 0.0:
+                self.requests.append(one)
+            else:
+                # Its Timer E is due within this part of T1.
+                one.unfold()
+        if self.requests:
             # RFC 3261 17.1.2.2: Timer K is T4; it began when the response came, so this is a little more.
             client.timers.start(now, client.transactions.values.t4, self, "timer K")

@@ -126,6 +126,29 @@ def test_each_has_its_own_timer_e() -> None:
     assert asker.rig.empty
 
 
+def test_it_wakes_once_for_those_that_left_together() -> None:
+    """Silent peers cost a wake-up for each Timer E, as any do, and one for all that share a part of T1."""
+    asker = Asker()
+    for _ in range(9):
+        asker.rig.wait(0.01)
+        asker.send()
+    departed = asker.rig.stack.client.departed
+    assert departed is not None
+    woken: list[float] = []
+    fired = departed.timer_fired
+
+    def counting(_: Any, name: str, now: float) -> None:
+        woken.append(now)
+        fired(name, now)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(type(departed), "timer_fired", counting)
+        assert len(asker.rig.wait(0.6)) == 10
+    assert len(woken) == 1
+    asker.rig.run_out()
+    assert asker.rig.empty
+
+
 def test_a_send_error() -> None:
     """RFC 3261 8.1.3.1: a 503, made here."""
     asker = Asker()
