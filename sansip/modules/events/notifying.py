@@ -190,7 +190,7 @@ class Notifying:
             return
         if one.dirty and not usage.is_sending and one.may_leave_at(now) <= now:
             if one.filter is not None and not must and not one.full and self._holds_back(one, now):
-                one.dirty = False
+                one.held_back(now)
             elif one.moved and not self._may_go(one, now):
                 one.retry_at = now + _AGAIN
             else:

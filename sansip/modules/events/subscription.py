@@ -214,6 +214,14 @@ class Subscription(BriefAsker):
         self.retry_at = None
         self.dirty = self.more or bool(self.changes)
 
+    def held_back(self, now: float) -> None:
+        """Its filter holds a change back: to find that out takes as long as a NOTIFY, and counts as one."""
+        self.dirty = False
+        package = self.package
+        if package.interval > 0:
+            filled = (now - self.sent_at) / package.interval
+            self.tokens = min(float(package.burst), self.tokens + filled) - 1.0 - filled
+
     def failed(self, now: float, wait: float) -> None:
         """The last NOTIFY was not taken: the whole state is told again, after ``wait`` seconds."""
         self.tries += 1

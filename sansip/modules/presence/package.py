@@ -38,6 +38,8 @@ __all__ = ["PresencePackage", "PresencePublishing"]
 _MOST: Final = 10_000
 # Octets of a document that filters are applied to.
 _MOST_FILTERED: Final = 262_144
+# Filtered documents that are remembered, of all users.
+_MOST_CUTS: Final = 128
 
 
 class _Seen:
@@ -65,6 +67,20 @@ class _View:
         # before something else is shown.
         self.shows: Shows | None = None
         self.content: Content | None = None
+
+
+class _Cut:
+    """What one filter makes of one state, for all watchers who see the same and have the same filter.
+
+    ``known``, ``content``: what its triggers remember, and what is left; each in a tuple once it was made.
+    """
+
+    __slots__ = ("content", "known", "view")
+
+    def __init__(self, view: _View) -> None:
+        self.view = view
+        self.known: tuple[Snapshot] | None = None
+        self.content: tuple[Content | None] | None = None
 
 
 class PresencePublishing(Publishing):
@@ -108,6 +124,8 @@ class PresencePackage(Package):
         self.interval, self.burst = interval, burst
         self.ready = False
         self._views: OrderedDict[str, _View] = OrderedDict()
+        # By resource, what is shown (None: that the user is unavailable) and source of the filter.
+        self._cuts: OrderedDict[tuple[str, Shows | None, bytes], _Cut] = OrderedDict()
 
     # --- the state
 
@@ -193,8 +211,28 @@ class PresencePackage(Package):
         seen: _Seen | None = subscription.memo
         if seen is None or wanted is None or not wanted.triggers:
             return False
-        root = self._whole(subscription, seen)
-        return root is not None and not triggers(wanted, seen.known, snapshot(root, wanted))
+        return not triggers(wanted, seen.known, self._known(subscription, seen, wanted))
+
+    def _cut(self, subscription: Subscription, seen: _Seen) -> _Cut:
+        resource = subscription.resource
+        view = self._view(resource)
+        shows = None if subscription.verdict is Verdict.POLITE else seen.shows
+        key = resource, shows, subscription.filter_body
+        found = self._cuts.get(key)
+        if found is None or found.view is not view:
+            found = self._cuts[key] = _Cut(view)
+            self._cuts.move_to_end(key)
+            if len(self._cuts) > _MOST_CUTS:
+                self._cuts.popitem(last=False)
+        return found
+
+    def _known(self, subscription: Subscription, seen: _Seen, wanted: Filter) -> Snapshot:
+        """Return what the triggers remember of the state; None where it is too large."""
+        cut = self._cut(subscription, seen)
+        if cut.known is None:
+            root = self._whole(subscription, seen)
+            cut.known = (None if root is None else snapshot(root, wanted),)
+        return cut.known[0]
 
     def _parts(self, subscription: Subscription, seen: _Seen) -> list[Part]:
         if subscription.verdict is Verdict.POLITE:
@@ -210,16 +248,23 @@ class PresencePackage(Package):
             return None
 
     def _filtered(self, subscription: Subscription, seen: _Seen, wanted: Filter) -> Content | None:
-        root = self._whole(subscription, seen)
-        seen.known = snapshot(root, wanted) if root is not None and wanted.triggers else None
+        seen.known = self._known(subscription, seen, wanted) if wanted.triggers else None
+        is_partial = partial.TYPE in subscription.accept
+        cut = self._cut(subscription, seen)
+        if cut.content is not None and not is_partial:
+            return cut.content[0]
+        root = None if cut.content == (None,) else self._whole(subscription, seen)
         if root is None or not filtered(root, wanted):
             # RFC 4660 5.3.1: nothing is left, or it would take too long.
             seen.state = None
+            cut.content = (None,)
             return None
         parts = parts_of(root)
-        if partial.TYPE in subscription.accept:
+        if is_partial:
             return Content(partial.TYPE, self._difference(subscription, seen, parts))
-        return Content(TYPE, write_pidf(subscription.resource, parts))
+        content = Content(TYPE, write_pidf(subscription.resource, parts))
+        cut.content = (content,)
+        return content
 
     def _shown(self, resource: str, shows: Shows) -> list[Part]:
         view = self._view(resource)

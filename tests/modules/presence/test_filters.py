@@ -9,7 +9,8 @@ import pytest
 
 from sansip.module.xml import read_xml, write_xml
 from sansip.modules.events import BadFilter
-from sansip.modules.presence.filters import applying, filtered, joined, parse_filters
+from sansip.modules.presence import package
+from sansip.modules.presence.filters import applying, filtered, joined, parse_filters, snapshot
 from sansip.modules.presence.pidf import parse_pidf
 from tests.modules.events.weather import Stored
 from tests.modules.presence.test_module import basics, bench, publish, rules
@@ -359,3 +360,54 @@ def test_what_would_take_too_long() -> None:
     publish(rig, document(*(service(f"t{number}", "open", inner * 3) for number in range(12))))
     made = watch(rig, one(what("|".join(["//*//*//*//*"] * 8))))
     assert made.last.body == b""
+
+
+def test_watchers_with_the_same_filter(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A filter takes milliseconds: it is applied once to each state, whoever has it."""
+    rig = bench()
+    tag = publish(rig, document(service("a", "closed")))
+    inner = what("//p:basic") + OPEN
+    made = [watch(rig, one(inner), name=f"w{number}") for number in range(5)]
+    other = watch(rig, one(what("//p:note") + OPEN), name="other")
+    counted: list[str] = []
+    for name in ("filtered", "snapshot"):
+        plain = getattr(package, name)
+
+        def counting(*given: Any, name: str = name, plain: Any = plain) -> Any:
+            counted.append(name)
+            return plain(*given)
+
+        monkeypatch.setattr(package, name, counting)
+    state = service("a", "open", "<note>n</note>")
+    tag = publish(rig, document(state), *made, other, headers=[("SIP-If-Match", tag)])
+    assert counted.count("filtered") == counted.count("snapshot") == 2
+    assert {each.last.body for each in made} == {made[0].last.body}
+    assert b"note" not in made[0].last.body
+    assert b"note" in other.last.body
+    # Another state is another document.
+    publish(rig, document(service("a", "closed")), *made, other, headers=[("SIP-If-Match", tag)])
+    assert counted.count("snapshot") == 4
+
+
+def test_changes_that_are_held_back_have_a_pace(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A user who publishes all the time and a watcher who wants none of it cannot take a core."""
+    rig = bench(interval=5.0, burst=3)
+    tag = publish(rig, document(service("a", "closed")))
+    made = watch(rig, one(OPEN))
+    looks: list[float] = []
+
+    def counting(*given: Any) -> Any:
+        looks.append(rig.now)
+        return snapshot(*given)
+
+    monkeypatch.setattr(package, "snapshot", counting)
+    for number in range(20):
+        state = document(service("a", "closed", f"<note>{number}</note>"))
+        tag = publish(rig, state, made, headers=[("SIP-If-Match", tag)])
+        made.wait(0.1)
+    assert 1 <= len(looks) <= 3
+    # What triggers is told, a little later.
+    publish(rig, document(service("a", "open")), made, headers=[("SIP-If-Match", tag)])
+    made.wait(6.0)
+    assert basics(made.last) == ["open"]
+    assert len(made.notifies) == 2
