@@ -25,16 +25,17 @@ class Rates:
     def __len__(self) -> int:
         return len(self._buckets)
 
-    def allow(self, key: str, count: float, per: float, now: float) -> bool:
+    def allow(self, key: str, count: float, per: float, now: float, cost: float = 1.0) -> bool:
         """Count one more of ``key``; return whether there are at most ``count`` in ``per`` seconds.
 
-        The bucket holds ``count`` tokens, and fills again evenly.
+        The bucket holds ``count`` tokens, and fills again evenly. What has a ``cost`` above that passes while
+        it is full, and has to be made up for.
         """
         tokens, looked = self._buckets.pop(key, (count, now))
         now = max(now, looked)
         tokens = min(count, tokens + max(now - looked, 0.0) * count / per)
-        allowed = tokens >= 1.0 - 1e-9
-        self._buckets[key] = (tokens - 1.0 if allowed else tokens, now)
+        allowed = tokens >= min(cost, count) - 1e-9
+        self._buckets[key] = (tokens - cost if allowed else tokens, now)
         if len(self._buckets) > self._most:
             self._buckets.popitem(last=False)
         return allowed

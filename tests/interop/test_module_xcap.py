@@ -41,7 +41,8 @@ LISTS = b"""<?xml version="1.0" encoding="UTF-8"?>
 def config(http: int) -> str:
     return (
         f'control = "ctl.sock"\n[http]\nlisten = ["http:{LOCAL}:{http}"]\n[documents]\n[events]\n[lists]\n'
-        "[presence]\ninterval = 0.2\nburst = 20\n[publications]\n[xcap]\nrate = 1000\n"
+        "[presence]\ninterval = 0.2\nburst = 20\n[publications]\n"
+        "[xcap]\nrate = 1000\noctets = 1_000_000_000\n"
     )
 
 

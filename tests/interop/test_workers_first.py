@@ -189,7 +189,7 @@ def test_a_package_that_nobody_serves_is_refused_at_all_workers(tmp_path: Path) 
             assert (answer.what, answer.get("allow-events")) == ("489", "reg")
 
 
-XCAP = '[http]\nlisten = ["http:127.0.0.1:{}"]\n[documents]\n[xcap]\nrate = 1000\n'
+XCAP = '[http]\nlisten = ["http:127.0.0.1:{}"]\n[documents]\n[xcap]\nrate = 1000\noctets = 1_000_000_000\n'
 LISTS = (
     b'<?xml version="1.0"?><resource-lists xmlns="urn:ietf:params:xml:ns:resource-lists"><list/>'
     b"</resource-lists>"

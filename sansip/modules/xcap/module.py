@@ -24,6 +24,7 @@ from sansip.module import (
     function,
     mount,
 )
+from sansip.module.limiting import Rates
 from sansip.module.xml import FIX, has_lxml
 from sansip.modules.documents import DocumentChanged, Documents
 from sansip.modules.xcap.address import GLOBAL, Address, encoded, parse_address
@@ -59,6 +60,8 @@ _MOST_NEW: Final = 50
 _READING: Final = ("GET", "HEAD", "OPTIONS")
 _METHODS: Final = ("GET", "HEAD", "PUT", "DELETE", "OPTIONS")
 _WRITING: Final = ("PUT", "DELETE")
+# Seconds' worth of ``XcapSettings.octets`` that may come at once.
+_AT_ONCE: Final = 4
 
 
 class Xcap(Module):
@@ -83,6 +86,8 @@ class Xcap(Module):
     def start(self, core: Core, now: float) -> None:
         self._documents = core.module(Documents)
         self._digest = core.digest()
+        # Octets that were read, by user.
+        self._read = Rates(core.limits.module_keys)
         self._count = core.counter("requests", "XCAP requests, by method and status", ("method", "status"))
 
     def event_received(self, event: Any, now: float) -> None:
@@ -117,10 +122,18 @@ class Xcap(Module):
             # RFC 4825 8: a user that is not recognised. Strangers without a password do not learn it.
             raise Fault(404, "there is no such user")
         writable = self._may(usage, address, owner, user)
+        octets, most = self._octets(request, address, owner), float(_AT_ONCE * self.settings.octets)
+        if octets and not self._read.allow(user, most, _AT_ONCE, request.now, octets):
+            raise Fault(429, "more of documents than xcap.octets allows", ("Retry-After", "1"))
         response = await self._answered(request, usage, address, owner, writable)
         if info:
             response.headers.append(("Authentication-Info", info))
         return response
+
+    def _octets(self, request: WebRequest, address: Address, owner: str) -> int:
+        """Return how many octets of XML are read for ``request``: also where it is refused then."""
+        found = None if address.node is None else self._documents.get(address.auid, owner, address.name)
+        return len(request.body) + (0 if found is None else len(found.body))
 
     # --- who asks
 

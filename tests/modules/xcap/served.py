@@ -89,6 +89,7 @@ def said(answer: WebResponse) -> str:
 
 def bench(**settings: Any) -> ModuleBench[Xcap]:
     documents = settings.pop("documents", DocumentsSettings())
+    settings.setdefault("octets", 1 << 30)
     return ModuleBench(
         Xcap, XcapSettings(trusted=[ADMIN], rate=10_000, **settings), others=[Use(Documents, documents)]
     )

@@ -12,7 +12,9 @@ from tests.modules.xcap.served import (
     ATTRIBUTE,
     BASE,
     BILL,
+    ENTRY,
     FRIENDS,
+    JOE,
     LIST,
     LISTS,
     SERVICES,
@@ -98,6 +100,25 @@ def test_limits() -> None:
     assert b"xcap.rate" in answers[-1].body
     bill.bench.wait(1.0)
     assert bill.get(LISTS).status == 404
+
+
+def test_octets_in_a_second() -> None:
+    """Twenty requests a second for parts of a long list took half a core, also those that are refused."""
+    server = bench(octets=131_072)
+    joe, bill = Client(server, JOE), Client(server)
+    entries = b"".join(b'<entry uri="sip:user-%d@example.com"/>' % number for number in range(1_000))
+    assert bill.put(LISTS, FRIENDS.replace(b"</list>", entries + b"</list>")).status == 201
+    answers = [bill.put(f"{LISTS}{LIST}/nothing/entry", ENTRY) for _ in range(20)]
+    answers += [bill.get(f"{LISTS}{LIST}/entry%5B1%5D") for _ in range(5)]
+    statuses = [one.status for one in answers]
+    assert statuses == [409] * statuses.count(409) + [429] * (25 - statuses.count(409))
+    assert 8 <= statuses.count(409) <= 14
+    assert b"xcap.octets" in answers[-1].body
+    # The whole is read by nobody, and others are not concerned.
+    assert bill.get(LISTS).status == 200
+    assert joe.put(LISTS.replace(BILL, JOE), FRIENDS).status == 201
+    server.wait(1.0)
+    assert bill.get(f"{LISTS}{LIST}/entry%5B1%5D").status == 200
 
 
 def test_who_has_not_proved_who_they_are() -> None:
