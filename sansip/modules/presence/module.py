@@ -29,7 +29,7 @@ from sansip.modules.presence.pidf import (
     sphere_of,
     write_pidf,
 )
-from sansip.modules.presence.rules import EVERYTHING, Rule, Ruleset, Shows, next_change, parse_rules
+from sansip.modules.presence.rules import EVERYTHING, Rule, Ruleset, Shows, parse_rules
 from sansip.modules.presence.settings import PresenceSettings
 from sansip.modules.presence.winfo import WatcherInfo
 from sansip.modules.publications import Publications
@@ -184,15 +184,15 @@ class Presence(Module):
         if rules is None:
             return Verdict(self.settings.without_rules), EVERYTHING
         unix = self.core.unix(now)
-        self._watch_edges(resource, rules.rules, unix, now)
+        self._watch_edges(resource, rules, unix, now)
         sphere = self._spheres[resource] = sphere_of(self._package.state(resource))
         return rules.judge(subscription.watcher if subscription.proven else "", sphere, unix)
 
-    def _watch_edges(self, resource: str, rules: list[Rule], unix: float, now: float) -> None:
+    def _watch_edges(self, resource: str, rules: Ruleset, unix: float, now: float) -> None:
         """RFC 4745 7.3: a rule that begins or ends to apply changes what watchers see, at that time."""
         if resource in self._edges:
             return
-        edge = next_change(rules, unix)
+        edge = rules.next_change(unix)
         if edge is not None:
             self._edges[resource] = self.core.timers.start(now, edge - unix, self, resource)
 

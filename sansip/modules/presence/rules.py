@@ -8,6 +8,7 @@ applies nothing is allowed.
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -20,7 +21,7 @@ from sansip.module.xml import Element, local_name, namespace, read_xml
 from sansip.modules.events import Verdict
 from sansip.wire import parse_uri
 
-__all__ = ["ALL", "EVERYTHING", "NOTHING", "Rule", "Ruleset", "Shows", "judge", "next_change", "parse_rules"]
+__all__ = ["ALL", "EVERYTHING", "NOTHING", "Rule", "Ruleset", "Shows", "judge", "parse_rules"]
 
 POLICY: Final = "urn:ietf:params:xml:ns:common-policy"
 RULES: Final = "urn:ietf:params:xml:ns:pres-rules"
@@ -99,37 +100,35 @@ def judge(rules: list[Rule], watcher: str, sphere: str, unix: float) -> tuple[Ve
     return verdict, shows
 
 
-def next_change(rules: list[Rule], unix: float) -> float | None:
-    """Return the Unix time at which a rule begins or ends to apply next."""
-    return min((edge for rule in rules for edge in rule.edges if edge > unix), default=None)
-
-
 class Ruleset:
-    """The rules of one user. A watcher with a thousand subscriptions is judged once, until a rule changes.
+    """The rules of one user. A watcher with a thousand subscriptions is judged once, until a rule changes."""
 
-    ``rules``: as ``parse_rules`` returned them.
-    """
-
-    __slots__ = ("_judged", "rules")
+    __slots__ = ("_edges", "_judged", "_rules")
 
     def __init__(self, rules: list[Rule]) -> None:
-        self.rules = rules
+        self._rules = rules
+        self._edges = sorted({edge for rule in rules for edge in rule.edges})
         # (watcher, sphere) -> verdict, what it sees, and the times from and until which that holds.
         self._judged: dict[tuple[str, str], tuple[tuple[Verdict, Shows], float, float]] = {}
+
+    def next_change(self, unix: float) -> float | None:
+        """Return the Unix time at which a rule begins or ends to apply next."""
+        place = bisect_right(self._edges, unix)
+        return self._edges[place] if place < len(self._edges) else None
 
     def judge(self, watcher: str, sphere: str, unix: float) -> tuple[Verdict, Shows]:
         """Return what ``judge`` does."""
         if len(watcher) + len(sphere) > _LONGEST_JUDGED:
             # Users publish their spheres: what they write is not kept a thousand times.
-            return judge(self.rules, watcher, sphere, unix)
+            return judge(self._rules, watcher, sphere, unix)
         key = watcher, sphere
         found = self._judged.get(key)
         if found is None or not found[1] <= unix < found[2]:
-            edge = next_change(self.rules, unix)
+            edge = self.next_change(unix)
             if len(self._judged) >= _MOST_JUDGED:
                 self._judged.clear()
             until = inf if edge is None else edge
-            found = self._judged[key] = judge(self.rules, watcher, sphere, unix), unix, until
+            found = self._judged[key] = judge(self._rules, watcher, sphere, unix), unix, until
         return found[0]
 
 

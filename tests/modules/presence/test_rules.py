@@ -15,7 +15,6 @@ from sansip.modules.presence.rules import (
     Ruleset,
     Shows,
     judge,
-    next_change,
     parse_rules,
 )
 
@@ -104,7 +103,7 @@ def test_validity() -> None:
         False,
     ]
     rules = parse_rules(body)
-    assert [next_change(rules, at) for at in (0, 100, 200)] == [100, 200, None]
+    assert [Ruleset(rules).next_change(at) for at in (0, 100, 200)] == [100, 200, None]
 
 
 def test_what_is_shown_adds_up() -> None:
