@@ -116,8 +116,10 @@ def run_server(
 
     place = None if settings.rows is None else parse_redis(settings.rows)
     store = None if storage is None else storage.store
+    # Redis has its own way to write together.
+    pause = settings.store_interval if place is None else 0.0
     side: Side = "alone" if worker is None else "worker"
-    provision = Provision(lambda: RowService(open_rows(store, place, settings.redis)), side)
+    provision = Provision(lambda: RowService(open_rows(store, place, settings.redis), pause), side)
     values = None if place is None else SharedValues(place, settings.redis)
 
     shared = None

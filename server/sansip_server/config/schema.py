@@ -73,9 +73,9 @@ class Settings:
     # restart, and is acknowledged only when it is on disk. Without it registrations
     # are in memory. See docs/stores.md.
     store: str | None = None
-    # Least number of seconds between two batches of registrations: the server writes those that come
-    # meanwhile together. A lone one does not wait. 0 is no pause. The default is a twentieth of the time
-    # after which a phone sends its REGISTER again (T1).
+    # Least number of seconds between two batches of registrations, and between two of rows of modules: the
+    # server writes those that come meanwhile together. A lone one does not wait. 0 is no pause. The default
+    # is a twentieth of the time after which a phone sends its request again (T1).
     store_interval: float = 0.025
     # File with the password for a database server, relative to this file; without
     # it the password is PGPASSWORD's, ~/.pgpass's or the URL's.

@@ -1,9 +1,9 @@
 """Rows at work: answers the stack's questions, and tells the store's health.
 
 Theory of operation: each kind of question has a handler that runs in a worker thread (rows in memory are
-answered in the loop: ``turns``); writes that wait are one batch and one transaction. If the database cannot
-hold the values of one of them, they are written one by one, and only that one fails. The log says once that
-a store fails, and once more that it works again.
+answered in the loop: ``turns``); writes that wait are one batch and one transaction, which begins some time
+after the one before. If the database cannot hold the values of one of them, they are written one by one, and
+only that one fails. The log says once that a store fails, and once more that it works again.
 """
 
 from __future__ import annotations
@@ -29,10 +29,26 @@ logger = logging.getLogger("sansip.rows")
 
 
 class RowService:
-    """Answers ``Read``, ``Scan`` and ``Write`` from ``store``."""
+    """Answers ``Read``, ``Scan`` and ``Write`` from ``store``.
 
-    def __init__(self, store: RowStore) -> None:
+    ``interval``: least seconds from the beginning of one batch of writes to that of the next; a lone write
+    does not wait. 0, also for rows in memory: no pause. ``clock`` and ``sleep`` are the machine's.
+    """
+
+    def __init__(
+        self,
+        store: RowStore,
+        interval: float = 0.0,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
         self._store = store
+        # Rows in memory are written in the loop, which must not sleep.
+        self._interval = 0.0 if isinstance(store, InMemory) else interval
+        self._clock = clock
+        self._sleep = sleep
+        # When the last batch began that was to wait for the one before.
+        self._begun = float("-inf")
         # Kind of question -> since when it fails, and why.
         self._failing: dict[str, tuple[float, str]] = {}
         self._batches = self._writes = 0
@@ -45,7 +61,8 @@ class RowService:
     @property
     def handlers(self) -> dict[type, Callable[..., Any]]:
         """The function that the adapter calls for each kind of question."""
-        return {Read: self._read, Scan: self._scan, Write: self._write}
+        write = self._write_in_time if self._interval else self._write
+        return {Read: self._read, Scan: self._scan, Write: write}
 
     def attach(self, hub: Hub) -> None:
         """Answer questions from the loop of ``hub`` where nothing has to be waited for."""
@@ -71,6 +88,15 @@ class RowService:
 
     def _scan(self, question: Scan) -> list[Values]:
         return self._guarded("scan", lambda: self._store.scan(question))
+
+    @handler(batched=True, patient=True)
+    def _write_in_time(self, questions: Sequence[Write]) -> Sequence[Any]:
+        """Write, but not before its time; further writes wait in the adapter, and become one batch."""
+        wait = self._begun + self._interval - self._clock()
+        if wait > 0:
+            self._sleep(wait)
+        self._begun = self._clock()
+        return self._write(questions)
 
     @handler(batched=True)
     def _write(self, questions: Sequence[Write]) -> Sequence[Any]:

@@ -129,9 +129,7 @@ class SqliteRows:
                     for change in question.changes:
                         statements = self._statements(change.table)
                         if change.rows:
-                            connection.executemany(
-                                statements.put, [statements.codec.write(one) for one in change.rows]
-                            )
+                            _put(connection, statements, change.rows)
                         if change.deleted:
                             connection.executemany(
                                 statements.delete, [statements.codec.key(one) for one in change.deleted]
@@ -168,6 +166,15 @@ class SqliteRows:
 
     def close(self) -> None:
         """Do nothing: the caller closes the store."""
+
+
+def _put(connection: sqlite3.Connection, statements: _Statements, rows: Sequence[Values]) -> None:
+    """Put ``rows``. Nearly all values are bound as they are: a look at each costs as much as its writing."""
+    try:
+        connection.executemany(statements.put, rows)
+    except UnicodeEncodeError:
+        # Text that is no UTF-8; rows before that one are put once more.
+        connection.executemany(statements.put, map(statements.codec.write, rows))
 
 
 def _create(table: Table[Any]) -> str:

@@ -148,7 +148,9 @@ def _serve(
             raise OperatorError(str(error)) from None
         place = None if settings.rows is None else parse_redis(settings.rows)
         store = None if storage is None else storage.store
-        provision = Provision(lambda: RowService(open_rows(store, place, settings.redis)), "parent")
+        # Redis has its own way to write together.
+        pause = settings.store_interval if place is None else 0.0
+        provision = Provision(lambda: RowService(open_rows(store, place, settings.redis), pause), "parent")
         provision.start({use.kind: use.settings for use in uses(settings.modules)})
         supervisor = Supervisor()
         fit(settings.limits, raise_limit(), tell=False)
