@@ -363,7 +363,7 @@ def test_what_would_take_too_long() -> None:
 
 
 def test_watchers_with_the_same_filter(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A filter takes milliseconds: it is applied once to each state, whoever has it."""
+    """A filter takes milliseconds: it is applied once to each state, no matter who has it."""
     rig = bench()
     tag = publish(rig, document(service("a", "closed")))
     inner = what("//p:basic") + OPEN
