@@ -141,6 +141,8 @@ COMPILED = (
     "modules/publications/renewing.py",
     "modules/publications/shelf.py",
     "module/metrics.py",
+    "module/plain_socket.py",
+    "module/sockets.py",
 )
 # Among them, but left as they are: a class that others derive from which are not compiled, one that compiled
 # code could not fill, and settings: the configuration is read by their types, and mypyc keeps plain ones.

@@ -21,6 +21,7 @@ from sansip.module.digest import Digest
 from sansip.module.guarding import Guarding
 from sansip.module.limiting import Rates
 from sansip.module.metrics import Counter, Histogram
+from sansip.module.plain_socket import PlainSocket
 from sansip.module.plain import Plain, Unreached
 from sansip.module.process import Named, Process
 from sansip.module.rows import Rows
@@ -244,10 +245,20 @@ class Core(Process):
         *,
         key: Callable[[bytes], Any] | None = None,
         received: Callable[[bytes, float], None] | None = None,
-        lost: Callable[[str, float], None] | None = None,
     ) -> Datagrams:
         """Return a UDP socket that talks to ``remote``, an address and a port; see ``Datagrams``."""
-        peer = Datagrams(self._stack.sockets, remote, key, self._guarded(received), lost)
+        peer = Datagrams(self._stack.sockets, remote, key, self._guarded(received))
+        peer.owner = self._own
+        return peer
+
+    def socket(
+        self,
+        remote: tuple[str, int],
+        received: Callable[[bytes, float], None],
+        lost: Callable[[str, float], None],
+    ) -> PlainSocket:
+        """Return one for a module that keeps its questions itself; see ``PlainSocket``."""
+        peer = PlainSocket(self._stack.sockets, remote, received, lost, self.failed)
         peer.owner = self._own
         return peer
 

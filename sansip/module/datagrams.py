@@ -2,7 +2,6 @@
 
 Theory of operation: a question and its answer have the same key, which the module reads from each datagram. A
 question goes again after its time, as often as it says; a datagram that answers none goes to ``received``.
-Who keeps its questions itself has no key: it gets all datagrams, and hears when the socket is ``lost``.
 """
 
 from __future__ import annotations
@@ -12,7 +11,7 @@ from typing import Any
 
 from sansip.actions import SendDatagram
 from sansip.errors import LocalProtocolError
-from sansip.module.peer import DATAGRAM, Exchange, Lost, Peer, PeerBusy, PeerFailed, Received, Remote, Table
+from sansip.module.peer import DATAGRAM, Exchange, Peer, PeerBusy, PeerFailed, Received, Remote, Table
 
 __all__ = ["Datagrams"]
 
@@ -21,11 +20,10 @@ class Datagrams(Peer):
     """A UDP socket that talks to one peer.
 
     ``key(data)`` returns the key of a datagram: a question and its answer have the same. ``received(data,
-    now)`` gets datagrams that answer no question. ``lost(reason, now)``: nothing comes any more for what was
-    sent.
+    now)`` gets datagrams that answer no question.
     """
 
-    __slots__ = ("_key", "_lost", "_number", "_waiting")
+    __slots__ = ("_key", "_number", "_waiting")
 
     def __init__(
         self,
@@ -33,11 +31,9 @@ class Datagrams(Peer):
         remote: Remote,
         key: Callable[[bytes], Any] | None,
         received: Received | None,
-        lost: Lost | None = None,
     ) -> None:
         super().__init__(sockets, remote, received)
         self._key = key
-        self._lost = lost
         self._number = 0
         self._waiting: dict[Any, Exchange] = {}
 
@@ -67,8 +63,6 @@ class Datagrams(Peer):
             self.sockets.close(number)
         for exchange in list(self._waiting.values()):
             exchange.end(PeerFailed(f"{self}: closed"), now)
-        if number and self._lost is not None:
-            self._lost("closed", now)
 
     def expect(self, key: Any, exchange: Exchange, now: float) -> None:
         if key in self._waiting:
@@ -103,6 +97,4 @@ class Datagrams(Peer):
         self.silent(now)
         for exchange in list(self._waiting.values()):
             exchange.end(PeerFailed(f"{self}: {reason}"), now)
-        if self._lost is not None:
-            self._lost(reason, now)
         self.close(now)

@@ -25,7 +25,6 @@ __all__ = [
     "DATAGRAM",
     "REST",
     "Exchange",
-    "Lost",
     "Owner",
     "Peer",
     "PeerBusy",
@@ -33,6 +32,7 @@ __all__ = [
     "Received",
     "Remote",
     "Table",
+    "address_of",
 ]
 
 # Seconds for which a peer that failed is left alone, but for one question.
@@ -42,7 +42,6 @@ DATAGRAM = 65_507
 
 Remote = tuple[str, int]
 Received = Callable[[bytes, float], None]
-Lost = Callable[[str, float], None]
 # A module's view of time and results: (result or exception, now).
 Callback = Callable[[Any, float], None]
 
@@ -66,6 +65,17 @@ class Table(Protocol):
     def connect(self, peer: Any) -> int: ...
     def disconnect(self, conn: int, reason: str) -> None: ...
     def read(self, conn: int, wanted: bool) -> None: ...
+
+
+def address_of(remote: Address) -> Address:
+    """Return ``remote``. Raises ``LocalProtocolError`` where its host is a name."""
+    try:
+        ip_address(remote[0])
+    except ValueError:
+        raise LocalProtocolError(
+            f"{remote[0]!r} is no address; look a name up first (await core.ask(DnsLookup(...)))"
+        ) from None
+    return remote
 
 
 class PeerFailed(OSError):
@@ -160,16 +170,10 @@ class Peer:
         raise NotImplementedError
 
     def __init__(self, sockets: Table, remote: Remote, received: Received | None, name: str = "") -> None:
-        try:
-            ip_address(remote[0])
-        except ValueError:
-            raise LocalProtocolError(
-                f"{remote[0]!r} is no address; look a name up first (await core.ask(DnsLookup(...)))"
-            ) from None
         self.sockets = sockets
         # It ends with its module; None: with the stack.
         self.owner: Owner | None = None
-        self.remote: Address = remote
+        self.remote: Address = address_of(remote)
         self.name = name
         self.received = received
         self._rests_until = 0.0

@@ -8,17 +8,16 @@ runtime knows of it. What a peer and a question to it are is in ``peer``.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from sansip.actions import CloseDatagram, Connect, Disconnect, OpenDatagram, Reading
 from sansip.module.peer import PeerFailed
 
 if TYPE_CHECKING:
-    from sansip.actions import Action
+    from sansip.actions import Action, Address
     from sansip.clock import Timers
     from sansip.limits import Limits
-    from sansip.module.datagrams import Datagrams
-    from sansip.module.peer import Owner, Peer
+    from sansip.module.peer import Owner
     from sansip.module.streams import Stream
 
 __all__ = ["FIRST", "Sockets"]
@@ -27,10 +26,27 @@ __all__ = ["FIRST", "Sockets"]
 FIRST = -(1 << 40)
 
 
+class Owned(Protocol):
+    """What a module has open. ``owner``: None where it is the stack's."""
+
+    owner: Owner | None
+
+
+class DatagramPeer(Owned, Protocol):
+    """A UDP socket with one peer."""
+
+    remote: Address
+
+    def take(self, data: bytes, now: float) -> None: ...
+    def lose(self, reason: str, now: float) -> None: ...
+    def close(self, now: float) -> None: ...
+
+
 class Sockets:
     """All client sockets of modules in one stack. ``out`` receives the actions."""
 
-    __slots__ = ("_conns", "_new_connection", "_next", "_socks", "limits", "out", "questions", "timers")
+    __slots__ = ("_conns", "_new_connection", "_next", "_socks", "limits", "out", "patient", "questions",
+                 "timers")  # fmt: skip
 
     def __init__(
         self, timers: Timers, limits: Limits, out: list[Action], new_connection: Callable[[], int]
@@ -38,11 +54,12 @@ class Sockets:
         self.timers = timers
         self.limits = limits
         self.out = out
-        # Answers that are waited for, of all peers.
+        # Answers that are waited for, of all peers; and those of them that nobody needs to go on.
         self.questions = 0
+        self.patient = 0
         self._new_connection = new_connection
         self._next = FIRST
-        self._socks: dict[int, Datagrams] = {}
+        self._socks: dict[int, DatagramPeer] = {}
         self._conns: dict[int, Stream] = {}
 
     def __len__(self) -> int:
@@ -55,13 +72,13 @@ class Sockets:
             if peer.owner is owner:
                 peer.close(now)
 
-    def _room(self, peer: Peer) -> None:
+    def _room(self, peer: Owned) -> None:
         if peer.owner is not None and peer.owner.ended:
             raise PeerFailed(f"{peer}: its module was taken away")
         if len(self) >= self.limits.module_sockets:
             raise PeerFailed(f"{peer}: too many sockets of modules are open (limits.module_sockets)")
 
-    def open(self, peer: Datagrams) -> int:
+    def open(self, peer: DatagramPeer) -> int:
         """Return the number of a new socket. Raises ``PeerFailed`` where there are too many."""
         self._room(peer)
         number = self._next

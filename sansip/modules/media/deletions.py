@@ -63,7 +63,7 @@ class Deletions:
             self.under_way += 1
             command = waiting.popleft()
             # One that cannot be sent is over at once.
-            line.ask(command, partial(self._over, command), now)
+            line.ask(command, partial(self._over, command), now, True)
             if waiting and waiting[0] is command:
                 # This server has too many questions under way (``limits.module_questions``).
                 pause = _LATER

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from sansip.module import Core
-    from sansip.module.datagrams import Datagrams
+    from sansip.module.plain_socket import PlainSocket
     from sansip.module.websockets import WebSocketPeer
     from sansip.modules.media.breaker import Breaker
     from sansip.questions import Callback
@@ -76,11 +76,14 @@ class _Waiting:
         key = b"%b_%d" % (self._prefix, number)
         return Asking(self, Command(key, b"%b %b" % (key, command), is_ping))
 
-    def ask(self, command: bytes, callback: Callback, now: float) -> None:
-        """Send ``command``; ``callback((answer, when) or failure, when)`` hears what became of it."""
+    def ask(self, command: bytes, callback: Callback, now: float, patient: bool = False) -> None:
+        """Send ``command``; ``callback((answer, when) or failure, when)`` hears what became of it.
+
+        ``patient``: nothing waits for that to go on.
+        """
         self.commands = number = self.commands + 1
         key = b"%b_%d" % (self._prefix, number)
-        self.begin(Command(key, b"%b %b" % (key, command), False, callback), now)
+        self.begin(Command(key, b"%b %b" % (key, command), False, callback, patient), now)
 
     def begin(self, command: Command, now: float) -> None:
         raise NotImplementedError
@@ -116,7 +119,7 @@ class DatagramLine(_Waiting):
 
     def __init__(self, core: Core, judge: Judge, remote: tuple[str, int], prefix: bytes) -> None:
         super().__init__(judge, prefix)
-        self._peer: Datagrams = core.datagrams(remote, received=self._take, lost=self._lose)
+        self._peer: PlainSocket = core.socket(remote, self._take, self._lose)
         # By what is due; answered ones are taken out when their turn comes.
         self._dues: deque[Command] = deque()
         self._timed = False
@@ -141,6 +144,8 @@ class DatagramLine(_Waiting):
             self._timed = True
             sockets.timers.put(due, self._within, self, None)
         sockets.questions += 1
+        if command.patient:
+            sockets.patient += 1
         try:
             if sockets.questions > sockets.limits.module_questions:
                 raise PeerBusy(f"{self._peer}: too many answers are waited for (limits.module_questions)")
@@ -151,7 +156,14 @@ class DatagramLine(_Waiting):
 
     def forget(self, command: Command) -> None:
         if self.waiting.pop(command.key, None) is not None:
-            self._peer.sockets.questions -= 1
+            self._over(command)
+
+    def _over(self, command: Command) -> None:
+        """Nobody waits for ``command`` any more."""
+        sockets = self._peer.sockets
+        sockets.questions -= 1
+        if command.patient:
+            sockets.patient -= 1
 
     def _take(self, data: bytes, now: float) -> None:
         """The relay said something."""
@@ -159,7 +171,7 @@ class DatagramLine(_Waiting):
         if command is None:
             self._judge.stray(data, now)
             return
-        self._peer.sockets.questions -= 1
+        self._over(command)
         # As ``_answered``, for this is each of them.
         callback, command.callback = command.callback, None
         seconds = now - command.begun
