@@ -21,8 +21,8 @@ from sansip.module.digest import Digest
 from sansip.module.guarding import Guarding
 from sansip.module.limiting import Rates
 from sansip.module.metrics import Counter, Histogram
-from sansip.module.plain_socket import PlainSocket
 from sansip.module.plain import Plain, Unreached
+from sansip.module.plain_socket import PlainSocket
 from sansip.module.process import Named, Process
 from sansip.module.rows import Rows
 from sansip.module.sharing import Count, Limited, Shared

@@ -7,14 +7,17 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 import sansip_blocking
 from sansip.actions import Action, Ask, CloseDatagram, OpenDatagram, SendDatagram
+from sansip.module.sockets import FIRST
 from sansip_blocking.receiver import LOOK
 from sansip_sockets import READ
+from sansip_sockets.clients import DatagramClients
 from sansip_sockets.waits import Pump, Wait
 from tests.adapters.fakes import PATIENCE, FakeStack, Question
 from tests.adapters.test_blocking import TCP, UDP, peer
@@ -204,3 +207,67 @@ def test_what_ends_a_turn_may_ask_for_its_end() -> None:
         hub.at_end(lambda: hub.at_end(lambda: told.append(1)))
         hub.perform([], hub.clock())
         assert told == [1]
+
+
+def test_a_relay_whose_answer_nobody_waits_for(relay: socket.socket, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A deletion: the listener is read as if there was no relay, and the answers are read in one look."""
+    at, number = relay.getsockname(), FIRST
+    stack = asking(at)
+    # What the module waits for.
+    counts = stack.sockets = SimpleNamespace(questions=0, patient=0)  # type: ignore[attr-defined]  # as a stack has
+    blocking: list[bool] = []
+
+    def on_datagram(listener: int, data: bytes, source: Any) -> list[Action]:
+        if listener == number:
+            counts.questions -= 1
+            if data != b"deleted":
+                return [SendDatagram(0, data, phone.getsockname())]
+            counts.patient -= 1
+            return []
+        blocking.append(server.listeners[0].sock.getblocking())
+        counts.questions += 1
+        counts.patient += data != b"offer"
+        return [SendDatagram(number, b"deleted" if data != b"offer" else data, at, number)]
+
+    stack.on_datagram = on_datagram
+    with sansip_blocking.Server(lambda listeners: stack, [UDP]) as server, peer(server) as phone:
+        server.send([OpenDatagram(number, at)])
+        for data in (b"delete", b"delete", b"delete"):
+            phone.send(data)
+        brisk(server)
+        for _ in range(3):
+            data, back = relay.recvfrom(100)
+            relay.sendto(data, back)
+        # They are there, and the listener is served before them, in its own read.
+        phone.send(b"delete")
+        brisk(server)
+        assert blocking == [True] * 4
+        reads: list[int] = []
+        real = server.hub.clients.read
+
+        def read(clients: DatagramClients, client: Any) -> bool:
+            reads.append(1)
+            return real(client)
+
+        monkeypatch.setattr(DatagramClients, "read", read)
+        data, back = relay.recvfrom(100)
+        relay.sendto(data, back)
+        # An offer is waited for: all answers come in the same look.
+        phone.send(b"offer")
+        brisk(server)
+        data, back = relay.recvfrom(100)
+        relay.sendto(data, back)
+        brisk(server)
+        assert phone.recv(100) == b"offer"
+        assert (counts.questions, counts.patient) == (0, 0)
+        assert len(reads) <= 2
+
+
+def test_a_module_s_socket_of_a_stack_that_tells_nothing(relay: socket.socket) -> None:
+    """It is waited for as ever: the stack of an embedding program may have no such count."""
+    at = relay.getsockname()
+    with sansip_blocking.Server(lambda listeners: asking(at), [UDP]) as server:
+        server.send([OpenDatagram(RELAY, at)])
+        fd = next(iter(server.hub.clients.sockets))
+        assert not server.hub.clients.is_patient(fd)
+        assert not server.hub.clients.is_patient(-1)

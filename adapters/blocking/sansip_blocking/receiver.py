@@ -6,9 +6,9 @@ is cheaper to wait in a read of the socket itself, with a time-out (SO_RCVTIMEO)
 everything else in between: after ``LOOK`` datagrams, when the time-out has passed, when the inbox is
 signalled, and for the last milliseconds before a timer is due. So the server does this only while it waits
 for nothing that is more urgent: no connection, no query, no worker thread, no full send buffer, no answer of
-Redis. Otherwise all of them are waited for together (``several``). The pump of the socket stays where it
-waits, and the selector resumes it as always: it serves a backlog by turns of its sources, and reads the
-socket's errors.
+Redis or of a module's peer. Otherwise all of them are waited for together (``several``). The pump of the
+socket stays where it waits, and the selector resumes it as always: it serves a backlog by turns of its
+sources, and reads the socket's errors.
 """
 
 from __future__ import annotations
@@ -72,8 +72,9 @@ class Receiver:
         wait = datagrams.datagrams.wait
         received = hub.driver.datagrams_received
         perform = hub.perform
+        asked = hub.clients.asked
         for served in range(LOOK):
-            if jobs.running or hub.awaited:
+            if jobs.running or hub.awaited or asked.questions > asked.patient:
                 if not self._several.serve(True):
                     return served > 0
                 until = self._waiter.deadline() - BRISK
@@ -107,10 +108,11 @@ class Receiver:
     def _is_patient(self, only: DatagramSocket) -> bool:
         """Whether all that is waited for, beside ``only`` and the inbox, can wait for ``BRISK``."""
         own = (only.sock.fileno(), self._hub.inbox.reader.fileno())
+        clients = self._hub.clients
         for fd, key in self._waiter.watched.items():
             if key.events != READ:
                 return False
-            if fd in own or fd in self._hub.quiet:
+            if fd in own or fd in self._hub.quiet or clients.is_patient(fd):
                 continue
             registration, patient = self._judged.get(fd, (None, False))
             if registration is not key.data:

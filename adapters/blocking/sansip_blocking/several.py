@@ -53,7 +53,7 @@ class Several:
         clock, poll, brisk = hub.clock, self._epoll.poll, self._brisk
         (only,) = hub.datagrams.values()
         own, number, receive = only.sock.fileno(), only.number, only.datagrams.receive
-        inbox = hub.inbox.reader.fileno()
+        inbox, asked = hub.inbox.reader.fileno(), hub.clients.asked
         received, perform, read = hub.driver.datagrams_received, hub.perform, hub.clients.read
         until, now = waiter.deadline() - brisk, clock()
         for served in self._looks:
@@ -88,7 +88,7 @@ class Several:
             if posted:
                 # What was posted may have stopped the server, or closed the listener.
                 return True
-            if alone and not (jobs.running or hub.awaited):
+            if alone and not (jobs.running or hub.awaited or asked.questions > asked.patient):
                 return True
             if resumed:
                 # It may wait for another time now.

@@ -4,16 +4,23 @@ Theory of operation: the stack asks name servers from a socket of its own each t
 that a forger of a reply must guess its port. The socket is connected: the kernel picks the port at random,
 drops datagrams from any other address, and reports an ICMP error as the error of the next call. Like all
 pumps, the one of a socket ends by being woken: closing shuts the socket down, the pump sees that and lets go
-of it.
+of it. It is read and written as a listener is (``sansip_sockets.udp``), and one look reads as many datagrams
+as answers are waited for.
 """
 
 from __future__ import annotations
 
+import os
 import socket
-from typing import TYPE_CHECKING
+import sys
+from collections.abc import Callable
+from errno import EAGAIN
+from typing import TYPE_CHECKING, Any, Protocol
 
 from sansip.actions import Address, CloseDatagram, OpenDatagram, SendDatagram
 from sansip.errors import without_frames
+from sansip.module.sockets import FIRST
+from sansip_sockets.udp import datagrams_of
 from sansip_sockets.waits import PAUSE, READ, Pump, wake
 
 if TYPE_CHECKING:
@@ -23,12 +30,27 @@ __all__ = ["DatagramClients"]
 
 # No UDP payload is longer (RFC 768: 16-bit length).
 DATAGRAM_SIZE = 65_535
+# Datagrams read in one look.
+BATCH = 32
+
+
+class Asked(Protocol):
+    """The answers that a stack waits for (``sansip.module.sockets``)."""
+
+    questions: int
+    patient: int
+
+
+class _Unknown:
+    """Those of a stack that does not tell."""
+
+    questions = patient = 0
 
 
 class _Client:
-    """One socket; ``error`` is why there is none."""
+    """One socket; ``error`` is why there is none. ``receive`` and ``sendto``: as of ``Datagrams``."""
 
-    __slots__ = ("address", "closed", "error", "number", "sock")
+    __slots__ = ("address", "closed", "error", "number", "receive", "sendto", "sock")
 
     def __init__(self, number: int, address: Address) -> None:
         self.number = number
@@ -36,24 +58,44 @@ class _Client:
         self.closed = False
         self.error: OSError | None = None
         self.sock: socket.socket | None = None
+        self.receive: Callable[[list[tuple[bytes, Any]], int], int] = self._receive
+        self.sendto: Callable[[bytes, Any], int] = self._send
         try:
             self.sock = _connected(address)
         except OSError as error:
             self.error = without_frames(error)
+            return
+        if sys.platform == "linux" and self.sock.family == socket.AF_INET:
+            # Elsewhere a socket that is connected takes no address; and one of IPv6 has four parts.
+            datagrams = datagrams_of(self.sock)
+            self.receive, self.sendto = datagrams.receive, datagrams.sendto
 
-    def sendto(self, data: bytes, _address: Address) -> int:
+    def _send(self, data: bytes, _address: Address) -> int:
         if self.sock is None:
             raise self.error or OSError("closed")
         return self.sock.send(data)
+
+    def _receive(self, batch: list[tuple[bytes, Any]], most: int) -> int:
+        assert self.sock is not None
+        recv, append = self.sock.recv, batch.append
+        try:
+            for _ in range(most):
+                append((recv(DATAGRAM_SIZE), self.address))
+        except BlockingIOError:
+            return EAGAIN
+        except OSError as error:
+            return error.errno or -1
+        return 0
 
 
 class DatagramClients:
     """All such sockets of a hub. They are in ``hub.sendto`` under their numbers, which are negative.
 
-    ``sockets``: by descriptor, those that are open and not being closed.
+    ``sockets``: by descriptor, those that are open and not being closed. ``asked``: how many answers the
+    modules wait for.
     """
 
-    __slots__ = ("_hub", "_open", "_table", "sockets")
+    __slots__ = ("_hub", "_open", "_table", "asked", "sockets")
 
     def __init__(self, hub: Host) -> None:
         self._hub = hub
@@ -61,6 +103,7 @@ class DatagramClients:
         # Clients whose socket is open: those above, and those that are being closed.
         self._open: set[_Client] = set()
         self.sockets: dict[int, _Client] = {}
+        self.asked: Asked = getattr(hub.driver.stack, "sockets", None) or _Unknown()
 
     def __len__(self) -> int:
         """Return how many sockets are open."""
@@ -98,23 +141,27 @@ class DatagramClients:
         self.sockets.clear()
         self._table.clear()
 
+    def is_patient(self, fd: int) -> bool:
+        """Whether ``fd`` is a module's socket: it is in nobody's way unless an answer is waited for."""
+        client = self.sockets.get(fd)
+        return client is not None and client.number <= FIRST and type(self.asked) is not _Unknown
+
     def read(self, client: _Client) -> bool:
-        """Take the next datagram of ``client``; return False where its error was read instead."""
-        sock, hub = client.sock, self._hub
-        assert sock is not None
-        try:
-            data = sock.recv(DATAGRAM_SIZE)
-        except BlockingIOError:
+        """Take what ``client`` has to read; return False where its error was read, too."""
+        hub, asked = self._hub, self.asked
+        batch: list[tuple[bytes, Address]] = []
+        # As many as are waited for: so no read finds nothing.
+        ended = client.receive(batch, min(asked.questions, BATCH) or 1)
+        if batch:
+            try:
+                now = hub.clock()
+                hub.perform(hub.driver.datagrams_received(client.number, batch, now), now)
+            except Exception as error:
+                hub.report(f"datagram from {client.address[0]}", error)
+        if not ended or ended == EAGAIN:
             return True
-        except OSError as error:
-            self._tell(client.number, error)
-            return False
-        try:
-            now = hub.clock()
-            hub.perform(hub.driver.datagrams_received(client.number, [(data, client.address)], now), now)
-        except Exception as error:
-            hub.report(f"datagram from {client.address[0]}", error)
-        return True
+        self._tell(client.number, OSError(ended, os.strerror(ended)))
+        return False
 
     def _pump(self, client: _Client, sock: socket.socket) -> Pump:
         wait = (READ, sock, None)
