@@ -113,6 +113,7 @@ COMPILED = (
     "routing/request.py",
     "routing/shortcut.py",
     "routing/stored_briefs.py",
+    "routing/stream_ways.py",
     "routing/usages.py",
     "routing/awaitables.py",
     "routing/stepper.py",

@@ -258,6 +258,12 @@ SHAPES = (
     Shape("callee with a display name of q", callee=Phone("bob", ("192.0.2.2", 5060), contact=";q=0.5")),
     Shape("caller over TCP", caller=Phone("alice", ("192.0.2.1", 5062), tcp=True)),
     Shape("callee over TCP", callee=Phone("bob", ("192.0.2.2", 5062), uri=";transport=tcp", tcp=True)),
+    Shape(
+        "both over TCP behind a NAT",
+        caller=Phone("alice", ("198.51.100.8", 40000), local=HOME, uri=";transport=tcp", tcp=True),
+        callee=Phone("bob", NAT, local=HOME, uri=";transport=tcp", tcp=True),
+        passwords=True,
+    ),
 )
 
 

@@ -25,12 +25,12 @@ from sansip.proxy.stateless import forward_stray
 from sansip.proxy.usual import Usual
 from sansip.routing import IncomingRequest, Route, run
 from sansip.routing.arrival import screen, take_route
-from sansip.routing.briefs import Briefs
+from sansip.routing.briefs import BEGINNINGS, Briefs
 from sansip.routing.default import route as default_route
 from sansip.routing.flows import looking
 from sansip.routing.loss import has_moved
-from sansip.routing.openings import Openings
-from sansip.routing.passages import Passages
+from sansip.routing.openings import OPENING, Openings
+from sansip.routing.passages import PASSING, Passages
 from sansip.routing.probing import alive_tag
 from sansip.routing.quick_relay import QuickRelay
 from sansip.routing.room import is_exempt
@@ -130,8 +130,13 @@ class Reception:
             and self.usages.answers(data, listener, source, self.force_rport, now)
         )
 
-    def sends_briefly(self, data: bytes, listener: int, source: Address, now: float) -> bool:
-        """Send a datagram that begins as ``PASSING`` says on, if that can be done at once."""
+    def sends_briefly(
+        self, data: bytes, listener: int, source: Address, now: float, over: Flow | None = None
+    ) -> bool:
+        """Send a message that begins as ``PASSING`` says on, if that can be done at once.
+
+        It is a datagram, or came ``over`` a stream.
+        """
         core = self._core
         return (
             self.passages is not None
@@ -139,7 +144,7 @@ class Reception:
             and not core.unstarted
             and not core.draining
             and listener not in core.retiring.ends
-            and self.passages.sends(data, listener, source, self.force_rport, now)
+            and self.passages.sends(data, listener, source, self.force_rport, now, over)
         )
 
     def opens_briefly(self, data: bytes, listener: int, source: Address, now: float) -> bool:
@@ -166,6 +171,45 @@ class Reception:
             assert isinstance(message, Request)
             self.take(message, flow, now, counted=True)
 
+    def takes_briefly(self, data: bytes, flow: Flow, now: float) -> bool:
+        """Take a message that came by ``flow``, a connection, as octets, if that can be done."""
+        first = data[0]
+        listener, source = flow.listener, flow.address
+        if first in BEGINNINGS:
+            return self.answers_briefly(data, listener, source, now, flow)
+        if self._siblings is not None:
+            return False
+        if first in PASSING:
+            return self.sends_briefly(data, listener, source, now, flow)
+        if first == OPENING[0]:
+            core = self._core
+            openings = self.openings
+            return (
+                isinstance(openings, Openings)
+                and core.route is default_route
+                and not core.unstarted
+                and not core.draining
+                and listener not in core.retiring.ends
+                and openings.sends(data, listener, source, self.force_rport, now, flow)
+            )
+        return data.startswith(b"SIP/2.0 ") and self._returns_over(data, flow, now)
+
+    def _returns_over(self, data: bytes, flow: Flow, now: float) -> bool:
+        """Send a response back that came by ``flow``, a connection, and answers a relay of octets."""
+        core = self._core
+        if core.unstarted or core.modules.stack_hooks.message_arrived:
+            return False
+        echo = read_echo(data, core.limits)
+        if echo is None:
+            return False
+        # RFC 3261 17.1.3
+        transaction = self._transactions.clients.get(f"{echo.branch} {echo.method}")
+        if not isinstance(transaction, Pair):
+            return False
+        hop = transaction.hop
+        # RFC 3261 18.1.2: by the connection that the request left by.
+        return hop.conn == flow.conn and hop.address[0] == flow.address[0] and transaction.takes(echo, now)
+
     def returns_briefly(self, data: bytes, listener: int, source: Address, now: float) -> bool:
         """Send a response back that came in a datagram from ``source``, if that can be done at once.
 
@@ -183,7 +227,7 @@ class Reception:
         if transaction is None:
             return False
         if isinstance(transaction, Pair):
-            if transaction.hop.address[0] != source[0]:
+            if transaction.hop.address[0] != source[0] or transaction.hop.conn:
                 return False
             if not looks:
                 return bool(transaction.takes(echo, now))

@@ -201,10 +201,7 @@ class Stack(Assembly):
                     # RFC 3261 18.3 and RFC 4475 3.1.2.3: answered, then closed, for
                     # the next message cannot be found.
                     self.connections.close(conn, framed.reason)
-            elif not (
-                framed[0] in BEGINNINGS
-                and self.reception.answers_briefly(framed, flow.listener, flow.address, now, flow)
-            ):
+            elif not self.reception.takes_briefly(framed, flow, now):
                 self.reception.message_received(framed, flow, now, datagram=False)
         if pings:
             # RFC 5626 4.4.1: one for each, and one write for all, or a stream of pings would

@@ -48,6 +48,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "binding_at",
+    "binding_by",
     "binding_over",
     "flow_of",
     "follow",
@@ -143,6 +144,11 @@ def binding_over(core: Core, request: Request, flow: Flow) -> Named | None:
     If several users share one connection, the binding is that of the user in From. Over datagrams it must be
     that user's, and registered at this very address.
     """
+    return binding_by(core, lambda: request.from_.uri, flow)
+
+
+def binding_by(core: Core, sender: Callable[[], SipUri | TelUri | OtherUri], flow: Flow) -> Named | None:
+    """Return the same for a request of the user whose URI ``sender`` reads."""
     location = core.location
     aors = location.aors_of(flow) if flow.conn else ()
     if len(aors) == 1:
@@ -151,7 +157,7 @@ def binding_over(core: Core, request: Request, flow: Flow) -> Named | None:
     elif flow.conn and not aors:
         return None
     else:
-        uri = request.from_.uri
+        uri = sender()
         if isinstance(uri, SipUri) and core.listeners.serves(uri.host, uri.port):
             aor = core.addresses.of(uri)
             if aors and aor not in aors:

@@ -23,6 +23,7 @@ from sansip.location import (
     SharedRecord,
     key_of,
 )
+from sansip.proxy.stream_pair import StreamPair
 from sansip.proxy.usual import branch_of
 from sansip.routing.change import Change
 from sansip.routing.flows import flow_of, is_flow_of
@@ -80,7 +81,8 @@ def has_moved(core: Core, transaction: ClientTransaction, flow: Flow, now: float
 
 def give_up(core: Core, waiting: Iterable[Pending], now: float) -> None:
     """End the INVITEs of ``waiting`` that ring at phones whose only connection is gone."""
-    for transaction in waiting:
+    for one in waiting:
+        transaction = one.client if isinstance(one, StreamPair) else one
         branch = branch_of(transaction.user) if isinstance(transaction, ClientTransaction) else None
         if branch is None or not isinstance(transaction, ClientTransaction):
             continue

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from sansip.routing.core import Core
     from sansip.wire.opening import Opening
 
-__all__ = ["callers_token", "hidden_contact", "phones_token", "shows_nat", "token_size"]
+__all__ = ["callers_token", "contact_in", "hidden_contact", "phones_token", "shows_nat", "token_size"]
 
 
 def hidden_contact(opening: Opening, flow: Flow) -> SipUri | None:
@@ -41,10 +41,16 @@ def shows_nat(opening: Opening, flow: Flow) -> bool:
     return shows_nat_at(sent_by, opening.rport, _contact(opening.contact, flow)[1], flow)
 
 
-def _contact(line: str, flow: Flow) -> tuple[SipUri, tuple[str, int]]:
-    """Return the URI in the line Contact of an ``Opening``, and host and port of it."""
+def contact_in(line: str) -> SipUri:
+    """Return the URI in the line Contact of an ``Opening``."""
     uri = parse_name_addr(line.partition(":")[2].strip(), "Contact", "RFC 3261 20.10").uri
     assert isinstance(uri, SipUri)
+    return uri
+
+
+def _contact(line: str, flow: Flow) -> tuple[SipUri, tuple[str, int]]:
+    """Return the URI in the line Contact of an ``Opening``, and host and port of it."""
+    uri = contact_in(line)
     return uri, (uri.host, uri.port or DEFAULT_PORTS.get(uri.transport or flow.transport, DEFAULT_PORT))
 
 

@@ -1,12 +1,11 @@
 """A plain INVITE for the one phone of a user of ours, sent on from its octets: no message is made of it.
 
-Theory of operation: what can be read in brief (``sansip.wire.opening``), came straight from its sender in a
-datagram, and is for a user with one plain binding, goes there before a message is made of it. A caller of
-ours is asked for its password, and proves it, before that (``brief_proof``). The message is made when
-somebody asks for it: a failure, a CANCEL, Timer C (``proxy.usual``). Where a question is open this does
-nothing, and the request goes the long way (``quick_relay``, then the default route). The long way is the
-reference: the same actions follow, octet for octet (``tests/routing/test_openings.py``,
-``test_opening_proof.py``).
+Theory of operation: what can be read in brief (``sansip.wire.opening``), came straight from its sender, and
+is for a user with one plain binding, goes there before a message is made of it. A caller of ours is asked for
+its password, and proves it, before that (``brief_proof``). The message is made when somebody asks for it: a
+failure, a CANCEL, Timer C (``proxy.usual``). Where a question is open this does nothing, and the request goes
+the long way (``quick_relay``, then the default route). The long way is the reference: the same actions
+follow, octet for octet (``tests/routing/test_openings.py``, ``test_opening_proof.py``).
 """
 
 from __future__ import annotations
@@ -21,7 +20,9 @@ from sansip.proxy.loop import Arrived, text_hash
 from sansip.proxy.pair import Pair
 from sansip.proxy.record_route import record_route_lines
 from sansip.proxy.recording import Recording
+from sansip.proxy.relayed import RelayedCalls
 from sansip.proxy.steered import Steered
+from sansip.proxy.stream_pair import StreamPair
 from sansip.proxy.trust import OF_TRUST
 from sansip.routing.arrival import read_arrived
 from sansip.routing.brief_proof import challenge_lines, prove_caller
@@ -32,6 +33,13 @@ from sansip.routing.opening_size import gained_by_modules, gained_octets
 from sansip.routing.plain_params import asks_alike, leads_alike
 from sansip.routing.request import IncomingRequest
 from sansip.routing.seen import seen_relay, send_seen, show
+from sansip.routing.stream_ways import (
+    StreamWays,
+    callers_contact,
+    callers_stream_token,
+    phones_stream_token,
+    way_back,
+)
 from sansip.routing.unmade import UnmadeRequest
 from sansip.transaction.refusals import refusal_tag
 from sansip.transport import Flow
@@ -55,6 +63,7 @@ if TYPE_CHECKING:
     from sansip.routing.gate import Gate
     from sansip.routing.lead import Lead
     from sansip.routing.shortcut import Shortcut
+    from sansip.routing.stream_ways import StreamWay
     from sansip.transaction import ServerTransaction
     from sansip.transport import Listener
     from sansip.wire import SipUri
@@ -80,7 +89,7 @@ _PLACES: Final = 4_096
 class Openings:
     """INVITEs on their way to the phones of one stack."""
 
-    __slots__ = ("_core", "_gate", "_located", "_places", "_proxy", "_shortcut", "_ua", "_wall")
+    __slots__ = ("_core", "_gate", "_located", "_places", "_proxy", "_shortcut", "_streams", "_ua", "_wall")
 
     def __init__(self, core: Core, gate: Gate, shortcut: Shortcut, *, located: bool = False) -> None:
         self._core = core
@@ -89,16 +98,25 @@ class Openings:
         self._ua = core.ua
         self._wall = core.wall
         self._shortcut = shortcut
+        self._streams = StreamWays(core)
         # Whether INVITEs come from ``shared_openings``: the bindings have just been looked up, and each of
         # these INVITEs counted against the limits of its sender before that.
         self._located = located
         # Contact -> where it leads, None where that is not plain.
         self._places: dict[str, tuple[str, int] | None] = {}
 
-    def sends(self, data: bytes, listener: int, source: Address, force_rport: str, now: float) -> bool:
+    def sends(
+        self,
+        data: bytes,
+        listener: int,
+        source: Address,
+        force_rport: str,
+        now: float,
+        over: Flow | None = None,
+    ) -> bool:
         """Send the INVITE in ``data``, a datagram, on and return True; or do nothing.
 
-        The default route is to decide on it.
+        The default route is to decide on it. ``over``: the connection that it came by, if it is no datagram.
         """
         core = self._core
         proxy = self._proxy
@@ -114,20 +132,20 @@ class Openings:
             or proxy.client.auth.accounts
             or proxy.shifts.steps
             or (core.nodes is not None and not self._located)
-            or (core.siblings is not None and hooks.message_arrived)
+            or (hooks.message_arrived and (core.siblings is not None or over is not None))
         ):
             return False
         looks = bool(proxy.hooks.active or hooks.request_received)
         if looks and modules.rides and _TIMED.search(data) is None:
             looks = False
-        if (core.siblings is not None and hooks.request_received and looks) or (
+        if (looks and (over is not None or (core.siblings is not None and hooks.request_received))) or (
             not LAZY and (looks or hooks.message_arrived)
         ):
             return False
         opening = read_opening(data, proxy.limits)
         if opening is None:
             return False
-        flow = Flow(UDP, listener, source)
+        flow = Flow(UDP, listener, source) if over is None else over
         if not hooks.message_arrived:
             return self._sends(opening, data, flow, force_rport, None, looks, now)
         message = unread_request("INVITE", (read_again, data))
@@ -160,9 +178,11 @@ class Openings:
         source, listener = flow.address, flow.listener
         host, port = source[:2]
         sent_host, contact = opening.sent_host, opening.contact
-        direct = sent_host == host and opening.sent_port == port
+        # RFC 3261 18.2.2: over a connection the port says nothing.
+        by_stream = flow.conn != 0
+        direct = sent_host == host and (by_stream or opening.sent_port == port)
         if (
-            not (opening.rport or (direct and force_rport != "always"))
+            not (opening.rport or (direct and (by_stream or force_rport != "always")))
             or (opening.route is not None and not proxy.listeners.leads_here(opening.route, listener))
             or (";" in opening.uri and not asks_alike(opening.uri[opening.uri.index(";") :]))
             or ":" in host
@@ -213,29 +233,49 @@ class Openings:
             return False
         binding, led, stage = found
         # RFC 5626 5.2: where a NAT is in between, a flow leads back and no Contact.
-        home = None if direct and flow.named_in(contact) else hidden_contact(opening, flow)
+        if by_stream:
+            home = callers_contact(core, opening, flow)
+        else:
+            home = None if direct and flow.named_in(contact) else hidden_contact(opening, flow)
         behind = binding is not None and binding.received is not None
-        if (behind or home is not None) and (looks or led is not None):
-            return False
         place = None if binding is None else self._place_of(binding)
+        way = None
+        if binding is not None and place is None:
+            way = self._streams.of(binding, listener)
+            if way is None:
+                return False
+            behind, place = way.named, (way.flow.host, way.flow.port)
+        if ((behind or home is not None) and (looks or led is not None)) or (
+            (by_stream or way is not None)
+            and (
+                looks
+                or led is not None
+                or proxy.bodies is not None
+                or type(proxy.records) is not RelayedCalls
+            )
+        ):
+            return False
         limits, pending = proxy.limits, proxy.pending
         breadth = limits.max_breadth
         tcp_above = proxy.client.tcp_above
         guarded = proxy.client.guarded
         if (
-            (binding is not None and (place is None or (guarded.active and guarded.bars(*place) is not None)))
+            (place is not None and way is None and guarded.active and guarded.bars(*place) is not None)
             or breadth < 1
             or (limits.pending_per_source and pending.sources.get(host, 0) >= limits.pending_per_source)
             or (limits.pending_per_callee and pending.callees.get(aor, 0) >= limits.pending_per_callee)
         ):
             return False
-        heard = listener if binding is None else binding.flow
-        leaves = listeners.reach(UDP, host, heard if isinstance(heard, int) else listener)
+        if way is None:
+            heard = listener if binding is None else binding.flow
+            leaves = listeners.reach(UDP, host, heard if isinstance(heard, int) else listener)
+        else:
+            leaves = way.leaves
         if leaves is None:
             return False
         longest = len(binding.contact) if led is None else led[1].longest  # type: ignore[union-attr]  # one of both
         records = proxy.config.record_route
-        if tcp_above:
+        if tcp_above and way is None:
             # RFC 3261 18.1.1: nearly as large as that, the copy may have to go by TCP.
             if looks or proxy.bodies is not None:
                 growth = gained_by_modules(longest)
@@ -277,7 +317,8 @@ class Openings:
             contact, place, goal = picked
         else:
             assert binding is not None
-            contact, goal = binding.contact, partial(target_of, binding)
+            contact = binding.contact if way is None else way.text
+            goal = partial(target_of, binding)
         assert place is not None
         if proof is not None:
             proof.count(core, flow, now)
@@ -301,17 +342,20 @@ class Openings:
             if handle is None:
                 return True
         hidden = binding if behind else None
-        recording, ours, came = self._recorded(opening, flow, home, place[0], hidden, leaves, now)
+        recording, ours, came = self._recorded(opening, flow, home, place[0], hidden, way, leaves, now)
         branch = new_branch(proxy.client.entropy, hashed)
         via = f"{leaves.via};branch={branch}"
         sent = opening.forwarded(contact, ours, f"{via}\r\n{noted}", breadth, opening.proven)
         repeated = opening.from_, opening.to, opening.call_id_line, opening.cseq_line, None
-        out = Flow(UDP, leaves.id, place)
+        out = Flow(UDP, leaves.id, place) if way is None else way.flow
         counted = host, aor
         pending.add(host, aor)
         if handle is None:
             later = partial(read_arrived, data, flow, force_rport, opening.proven)
-            if plan is None:
+            if by_stream or way is not None:
+                back = way_back(flow, opening.sent_port)
+                pair: Pair = StreamPair(proxy, "INVITE", later, repeated, flow, goal, branch, back)
+            elif plan is None:
                 pair = Pair(proxy, "INVITE", later, repeated, flow, goal, branch)
             else:
                 make = partial(_handle, core, opening.proven)
@@ -431,13 +475,14 @@ class Openings:
         home: SipUri | None,
         host: str,
         hidden: Binding | None,
+        way: StreamWay | None,
         leaves: Listener,
         now: float,
     ) -> tuple[Recording, str, str]:
         """Return the recording, our Record-Route lines, each with its line end, and the caller's flow token.
 
-        ``home``: the Contact of a caller behind a NAT, ``hidden``: the binding of a phone behind one; the
-        INVITE goes to ``host``, and leaves by ``leaves``.
+        ``home``: the Contact of a caller whose flow is named, ``hidden``: the binding of a phone whose flow
+        is; the INVITE goes to ``host``, and leaves by ``leaves``. ``way``: where it goes by a connection.
         """
         core = self._core
         proxy = self._proxy
@@ -461,8 +506,17 @@ class Openings:
         )
         if not proxy.config.record_route:
             return recording, "", ""
-        came = "" if home is None else callers_token(core, opening, flow, home)
-        goes = "" if hidden is None else phones_token(core, opening, hidden, leaves.id)
+        came = goes = ""
+        if home is not None:
+            if flow.conn:
+                came = callers_stream_token(core, opening, flow, home)
+            else:
+                came = callers_token(core, opening, flow, home)
+        if hidden is not None:
+            if way is None:
+                goes = phones_token(core, opening, hidden, leaves.id)
+            else:
+                goes = phones_stream_token(core, opening, hidden, way)
         mark = recording.mark(host)
         lines = record_route_lines(proxy.listeners, flow.listener, leaves, mark, came, goes)
         lines.reverse()

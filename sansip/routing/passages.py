@@ -1,9 +1,9 @@
 """A plain ACK or BYE of a dialog through here, sent on from its octets: the quick way without a message.
 
-Theory of operation: what can be read in brief (``sansip.wire.passing``), came straight from its sender in a
-datagram, and has a whole mark of ours in Route, goes where its Request-URI says, before a message is made of
-it. Where a question is open this does nothing, and the request goes the long way (``quick_relay``, then the
-default route). The long way is the reference: the same actions follow, octet for octet
+Theory of operation: what can be read in brief (``sansip.wire.passing``), came straight from its sender, and
+has a whole mark of ours in Route, goes where its Request-URI says, before a message is made of it. Where a
+question is open this does nothing, and the request goes the long way (``quick_relay``, then the default
+route). The long way is the reference: the same actions follow, octet for octet
 (``tests/routing/test_quick_relay.py``).
 """
 
@@ -15,22 +15,25 @@ from typing import TYPE_CHECKING, Any, Final
 from sansip.client.via import new_branch
 from sansip.proxy.loop import Arrived, text_hash
 from sansip.proxy.pair import Pair
+from sansip.proxy.relayed import RelayedCalls
 from sansip.proxy.sides import side_in, side_of
 from sansip.proxy.stateless import stateless_branch
+from sansip.proxy.stream_pair import StreamPair
 from sansip.proxy.target import Target
 from sansip.proxy.trust import OF_TRUST
 from sansip.proxy.watched import GROWTH
 from sansip.routing.arrival import read_arrived
 from sansip.routing.brief_proof import keeps_credentials
 from sansip.routing.passing_flows import joined_routes, named_way
-from sansip.routing.plain_params import leads_alike
+from sansip.routing.plain_params import leads_alike, names_transport
 from sansip.routing.seen import seen_relay, send_seen, show
+from sansip.routing.stream_ways import hop_of, way_back
 from sansip.transaction.refusals import MARK as REFUSAL_MARK
 from sansip.transaction.refusals import refusal_tag
 from sansip.transport import Flow
 from sansip.transport.transports import DEFAULT_PORT, UDP
 from sansip.ua.tags import MARK as TAG_MARK
-from sansip.wire import Request, read_again
+from sansip.wire import Request, SipUri, read_again
 from sansip.wire.ending import read_ending
 from sansip.wire.headers.name_addr import parse_name_addr
 from sansip.wire.headers.simple import CSeq
@@ -70,23 +73,31 @@ class Passages:
         self._ua = core.ua
         self._wall = core.wall
 
-    def sends(self, data: bytes, listener: int, source: Address, force_rport: str, now: float) -> bool:
+    def sends(
+        self,
+        data: bytes,
+        listener: int,
+        source: Address,
+        force_rport: str,
+        now: float,
+        over: Flow | None = None,
+    ) -> bool:
         """Send the request in ``data``, a datagram, on and return True; or do nothing.
 
-        The default route is to decide on it.
+        The default route is to decide on it. ``over``: the connection that it came by, if it is no datagram.
         """
         core = self._core
         proxy = self._proxy
         modules = core.modules
         hooks = modules.stack_hooks
         if data[0] == _ACK and _OF_REFUSAL in data:
-            return self._ends(data, listener, source, now)
+            return self._ends(data, over or Flow(UDP, listener, source), now)
         if (
             modules.stages["screen"]
             or proxy.client.auth.accounts
             or proxy.shifts.steps
             or not proxy.config.dialog_tokens
-            or (core.siblings is not None and hooks.message_arrived)
+            or (hooks.message_arrived and (core.siblings is not None or over is not None))
             or (
                 not LAZY
                 and (
@@ -101,7 +112,7 @@ class Passages:
             passing = read_passing(joined, proxy.limits)
         if passing is None or passing.method not in _METHODS:
             return False
-        flow = Flow(UDP, listener, source)
+        flow = Flow(UDP, listener, source) if over is None else over
         if not hooks.message_arrived:
             return self._sends(passing, data, flow, force_rport, None, now)
         message = unread_request(passing.method, (read_again, data))
@@ -114,7 +125,7 @@ class Passages:
             self._gate.take(message, flow, now)
         return True
 
-    def _ends(self, data: bytes, listener: int, source: Address, now: float) -> bool:
+    def _ends(self, data: bytes, flow: Flow, now: float) -> bool:
         """Take the ACK of a refusal that was forgotten, and return True: it ends here (RFC 3261 17.1.1.3)."""
         core = self._core
         if core.siblings is not None or core.modules.stack_hooks.message_arrived:
@@ -129,7 +140,7 @@ class Passages:
             or refusal_tag(key, ending.call_id, core.proxy.entropy) != ending.to_tag
         ):
             return False
-        self._gate.allows(Flow(UDP, listener, source), now)
+        self._gate.allows(flow, now)
         return True
 
     def _sends(
@@ -151,7 +162,10 @@ class Passages:
             before, _, behind = noted.partition(";rport")
             rport = str(port)
             noted = f"{before};rport={rport};received={host}{behind}"
-        elif sent_host != host or (sent_port or DEFAULT_PORT) != port or force_rport == "always":
+        elif sent_host != host or (
+            # RFC 3261 18.2.2: over a connection the port says nothing.
+            not flow.conn and ((sent_port or DEFAULT_PORT) != port or force_rport == "always")
+        ):
             return False
         sent_by = sent_host if sent_port is None else f"{sent_host}:{sent_port}"
         key = f"{passing.branch} {sent_by}"
@@ -165,10 +179,12 @@ class Passages:
             goal = named[2] or goal
         trust = proxy.trust
         uri = passing.uri
+        params = uri[uri.index(";") :] if ";" in uri else ""
+        by_stream = not leads_alike(params)
         if (
             recorded is None
             or ":" in host
-            or (";" in uri and not leads_alike(uri[uri.index(";") :]))
+            or (by_stream and not names_transport(params))
             or to_tag.startswith((TAG_MARK, REFUSAL_MARK))
             or transactions.find_server(key, passing.method) is not None
             or transactions.full
@@ -191,16 +207,30 @@ class Passages:
         unix = self._wall.unix(now)
         if not proxy.marks.is_whole(mark, passing.call_id, passing.from_tag, to_tag, passing.uri, who, unix):
             return False
-        alive = goal.flow
-        if alive is None:
+        out: Flow | None
+        alive = out = goal.flow
+        if alive is None and by_stream:
+            # RFC 3263 4.1: the URI chooses a connection.
+            asked = parse_uri(uri)
+            out = hop_of(core, asked, far.id) if isinstance(asked, SipUri) else None
+            leaves = None if out is None else listeners[out.listener]
+        elif alive is None:
             leaves = listeners.reach(UDP, passing.host, far.id)
         else:
             leaves = listeners[alive.listener]
             if proxy.client.guarded.active and proxy.client.guarded.bars(*alive.address[:2]) is not None:
                 return False
+        if leaves is None:
+            return False
+        if out is None:
+            out = Flow(UDP, leaves.id, (passing.host, passing.port or DEFAULT_PORT))
+        by_stream = flow.conn != 0 or out.reliable
+        if by_stream and (seen or core.siblings is not None or type(proxy.records) is not RelayedCalls):
+            return False
         tcp_above = proxy.client.tcp_above
-        if leaves is None or (
+        if (
             tcp_above
+            and not out.reliable
             and len(data) > tcp_above - (_GROWTH + GROWTH if looks and proxy.hooks.active else _GROWTH)
         ):
             return False
@@ -214,7 +244,6 @@ class Passages:
             return True
         self._ua.now = now
         method = passing.method
-        out = alive or Flow(UDP, leaves.id, (passing.host, passing.port or DEFAULT_PORT))
         breadth = proxy.limits.max_breadth
         handle = None
         given: Any = None
@@ -257,7 +286,11 @@ class Passages:
             call = proxy.bodies.ending(passing.call_id, passing.from_tag, to_tag, side, call)
         if handle is None:
             later = partial(read_arrived, data, flow, force_rport, kept)
-            pair = Pair(proxy, method, later, lines, flow, goal, branch)
+            if by_stream:
+                back = way_back(flow, sent_port)
+                pair: Pair = StreamPair(proxy, method, later, lines, flow, goal, branch, back)
+            else:
+                pair = Pair(proxy, method, later, lines, flow, goal, branch)
             pair.be_within(far.id, hashed, breadth)
             pair.call = call
             pair.send(key, sent, b"", out, via, now)

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Final
 from sansip.routing.flow_route import FlowRoute
 from sansip.routing.flows import follow, sender_of
 from sansip.transport.flow_token import MARK
-from sansip.transport.transports import UDP
 
 if TYPE_CHECKING:
     from sansip.proxy import Target
@@ -74,7 +73,7 @@ def named_way(
         return None
     onward = None if flows is None else flows.onward
     target = None if onward is None else follow(core, onward, now)
-    if onward is not None and (target is None or target.flow is None or target.flow.transport != UDP):
-        # It may be elsewhere, or over a connection.
+    if onward is not None and (target is None or target.flow is None):
+        # It may be elsewhere.
         return None
     return (*recorded, target)

@@ -10,13 +10,15 @@ from __future__ import annotations
 import re
 from typing import Final
 
-__all__ = ["asks_alike", "leads_alike"]
+__all__ = ["asks_alike", "leads_alike", "names_transport"]
 
 # RFC 3261 19.1.1, RFC 5626 5.3.1, RFC 5627 3: they choose the way, or change what is sent.
 _DECIDING: Final = re.compile("(?i);(?:transport|maddr|ttl|method|user|lr|ob|gr)(?![^=])")
 _BY_UDP: Final = ";transport=udp"
 # They do not choose the user who is called.
 _ASKED: Final = re.compile("(?i);(?:transport=(?:udp|tcp|tls|sctp|ws|wss)|user=(?:phone|ip))")
+
+_TRANSPORT: Final = re.compile(";transport=(?:udp|tcp|tls|sctp|ws)")
 
 
 def leads_alike(params: str) -> bool:
@@ -30,3 +32,8 @@ def leads_alike(params: str) -> bool:
 def asks_alike(params: str) -> bool:
     """Whether a Request-URI of ours asks for the same user with ``params`` and without."""
     return _ASKED.fullmatch(params) is not None
+
+
+def names_transport(params: str) -> bool:
+    """Whether the one parameter of a URI names the transport, as we write it."""
+    return _TRANSPORT.fullmatch(params) is not None

@@ -125,7 +125,8 @@ class Connections:
         else:
             self._sources.pop(flow.host, None)
         self.failed.extend((owner, data, reason) for data, owner in connection.queue if owner)
-        return list(connection.waiting)
+        # In the order in which they began, whatever stands for them.
+        return sorted(connection.waiting, key=lambda one: one.number)
 
     def _forget_address(self, flow: Flow, conn: int) -> None:
         key = (flow.transport, flow.host, flow.port, flow.name)

@@ -17,6 +17,9 @@ RIDES = {
     "callee behind a NAT",
     "both behind a NAT",
     "session timer asked for",
+    "caller over TCP",
+    "callee over TCP",
+    "both over TCP behind a NAT",
 }
 
 
