@@ -18,7 +18,7 @@ _BY_UDP: Final = ";transport=udp"
 # They do not choose the user who is called.
 _ASKED: Final = re.compile("(?i);(?:transport=(?:udp|tcp|tls|sctp|ws|wss)|user=(?:phone|ip))")
 
-_TRANSPORT: Final = re.compile(";transport=(?:udp|tcp|tls|sctp|ws)")
+_TRANSPORT: Final = re.compile("(?ai);transport=(?:udp|tcp|tls|sctp|ws)")
 
 
 def leads_alike(params: str) -> bool:
@@ -35,5 +35,5 @@ def asks_alike(params: str) -> bool:
 
 
 def names_transport(params: str) -> bool:
-    """Whether the one parameter of a URI names the transport, as we write it."""
+    """Whether the one parameter of a URI names the transport, and no letter of it is escaped."""
     return _TRANSPORT.fullmatch(params) is not None

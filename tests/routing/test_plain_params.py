@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from sansip.routing.plain_params import asks_alike, leads_alike
+from sansip.routing.plain_params import asks_alike, leads_alike, names_transport
 from sansip.transport.next_hop import next_hop
 from sansip.wire import SipUri
 from sansip.wire.uri import parse_uri
@@ -64,3 +64,22 @@ def test_it_leads_to_the_same_place(params: str, alike: bool) -> None:
 def test_it_asks_for_the_same_user(params: str, alike: bool) -> None:
     """RFC 3261 10.3 step 5: parameters go before a user is looked up; RFC 5627: but for ``gr``."""
     assert asks_alike(params) is alike
+
+
+@pytest.mark.parametrize(
+    ("params", "names"),
+    [
+        (";transport=tcp", True),
+        (";transport=TCP", True),
+        (";Transport=tls", True),
+        (";transport=udp", True),
+        (";transport=x", False),
+        (";transport", False),
+        (";tran\u017fport=tcp", False),
+        (";lr", False),
+        ("", False),
+    ],
+)
+def test_a_parameter_that_names_the_transport(params: str, names: bool) -> None:
+    """RFC 3261 19.1.1: SIPp writes TCP in its Contact; what is no such parameter is for the long way."""
+    assert names_transport(params) is names
