@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, Final, Protocol
 
-from sansip.actions import Address
+from sansip.actions import Action, Address, SendDatagram
 from sansip.assembly import Assembly
 from sansip.client import BriefRequest
 from sansip.errors import RemoteProtocolError
@@ -36,7 +36,7 @@ from sansip.routing.quick_relay import QuickRelay
 from sansip.routing.room import is_exempt
 from sansip.routing.shared_openings import SharedOpenings
 from sansip.routing.shortcut import METHODS, Shortcut
-from sansip.routing.usages import Usages
+from sansip.routing.usages import FIRST_OCTETS, Usages
 from sansip.siblings import Siblings
 from sansip.sources import SharedRates, SourceRates, source_of
 from sansip.transaction import server_key
@@ -44,6 +44,7 @@ from sansip.transaction.refusals import Refusals, acknowledges_refusal
 from sansip.transport import Flow, note_source
 from sansip.transport.flow import same_peer
 from sansip.transport.flow_token import MARK
+from sansip.transport.stun import binding_response, is_stun
 from sansip.transport.transports import UDP
 from sansip.ua.tags import MARK as TAG_MARK
 from sansip.wire import Request, Response, parse_message, read_again
@@ -51,6 +52,59 @@ from sansip.wire.echo import Echo, read_echo
 from sansip.wire.unread import LAZY, UnreadRequest, UnreadResponse, unread_response
 
 __all__ = ["Reception"]
+
+_INVITE: Final = OPENING[0]
+
+
+class Answers(Protocol):
+    """Answers requests that are read in brief (``Briefs``, ``Usages``). Tests have others in their place."""
+
+    def answers(
+        self, data: bytes, listener: int, source: Address, force_rport: str, now: float, /
+    ) -> bool: ...
+
+
+class AnswersOver(Protocol):
+    """The same, also for requests that came over a stream."""
+
+    def answers(
+        self,
+        data: bytes,
+        listener: int,
+        source: Address,
+        force_rport: str,
+        now: float,
+        over: Flow | None = None,
+        /,
+    ) -> bool: ...
+
+
+class Sends(Protocol):
+    """Sends requests on that are read in brief (``Passages``, ``Openings``)."""
+
+    def sends(
+        self,
+        data: bytes,
+        listener: int,
+        source: Address,
+        force_rport: str,
+        now: float,
+        over: Flow | None = None,
+        /,
+    ) -> bool: ...
+
+
+class AnswersRead(Protocol):
+    """Answers requests that were read (``Shortcut``)."""
+
+    def answers(self, request: Request, key: str, back: Flow, flow: Flow, now: float, /) -> bool: ...
+
+
+class Relays(Protocol):
+    """Sends requests on that were read (``QuickRelay``)."""
+
+    def relays(self, request: Request, key: str, back: Flow, flow: Flow, now: float, /) -> bool: ...
+    def decides(self, handle: IncomingRequest, now: float, /) -> bool: ...
 
 
 class Reception:
@@ -87,76 +141,82 @@ class Reception:
         self.refusals = Refusals(core.transactions.sender, core.entropy, config.server_name)
         # None: the route decides on everything, and a message is made of everything.
         shortcut = Shortcut(core)
-        self.shortcut: Shortcut | None = shortcut
-        self.quick: QuickRelay | None = QuickRelay(core)
-        self.briefs: Briefs | None = Briefs(core, shortcut, self.allows)
-        self.usages: Usages | None = Usages(core, self.allows)
-        self.passages: Passages | None = Passages(core, self)
-        self.openings: Openings | SharedOpenings | None = Openings(core, self, shortcut)
+        self.shortcut: AnswersRead | None = shortcut
+        self.quick: Relays | None = QuickRelay(core)
+        self.briefs: AnswersOver | None = Briefs(core, shortcut, self.allows)
+        self.usages: Answers | None = Usages(core, self.allows)
+        self.passages: Sends | None = Passages(core, self)
+        self.openings: Sends | None = Openings(core, self, shortcut)
         if core.nodes is not None:
             self.openings = SharedOpenings(core, self, self._located)
-        self._at_hand = Openings(core, self, shortcut, located=True)
+        self._at_hand: Sends = Openings(core, self, shortcut, located=True)
         # Replaced by ``reconfigure``.
         self.force_rport: str = config.proxy.force_rport
         trusted = config.proxy.via_maddr == "trusted"
         self.follows_maddr: Callable[[Flow], bool] | None = core.is_trusted if trusted else None
 
-    def answers_briefly(
-        self, data: bytes, listener: int, source: Address, now: float, over: Flow | None = None
-    ) -> bool:
-        """Answer a message that begins as ``BEGINNINGS`` say, if that can be done at once.
+    def datagram_received(self, listener: int, data: bytes, source: Address, now: float) -> list[Action]:
+        """Take one datagram that ``listener`` received from ``source`` (``Stack.datagram_received``)."""
+        core = self._core
+        done = False
+        if listener < 0 or data < b" ":
+            done = self._is_other(listener, data, source, now)
+        elif data.startswith(b"SIP/2.0 "):
+            done = self._returns(data, listener, source, now)
+        elif (
+            core.route is default_route
+            and not core.unstarted
+            and not core.draining
+            and listener not in core.retiring.ends
+        ):
+            # If it can be served at once, by what is read of it in brief.
+            first = data[0]
+            rport = self.force_rport
+            if first in PASSING:
+                done = self.passages is not None and self.passages.sends(data, listener, source, rport, now)
+            elif first == _INVITE:
+                done = self.openings is not None and self.openings.sends(data, listener, source, rport, now)
+            elif first in BEGINNINGS:
+                done = self.briefs is not None and self.briefs.answers(data, listener, source, rport, now)
+            elif first in FIRST_OCTETS:
+                done = self.usages is not None and self.usages.answers(data, listener, source, rport, now)
+        if not done:
+            self.message_received(data, Flow(UDP, listener, source), now)
+        # As in ``Stack._take``: nearly every input is this one.
+        if core.connections.failed:
+            core.settlement.settle(now)
+        out = core.out
+        actions = out[:]
+        out.clear()
+        return actions
 
-        It is a datagram, or came ``over`` a stream.
-        """
+    def _is_other(self, listener: int, data: bytes, source: Address, now: float) -> bool:
+        """Take a datagram that is no SIP, or is a query's or a module's; return whether it was."""
+        core = self._core
+        if listener < 0:
+            if not core.sockets.datagram_received(listener, data, now) and core.resolver is not None:
+                core.resolver.datagram_received(listener, data, source, now)
+            return True
+        # RFC 5626 8 (the first octet of STUN); SIP may come after empty lines.
+        if is_stun(data):
+            # A Binding request is answered, anything else that begins like STUN is dropped.
+            answer = binding_response(data, source)
+            if answer is not None and self.is_within_rate(Flow(UDP, listener, source), now):
+                core.out.append(SendDatagram(listener, answer, source))
+            return True
+        # RFC 5626 3.5.1 and common practice: keepalives want no answer.
+        return len(data) < 8 and not data.strip(b"\r\n\0")
+
+    def answers_briefly(self, data: bytes, flow: Flow, now: float) -> bool:
+        """Answer a message of a stream that begins as ``BEGINNINGS`` say, if that can be done at once."""
         core = self._core
         return (
             self.briefs is not None
             and core.route is default_route
             and not core.unstarted
             and not core.draining
-            and listener not in core.retiring.ends
-            and self.briefs.answers(data, listener, source, self.force_rport, now, over)
-        )
-
-    def serves_briefly(self, data: bytes, listener: int, source: Address, now: float) -> bool:
-        """Have a module answer a datagram that begins as ``FIRST_OCTETS`` say, if it can do so at once."""
-        core = self._core
-        return (
-            self.usages is not None
-            and core.route is default_route
-            and not core.unstarted
-            and not core.draining
-            and listener not in core.retiring.ends
-            and self.usages.answers(data, listener, source, self.force_rport, now)
-        )
-
-    def sends_briefly(
-        self, data: bytes, listener: int, source: Address, now: float, over: Flow | None = None
-    ) -> bool:
-        """Send a message that begins as ``PASSING`` says on, if that can be done at once.
-
-        It is a datagram, or came ``over`` a stream.
-        """
-        core = self._core
-        return (
-            self.passages is not None
-            and core.route is default_route
-            and not core.unstarted
-            and not core.draining
-            and listener not in core.retiring.ends
-            and self.passages.sends(data, listener, source, self.force_rport, now, over)
-        )
-
-    def opens_briefly(self, data: bytes, listener: int, source: Address, now: float) -> bool:
-        """Send a datagram that begins as ``OPENING`` says on, if that can be done at once."""
-        core = self._core
-        return (
-            self.openings is not None
-            and core.route is default_route
-            and not core.unstarted
-            and not core.draining
-            and listener not in core.retiring.ends
-            and self.openings.sends(data, listener, source, self.force_rport, now)
+            and flow.listener not in core.retiring.ends
+            and self.briefs.answers(data, flow.listener, flow.address, self.force_rport, now, flow)
         )
 
     def _located(self, data: bytes, flow: Flow, now: float) -> None:
@@ -174,25 +234,24 @@ class Reception:
     def takes_briefly(self, data: bytes, flow: Flow, now: float) -> bool:
         """Take a message that came by ``flow``, a connection, as octets, if that can be done."""
         first = data[0]
-        listener, source = flow.listener, flow.address
         if first in BEGINNINGS:
-            return self.answers_briefly(data, listener, source, now, flow)
+            return self.answers_briefly(data, flow, now)
         if self._siblings is not None:
             return False
-        if first in PASSING:
-            return self.sends_briefly(data, listener, source, now, flow)
-        if first == OPENING[0]:
-            core = self._core
-            openings = self.openings
-            return (
-                isinstance(openings, Openings)
-                and core.route is default_route
-                and not core.unstarted
-                and not core.draining
-                and listener not in core.retiring.ends
-                and openings.sends(data, listener, source, self.force_rport, now, flow)
-            )
-        return data.startswith(b"SIP/2.0 ") and self._returns_over(data, flow, now)
+        if data.startswith(b"SIP/2.0 "):
+            return self._returns_over(data, flow, now)
+        core = self._core
+        if (
+            core.route is not default_route
+            or core.unstarted
+            or core.draining
+            or flow.listener in core.retiring.ends
+        ):
+            return False
+        passed = self.passages if first in PASSING else self.openings if first == _INVITE else None
+        return passed is not None and passed.sends(
+            data, flow.listener, flow.address, self.force_rport, now, flow
+        )
 
     def _returns_over(self, data: bytes, flow: Flow, now: float) -> bool:
         """Send a response back that came by ``flow``, a connection, and answers a relay of octets."""
@@ -210,7 +269,7 @@ class Reception:
         # RFC 3261 18.1.2: by the connection that the request left by.
         return hop.conn == flow.conn and hop.address[0] == flow.address[0] and transaction.takes(echo, now)
 
-    def returns_briefly(self, data: bytes, listener: int, source: Address, now: float) -> bool:
+    def _returns(self, data: bytes, listener: int, source: Address, now: float) -> bool:
         """Send a response back that came in a datagram from ``source``, if that can be done at once.
 
         It answers a usual relay (``proxy.usual``), or a request of ours that left as octets alone.

@@ -14,7 +14,7 @@ from itertools import groupby
 from math import inf
 from typing import Any, Protocol
 
-from sansip.actions import Action, Address, Disconnect, Notify, SendData, SendDatagram
+from sansip.actions import Action, Address, Disconnect, Notify, SendData
 from sansip.assembly import Assembly
 from sansip.bans import Ban
 from sansip.config import Reconfiguration, StackConfig
@@ -33,19 +33,14 @@ from sansip.location import (
 from sansip.module import WebRequest, WebResponse
 from sansip.reception import Reception
 from sansip.reconfigure import reconfigure
-from sansip.routing.briefs import BEGINNINGS
 from sansip.routing.loss import connection_lost, give_up
-from sansip.routing.openings import OPENING
-from sansip.routing.passages import PASSING
 from sansip.routing.removal import Removed, unbind
 from sansip.routing.room import is_exempt
 from sansip.routing.tasks import Done
-from sansip.routing.usages import FIRST_OCTETS
 from sansip.siblings import Siblings
 from sansip.sources import source_of
 from sansip.transport import PING, PONG, Flow
 from sansip.transport.filter import OpenConnection
-from sansip.transport.stun import binding_response, is_stun
 from sansip.transport.transports import SECURE, TRANSPORTS, UDP
 from sansip.ua.acting import act
 
@@ -74,45 +69,15 @@ class Stack(Assembly):
         if self.seat is not None:
             self.siblings = Siblings(self, self.seat)
         self.reception = Reception(self, self.siblings)
+        if type(self).datagram_received is _datagram_received:
+            # Nothing lies between the driver and the way in, unless a subclass looks at datagrams.
+            self.datagram_received = self.reception.datagram_received  # type: ignore[method-assign]
 
     # --- inputs
 
     def datagram_received(self, listener: int, data: bytes, source: Address, now: float) -> list[Action]:
         """Take one datagram that ``listener`` received from ``source``."""
-        if listener < 0:
-            if not self.sockets.datagram_received(listener, data, now) and self.resolver is not None:
-                self.resolver.datagram_received(listener, data, source, now)
-            return self._take(now)
-        if data < b" ":
-            # No SIP, but for one after empty lines: RFC 5626 8 (the first octet of STUN).
-            if is_stun(data):
-                return self._stun_received(listener, data, source, now)
-            if len(data) < 8 and not data.strip(b"\r\n\0"):
-                # RFC 5626 3.5.1 and common practice: keepalives want no answer.
-                return []
-        reception = self.reception
-        if not (
-            (data.startswith(b"SIP/2.0 ") and reception.returns_briefly(data, listener, source, now))
-            or (data[0] in PASSING and reception.sends_briefly(data, listener, source, now))
-            or (data[0] == OPENING[0] and reception.opens_briefly(data, listener, source, now))
-            or (data[0] in FIRST_OCTETS and reception.serves_briefly(data, listener, source, now))
-            or (data[0] in BEGINNINGS and reception.answers_briefly(data, listener, source, now))
-        ):
-            reception.message_received(data, Flow(UDP, listener, source), now)
-        # As in ``_take``: nearly every input is this one.
-        if self.connections.failed:
-            self.settlement.settle(now)
-        out = self.out
-        actions = out[:]
-        out.clear()
-        return actions
-
-    def _stun_received(self, listener: int, data: bytes, source: Address, now: float) -> list[Action]:
-        # A Binding request is answered, anything else that begins like STUN is dropped.
-        answer = binding_response(data, source)
-        if answer is None or not self.reception.is_within_rate(Flow(UDP, listener, source), now):
-            return []
-        return [SendDatagram(listener, answer, source)]
+        return self.reception.datagram_received(listener, data, source, now)
 
     def connection_opened(self, conn: int, flow: ConnectionInfo, now: float) -> list[Action]:
         """Note that a connection is established; incoming ones have a ``new_connection`` number."""
@@ -470,3 +435,6 @@ class Stack(Assembly):
         actions = out[:]
         out.clear()
         return actions
+
+
+_datagram_received = Stack.datagram_received

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from sansip import ListenerConfig, Stack, StackConfig
-from sansip.actions import SendDatagram
+from sansip.actions import Action, Address, SendDatagram
 from sansip.errors import LocalProtocolError
 from sansip.events import BindingsChanged, MessageRefused
 from sansip.routing import TrustedPeer, ask
@@ -393,3 +393,22 @@ def test_what_time_has_passed() -> None:
     assert (stack.wall.unix(5.0), stack.wall.passed(5.0)) == (1e9 + 7_205.0, 1e9 + 5.0)
     stack.wall_offset = 1e9 - 7_200
     assert stack.wall.passed(5.0) == stack.wall.unix(5.0)
+
+
+def test_a_subclass_sees_its_datagrams() -> None:
+    """Between the driver and the way in lies nothing, but for what a subclass puts there."""
+
+    class Watching(Stack):
+        def datagram_received(self, listener: int, data: bytes, source: Address, now: float) -> list[Action]:
+            seen.append(data)
+            return super().datagram_received(listener, data, source, now)
+
+    seen: list[bytes] = []
+    config = StackConfig([ListenerConfig(0, "udp", HOST, 5060)])
+    plain, watching = Stack(config, b"x" * 16), Watching(config, b"x" * 16)
+    data = request("OPTIONS", "sip:example.com")
+    answers = plain.datagram_received(0, data, ALICE, 1.0)
+    assert isinstance(answers[0], SendDatagram)
+    assert plain.datagram_received == plain.reception.datagram_received
+    assert watching.datagram_received(0, data, ALICE, 1.0) == answers
+    assert seen == [data]

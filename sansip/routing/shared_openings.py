@@ -44,11 +44,22 @@ class SharedOpenings:
         self._gate = gate
         self.located = located
 
-    def sends(self, data: bytes, listener: int, source: Address, force_rport: str, now: float) -> bool:
+    def sends(
+        self,
+        data: bytes,
+        listener: int,
+        source: Address,
+        force_rport: str,
+        now: float,
+        over: Flow | None = None,
+    ) -> bool:
         """Hold the INVITE in ``data``, a datagram, and return True; or do nothing.
 
         The default route is to decide on it. The checks are those of ``Openings`` that need no binding.
+        What came ``over`` a connection is not held.
         """
+        if over is not None:
+            return False
         core = self._core
         modules = core.modules
         hooks = modules.stack_hooks
