@@ -1,8 +1,6 @@
 """Pumps on an event loop that calls back: the part that the waiters of asyncio and gevent share.
 
-Theory of operation: the watch of a pump stays registered from one wait to the
-next as long as the pump yields the same tuple, so a wake-up costs the loop one
-callback and no system call beside its poll. A runtime says how to watch a
+Theory of operation: each pump has a ``Driven``, which resumes it. A runtime says how to watch a
 descriptor and how to be called later; each returns the function that ends it.
 """
 
@@ -10,23 +8,18 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from functools import partial
-from inspect import GEN_RUNNING, getgeneratorstate
-from typing import TypeAlias
 
-from sansip_sockets.waits import PAUSE, Pump, Wait
+from sansip_sockets.driven import Driven, End
+from sansip_sockets.waits import Pump
 
 __all__ = ["CallbackWaiter", "End"]
-
-# Ends a watch or a timer; also called when the timer has fired.
-End: TypeAlias = Callable[[], object]
 
 
 class CallbackWaiter(ABC):
     """Drives pumps until they end, or until ``close``."""
 
     def __init__(self) -> None:
-        self._driven: set[_Driven] = set()
+        self._driven: set[Driven] = set()
 
     @abstractmethod
     def watch(self, fd: int, kind: int, ready: Callable[[], None]) -> End:
@@ -38,14 +31,14 @@ class CallbackWaiter(ABC):
 
     def spawn(self, pump: Pump) -> None:
         """Start ``pump``; it runs to its first wait before this returns."""
-        driven = _Driven(self, pump)
+        driven = Driven(self, pump)
         self._driven.add(driven)
         driven.resume(None)
 
     @property
     def is_resuming(self) -> bool:
         """Whether a pump is running, and so is our caller."""
-        return any(getgeneratorstate(driven.pump) == GEN_RUNNING for driven in self._driven)
+        return any(driven.running for driven in self._driven)
 
     def close(self) -> None:
         """Let go of all pumps and sockets. Not to be called by a pump."""
@@ -54,79 +47,5 @@ class CallbackWaiter(ABC):
             driven.pump.close()
         self._driven.clear()
 
-    def ended(self, driven: _Driven) -> None:
+    def ended(self, driven: Driven) -> None:
         self._driven.discard(driven)
-
-
-class _Driven:
-    """One pump and what it waits for."""
-
-    __slots__ = ("_end_timer", "_end_watch", "_owner", "_send", "_wait", "pump")
-
-    def __init__(self, owner: CallbackWaiter, pump: Pump) -> None:
-        self._owner = owner
-        self.pump = pump
-        self._send = pump.send
-        self._wait: Wait | None = None
-        self._end_watch: End | None = None
-        self._end_timer: End | None = None
-
-    def ready(self) -> None:
-        if self._end_timer is not None:
-            self._end_timer()
-            self._end_timer = None
-        # As in ``resume``: nearly every wake-up is this one, and the pump waits for the same again.
-        try:
-            wait = self._send(True)
-            if wait is not self._wait or wait[2] is not None:
-                self._follow(wait)
-        except StopIteration:
-            self.unwatch()
-            self._owner.ended(self)
-
-    def timed_out(self) -> None:
-        if self._end_timer is not None:
-            self._end_timer()
-            self._end_timer = None
-        self.resume(False)
-
-    def _belled(self, wait: Wait) -> None:
-        if self._wait is wait:
-            self.timed_out()
-
-    def resume(self, value: bool | None) -> None:
-        try:
-            self._follow(self._send(value))  # type: ignore[arg-type]  # its kind is known here
-        except StopIteration:
-            self.unwatch()
-            self._owner.ended(self)
-
-    def _follow(self, wait: Wait) -> None:
-        """Wait for what the pump has yielded."""
-        while wait is not self._wait and wait[0] == PAUSE and not wait[2]:
-            self.unwatch()
-            wait = self._send(False)
-        if wait is not self._wait:
-            self._watch(wait)
-        if wait[2] is not None:
-            self._end_timer = self._owner.after(wait[2], self.timed_out)
-
-    def _watch(self, wait: Wait) -> None:
-        kind, sock = wait[0], wait[1]
-        if len(wait) == 4:
-            wait[3].resume = partial(self._belled, wait)
-        before = self._wait
-        if before is None or before[0] != kind or before[1] is not sock:
-            self.unwatch()
-            if kind != PAUSE:
-                self._end_watch = self._owner.watch(sock.fileno(), kind, self.ready)
-        self._wait = wait
-
-    def unwatch(self) -> None:
-        if self._end_watch is not None:
-            self._end_watch()
-            self._end_watch = None
-        if self._end_timer is not None:
-            self._end_timer()
-            self._end_timer = None
-        self._wait = None

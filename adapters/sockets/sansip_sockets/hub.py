@@ -7,9 +7,9 @@ while performing is posted to the inbox and handled in the next turn.
 
 The *heart* is the pump of the inbox, and of the time: it waits for the inbox to
 be readable for as long as the next deadline is away. Timers of SIP are half a
-second and more, so deadlines may be kept up to ``SLACK`` late: under load forty
+second and more, so deadlines may be kept up to ``SLACK`` late: under load fifty
 wake-ups a second serve thousands of timers, and while the heart is due that soon, no code
-needs to ask for the next deadline.
+needs to ask for the next deadline (``sansip_sockets.performing``).
 """
 
 from __future__ import annotations
@@ -27,14 +27,12 @@ from sansip.actions import (
     CloseDatagram,
     Connect,
     Disconnect,
-    Notify,
     OpenDatagram,
     Reading,
     SendData,
     SendDatagram,
 )
 from sansip.driver import Driver, HandOver
-from sansip.stack import Stack
 from sansip.transport.transports import DATAGRAMS
 from sansip_sockets.answering import Answering, Handlers, StartCoroutine, judge
 from sansip_sockets.bind import BoundListener
@@ -42,6 +40,7 @@ from sansip_sockets.clients import DatagramClients
 from sansip_sockets.datagrams import DatagramSocket
 from sansip_sockets.drain import Drain
 from sansip_sockets.inbox import Inbox
+from sansip_sockets.performing import SLACK, Performing
 from sansip_sockets.reports import Report, Reports
 from sansip_sockets.sent import Sent
 from sansip_sockets.streams import Streams
@@ -49,9 +48,6 @@ from sansip_sockets.waits import PAUSE, READ, Pump, Spawn, Wait
 from sansip_sockets.workers import Offload
 
 __all__ = ["SLACK", "Hub"]
-
-# Seconds a timer may be late, so that one wake-up serves many: a twentieth of T1.
-SLACK = 0.025
 
 
 class Hub:
@@ -83,7 +79,6 @@ class Hub:
         self.listeners = {listener.id: listener for listener in listeners}
         self.inbox = Inbox()
         self.streams = Streams(self)
-        self._writing = self.streams.writing
         self.clients = DatagramClients(self)
         self.datagrams: dict[int, DatagramSocket] = {}
         # Numbers of listeners whose socket is closed for good: one for each that an operator took away.
@@ -93,7 +88,6 @@ class Hub:
         self.sendto: dict[int, Callable[[bytes, Any], Any]] = {}
         # Datagrams of transactions, for ICMP errors about them.
         self.sent = Sent(driver.limits.sends_remembered)
-        self._notify = notify
         # The function that serves connections of other protocols than SIP
         # (``sansip_sockets.http``).
         self.on_foreign: Callable[[HandOver, socket.socket], None] | None = None
@@ -118,20 +112,30 @@ class Hub:
         # Takes an ICMP error about a datagram that this process did not send: listener, destination, the
         # beginning of the datagram, the reason.
         self.strange_error: Callable[[int, Address, bytes, str], None] | None = None
-        # When the heart wakes by itself; minus infinity while it looks already.
-        self._armed = float("inf")
-        # A stack whose timers say when it is due: the next deadline is then two numbers to look at.
-        self._timed = driver.stack if isinstance(driver.stack, Stack) else None
         self._wall_offset = float("inf")
         self._drains: list[Drain] = []
-        # Called once when the actions of this turn have been performed.
-        self._ends: list[Callable[[], None]] = []
         # The number of turns of the loop, for the watchdog; and the function that the watchdog calls before
         # it ends the process without the loop. It runs in the watchdog's thread and saves only data that
         # must not be lost.
         self.beats = 0
         self.on_abandon: Callable[[], None] | None = None
         driver.on_error = self.report
+        self._performing = Performing(
+            driver,
+            self.sendto,
+            self.sent.append,
+            self.streams.writing,
+            self._rare,
+            notify,
+            self._failed,
+            self.report,
+            self.inbox.wake,
+        )
+        # ``perform(actions, now)`` does what the driver returned, ``at_end(function)`` calls a function after
+        # the last action, ``settle(now)`` has the heart wake for a new deadline.
+        self.perform = self._performing.perform
+        self.at_end = self._performing.at_end
+        self.settle = self._performing.settle
 
     def perform_by(self, ways: Mapping[type, Callable[[Any], None]]) -> None:
         """Perform actions of further kinds, each by its function."""
@@ -200,69 +204,6 @@ class Hub:
         """Whether nothing runs in the stack and nothing waits to be written."""
         return self.driver.stack.idle and self.streams.flushed
 
-    # --- actions
-
-    def perform(self, actions: list[Action], now: float) -> None:
-        """Do what the driver returned, in order. Raises nothing for one action's sake."""
-        sendto = self.sendto
-        sent = self.sent.append
-        notify = self._notify
-        for action in actions:
-            kind = type(action)
-            try:
-                if kind is SendDatagram:
-                    sendto[action.listener](action.data, action.address)  # type: ignore[union-attr]  # its kind is known here
-                    if action.owner > 0:  # type: ignore[union-attr]  # its kind is known here
-                        sent(action)  # type: ignore[arg-type]  # its kind is known here
-                elif kind is SendData:
-                    self._writing.write(action)  # type: ignore[arg-type]  # its kind is known here
-                elif kind is Notify:
-                    if notify is not None:
-                        notify(action.event)  # type: ignore[union-attr]  # its kind is known here
-                else:
-                    self._rare[kind](action)
-            except Exception as error:
-                self._failed(action, error)
-        if self._writing.dirty:
-            self._writing.flush()
-        if self._ends:
-            self._end_turn()
-        # Unless the heart wakes so soon anyway that nothing new can be due before.
-        armed = self._armed
-        if armed > now + 2 * SLACK:
-            stack = self._timed
-            if (
-                stack is None
-                or stack.timers.earliest + SLACK < armed
-                or stack.unstarted
-                or stack.modules.stack_hooks.has_clocks
-                or self.driver.timers.earliest + SLACK < armed
-            ):
-                self.settle(now)
-
-    def at_end(self, function: Callable[[], None]) -> None:
-        """Call ``function`` after the last action of this ``perform``; for code that performs one.
-
-        Also for a ``function`` that is called so: what is asked at the end of a turn leaves with it.
-        """
-        self._ends.append(function)
-
-    def _end_turn(self) -> None:
-        while self._ends:
-            ends, self._ends = self._ends, []
-            for function in ends:
-                try:
-                    function()
-                except Exception as error:
-                    self.report("the end of a turn", error)
-
-    def settle(self, now: float) -> None:
-        """Have the heart wake for a deadline that is earlier than what it waits for."""
-        deadline = self.driver.next_deadline()
-        if deadline is not None and deadline + SLACK < self._armed:
-            self._armed = deadline + SLACK
-            self.inbox.wake()
-
     def send(self, actions: list[Action]) -> None:
         """Perform actions that the stack returned to code outside of the hub (stack's thread only)."""
         now = self.clock()
@@ -297,6 +238,8 @@ class Hub:
     def _feed(self, method: Callable[..., list[Action]], args: tuple[Any, ...]) -> None:
         now = self.clock()
         self.perform(method(*args, now), now)
+
+    # --- actions that need more than a call
 
     def _failed(self, action: Action, error: Exception) -> None:
         if isinstance(action, SendDatagram):
@@ -337,7 +280,7 @@ class Hub:
                 wait = (PAUSE, self.inbox.reader, 0.1)
             yield wait
             # From here on, code that performs actions need not wake the heart.
-            self._armed = float("-inf")
+            self._performing.armed = float("-inf")
             try:
                 self._beat()
                 failures = 0
@@ -350,10 +293,10 @@ class Hub:
     def _until_next_deadline(self) -> Wait:
         deadline = self.driver.next_deadline()
         if deadline is None:
-            self._armed = float("inf")
+            self._performing.armed = float("inf")
             return (READ, self.inbox.reader, None)
-        self._armed = deadline + SLACK
-        return (READ, self.inbox.reader, max(self._armed - self.clock(), 0.0))
+        self._performing.armed = deadline + SLACK
+        return (READ, self.inbox.reader, max(self._performing.armed - self.clock(), 0.0))
 
     def _beat(self) -> None:
         self.beats += 1
