@@ -3,8 +3,8 @@
 Theory of operation: a selector costs a system call and its Python code for each wake-up, and the drain
 after it costs a read that finds nothing. Under load the next datagram comes within a millisecond; then it
 is cheaper to wait in a read of the socket itself, with a time-out (SO_RCVTIMEO). The server looks at
-everything else in between: after ``LOOK`` datagrams, when the time-out has passed, when the inbox is
-signalled, and for the last milliseconds before a timer is due. So the server does this only while it waits
+everything else in between: after ``LOOK`` datagrams or ``SPELL`` seconds, when the time-out has passed, when
+the inbox is signalled, and when a timer is due. So the server does this only while it waits
 for nothing that is more urgent: no connection, no query, no worker thread, no full send buffer, no answer of
 Redis or of a module's peer. Otherwise all of them are waited for together (``several``). The pump of the
 socket stays where it waits, and the selector resumes it as always: it serves a backlog by turns of its
@@ -17,7 +17,7 @@ import contextlib
 import os
 import socket
 import struct
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from sansip.actions import Address
 from sansip_blocking.jobs import Jobs
@@ -28,13 +28,15 @@ from sansip_sockets.datagrams import DatagramSocket
 if TYPE_CHECKING:
     from sansip_sockets import Hub
 
-__all__ = ["BRISK", "LOOK", "Receiver"]
+__all__ = ["BRISK", "LOOK", "SPELL", "Receiver"]
 
-# Seconds that ``recvfrom`` waits at most. Timers are kept to this precision, and everything that the server
-# looks at in between waits that long. If no datagram comes in this time, the selector waits for the next one.
-BRISK = 0.005
-# Datagrams served before everything else gets its turn; in its own turns the pump serves many more.
-LOOK = 16
+# Seconds that ``recvfrom`` waits at most, by which a timer may be late beyond ``SLACK`` of the hub. If no
+# datagram comes in this time, the selector waits for the next one.
+BRISK: Final = 0.005
+# Datagrams served before everything else gets its turn, and seconds after which it does: an operator does not
+# notice them. In its own turns the pump serves many more.
+LOOK: Final = 64
+SPELL: Final = 0.02
 
 
 class Receiver:
@@ -61,8 +63,9 @@ class Receiver:
             return self._several.serve(False)
         hub, jobs = self._hub, self._jobs
         clock = hub.clock
-        until = self._waiter.deadline() - BRISK
-        if clock() >= until:
+        begun = clock()
+        until = min(self._waiter.deadline(), begun + SPELL)
+        if begun >= until:
             return False
         sock = datagrams.sock
         if self._blocking is not sock:
@@ -77,7 +80,7 @@ class Receiver:
             if jobs.running or hub.awaited or asked.questions > asked.patient:
                 if not self._several.serve(True):
                     return served > 0
-                until = self._waiter.deadline() - BRISK
+                until = min(self._waiter.deadline(), begun + SPELL)
                 if clock() >= until or self._alone() is not datagrams:
                     return True
                 continue

@@ -55,7 +55,7 @@ class Several:
         own, number, receive = only.sock.fileno(), only.number, only.datagrams.receive
         inbox, asked = hub.inbox.reader.fileno(), hub.clients.asked
         received, perform, read = hub.driver.datagrams_received, hub.perform, hub.clients.read
-        until, now = waiter.deadline() - brisk, clock()
+        until, now = waiter.deadline(), clock()
         for served in self._looks:
             if now >= until:
                 return served > 0
@@ -92,7 +92,7 @@ class Several:
                 return True
             if resumed:
                 # It may wait for another time now.
-                until = waiter.deadline() - brisk
+                until = waiter.deadline()
                 now = clock()
         return True
 
