@@ -1,7 +1,8 @@
-"""What is compiled when a wheel is made: two modules in C always, the hot modules on request.
+"""What is compiled when a wheel is made: three modules in C always, the hot modules on request.
 
-The scanner of heads (``sansip/wire/_head.c``) and the datagrams of a socket (``sansip_sockets/_udp.c``) take
-a second each; where there is no C compiler, or it fails, the wheel is made without them and one line says so;
+The scanner of heads (``sansip/wire/_head.c``), keyed hashes (``sansip/_keyed.c``) and the datagrams of a
+socket (``sansip_sockets/_udp.c``) take a second each; where there is no C compiler, or it fails, the wheel is
+made without them and one line says so;
 ``SANSIP_PURE=1`` leaves them out. ``SANSIP_COMPILE=1 pip install .`` makes the compiled build: a wheel with
 the hot modules compiled.
 
@@ -33,6 +34,7 @@ COMPILED = (
     "clock.py",
     "driver.py",
     "entropy.py",
+    "keyed.py",
     "sources.py",
     "sums.py",
     "wire/abnf.py",
@@ -190,6 +192,7 @@ class CompileHook(BuildHookInterface[Any]):
         directory = self._in_c = Path(tempfile.mkdtemp(prefix="sansip-in-c-"))
         for compiled, package, lacking in (
             (compile_scanner, "sansip/wire", "the reader in Python reads all messages"),
+            (compile_hashes, "sansip", "hashlib makes the keyed hashes"),
             (compile_datagrams, "sansip_sockets", "Python's sockets move the datagrams"),
         ):
             try:
@@ -208,6 +211,11 @@ def compile_scanner(root: Path, directory: Path, *flags: str) -> Path:
     Raises OSError where there is no compiler, CalledProcessError where it fails.
     """
     return _compile(root / "sansip" / "wire" / "_head.c", directory, *flags)
+
+
+def compile_hashes(root: Path, directory: Path, *flags: str) -> Path:
+    """The same for keyed hashes."""
+    return _compile(root / "sansip" / "_keyed.c", directory, *flags)
 
 
 def compile_datagrams(root: Path, directory: Path, *flags: str) -> Path:

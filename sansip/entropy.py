@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from hashlib import blake2b
 
+from sansip.keyed import keyed
+
 __all__ = ["Entropy"]
 
 
@@ -19,9 +21,8 @@ class Entropy:
 
     def __init__(self, seed: bytes) -> None:
         self._seed = seed[:64]
-        # Copied for each hash: cheaper than to begin with the key again.
-        self._hash = blake2b(key=self._seed, digest_size=8, person=b"sansip-hash")
-        self._tokens = blake2b(key=self._seed, digest_size=32, person=b"sansip-token")
+        self._hash = keyed(self._seed, 8, b"sansip-hash")
+        self._tokens = keyed(self._seed, 32, b"sansip-token")
         self._count = 0
         # Begins each branch that is made with it: the mark of a worker (``sansip.seat``).
         self.mark = ""
@@ -33,9 +34,7 @@ class Entropy:
         pool = self._pool
         if not pool:
             self._count += 1
-            hashed = self._tokens.copy()
-            hashed.update(self._count.to_bytes(8, "big"))
-            pool = hashed.hexdigest()
+            pool = self._tokens(self._count.to_bytes(8, "big"))
         self._pool = pool[16:]
         return pool[:16]
 
@@ -54,6 +53,4 @@ class Entropy:
 
     def keyed_hash(self, text: str) -> str:
         """Return 16 hexadecimal digits that only this seed's holder can compute."""
-        hashed = self._hash.copy()
-        hashed.update(text.encode("utf-8", "surrogateescape"))
-        return hashed.hexdigest()
+        return self._hash(text)

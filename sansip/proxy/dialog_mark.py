@@ -41,6 +41,7 @@ from hmac import compare_digest
 from typing import TYPE_CHECKING, Final
 
 from sansip.errors import RemoteProtocolError
+from sansip.keyed import keyed
 from sansip.wire.headers.name_addr import parse_name_addr
 from sansip.wire.host import host_key
 from sansip.wire.uri import unescape
@@ -81,6 +82,9 @@ _LENGTH: Final = _DIALOG_END + 2 * _WHOLE
 # Remote targets kept of one side: the first one, and those that it got since.
 _KEPT: Final = 2
 
+# Heads whose digits are remembered.
+_FEW: Final = 64
+
 # URIs that ``address_of`` remembers, of at most so many characters: a phone writes the same one in each call.
 _REMEMBERED: Final = 4_096
 _MEMORABLE: Final = 128
@@ -113,13 +117,15 @@ class Marks:
         place: the digit of this worker (``Seat.digit``); "" for a server that is alone.
     """
 
-    __slots__ = ("_dialog", "_hours", "_targets", "_whole", "most", "place")
+    __slots__ = ("_dialog", "_digits", "_heads", "_hours", "_targets", "_whole", "most", "place")
 
     def __init__(self, key: bytes, life: float, most: int) -> None:
         own = blake2b(key, digest_size=32, person=b"sansip-marks").digest()
-        # Copied for each seal: that costs half as much as to begin with the key again.
-        self._dialog = blake2b(key=own, digest_size=_DIALOG)
-        self._whole = blake2b(key=own, digest_size=_WHOLE)
+        self._dialog = keyed(own, _DIALOG)
+        self._whole = keyed(own, _WHOLE)
+        # Heads and their digits: those of an hour are few.
+        self._digits: dict[int, str] = {}
+        self._heads: dict[str, int] = {}
         self.live(life)
         self.most = most
         self.place = ""
@@ -134,28 +140,44 @@ class Marks:
         """How many dialogs' targets are remembered."""
         return len(self._targets)
 
-    def make(self, head: int, dialog: Sequence[str], target: str, who: str) -> str:
+    def make(self, head: int, dialog: tuple[str, str, str, str], target: str, who: str) -> str:
         """Return the mark; ``dialog`` is Call-ID, local tag ("" for the callee), remote tag, next route."""
-        first = f"{head | _OURS if who else head:04x}"
-        text = "\n".join((first, *dialog))
-        whole = self._seal(f"{text}\n{target}\n{who}", self._whole)
+        if who:
+            head |= _OURS
+        digits = self._digits
+        first = digits.get(head)
+        if first is None:
+            if len(digits) >= _FEW:
+                digits.clear()
+            first = digits[head] = f"{head:04x}"
+        call_id, local, remote, after = dialog
+        text = f"{first}\n{call_id}\n{local}\n{remote}\n{after}"
+        whole = self._whole(f"{text}\n{target}\n{who}")
         if head & GUARDED:
-            whole = whole[:-_PLACE] + self._place_of(dialog[-1] or target)
-        return first + self._seal(text, self._dialog) + whole + self.place
+            whole = whole[:-_PLACE] + self._place_of(after or target)
+        return f"{first}{self._dialog(text)}{whole}{self.place}"
 
     def _place_of(self, address: str) -> str:
         """Return the seal of the host and port in ``address`` (``address_of``)."""
         place = address.rpartition("@")[2].partition(";")[0]
-        return self._seal(f"place\n{place}", self._whole)[:_PLACE]
+        return self._whole(f"place\n{place}")[:_PLACE]
 
     def _head_of(self, mark: str, unix: float) -> int:
         """Return the head of ``mark``, -1 where it is none of ours, or too old."""
         if not _LENGTH <= len(mark) <= _LENGTH + 1 or not mark.isascii():
             return -1
-        try:
-            head = int(mark[:_HEAD_END], 16)
-        except ValueError:
-            return -1
+        digits = mark[:_HEAD_END]
+        heads = self._heads
+        found = heads.get(digits)
+        if found is None:
+            try:
+                found = int(digits, 16)
+            except ValueError:
+                return -1
+            if len(heads) >= _FEW:
+                heads.clear()
+            heads[digits] = found
+        head = found
         age = (hour_of(unix) - head) & _HOURS
         # A clock behind the one that made it is no reason to end a call.
         return -1 if min(age, _HOURS + 1 - age) > self._hours else head
@@ -171,7 +193,7 @@ class Marks:
         local = from_tag if head & CALLER else ""
         target = address_of(uri)
         text = f"{mark[:_HEAD_END]}\n{call_id}\n{local}\n{to_tag}\n\n{target}\n{who}"
-        whole = self._seal(text, self._whole)
+        whole = self._whole(text)
         if head & GUARDED:
             whole = whole[:-_PLACE] + self._place_of(target)
         return compare_digest(whole, mark[_DIALOG_END:_LENGTH])
@@ -187,12 +209,12 @@ class Marks:
         after = address_of(str(request.routes[0].uri)) if "route" in request.keys else ""
         text = "\n".join((mark[:_HEAD_END], call_id, local, to_tag or "", after))
         target = address_of(request.uri_text)
-        whole = self._seal(f"{text}\n{target}\n{who}", self._whole)
+        whole = self._whole(f"{text}\n{target}\n{who}")
         if head & GUARDED:
             whole = whole[:-_PLACE] + self._place_of(after or target)
         if compare_digest(whole, mark[_DIALOG_END:_LENGTH]):
             return Reading.WHOLE
-        if compare_digest(self._seal(text, self._dialog), mark[_HEAD_END:_DIALOG_END]):
+        if compare_digest(self._dialog(text), mark[_HEAD_END:_DIALOG_END]):
             return Reading.OURS if head & _OURS else Reading.DIALOG
         return Reading.NONE
 
@@ -210,11 +232,6 @@ class Marks:
             return True
         key = request.call_id, request.from_tag or "", f"\t{request.to_tag or ''}"
         return not after and target in self._targets.get(key, ())
-
-    def _seal(self, text: str, begun: blake2b) -> str:
-        sealed = begun.copy()
-        sealed.update(text.encode("utf-8", "surrogateescape"))
-        return sealed.hexdigest()
 
     # --- what a target refresh changes
 
@@ -277,7 +294,7 @@ class Marks:
         """Whether ``mark`` left with the request that ``response`` answers; ``values`` from its own on."""
         after = next((address_of(uri_of(value)) for value in values if mark not in value), "")
         text = "\n".join((mark[:_HEAD_END], response.call_id, "", response.from_tag or "", after))
-        return compare_digest(self._seal(text, self._dialog), mark[_HEAD_END:_DIALOG_END])
+        return compare_digest(self._dialog(text), mark[_HEAD_END:_DIALOG_END])
 
 
 def sender(user: str, host: str) -> str:

@@ -1,0 +1,47 @@
+"""Keyed hashes of short texts: what only the holder of a key can compute.
+
+Theory of operation: BLAKE2b (RFC 7693) of a text under one key, again and again. The C module keeps the state
+behind the key and makes no object but the digits; without it hashlib does the same, with the same digits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from hashlib import blake2b
+from typing import Any, Final, TypeAlias
+
+__all__ = ["Keyed", "keyed", "python_keyed"]
+
+# Takes a text, or octets, and returns the hexadecimal digits of its hash.
+Keyed: TypeAlias = Callable[[str | bytes], str]
+
+
+def python_keyed(key: bytes, size: int, person: bytes = b"") -> Keyed:
+    """Return what hashes texts under ``key``, to ``size`` octets; ``person`` tells one use from another."""
+    # Copied for each hash: cheaper than to begin with the key again.
+    begun = blake2b(key=key, digest_size=size, person=person)
+
+    def hashed(given: str | bytes) -> str:
+        one = begun.copy()
+        one.update(given.encode("utf-8", "surrogateescape") if isinstance(given, str) else given)
+        return one.hexdigest()
+
+    return hashed
+
+
+def _in_c() -> Any:
+    """Return the function of the C module, None without it."""
+    try:
+        from sansip import _keyed
+    except ImportError:
+        return None
+    return _keyed.keyed
+
+
+_C: Final[Any] = _in_c()
+
+
+def keyed(key: bytes, size: int, person: bytes = b"") -> Keyed:
+    """Do as ``python_keyed``, by the C module where it is there."""
+    made: Keyed = python_keyed(key, size, person) if _C is None else _C(key, size, person)
+    return made

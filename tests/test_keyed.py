@@ -1,0 +1,128 @@
+"""A keyed hash is hashlib's, whether C or Python makes it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from hashlib import blake2b
+from importlib.machinery import ExtensionFileLoader
+from importlib.util import module_from_spec, spec_from_loader
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import sansip
+from sansip import keyed as module
+from sansip.keyed import Keyed, keyed, python_keyed
+from tests.missing import missing
+
+ROOT = Path(sansip.__file__).parents[1]
+
+
+def load(path: Path) -> Any:
+    loader = ExtensionFileLoader("sansip._keyed", str(path))
+    loaded = module_from_spec(spec_from_loader("sansip._keyed", loader))
+    loader.exec_module(loaded)
+    return loaded
+
+
+@pytest.fixture(scope="session")
+def in_c(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """The function in C: the installed one, else compiled for these tests."""
+    if module._C is not None:
+        return module._C
+    if shutil.which("cc") is None:
+        missing("no C compiler")
+    from hatch_build import compile_hashes
+
+    strict = ("-Wall", "-Wextra", "-Werror", "-Wno-unused-parameter", "-Wno-missing-field-initializers")
+    return load(compile_hashes(ROOT, tmp_path_factory.mktemp("keyed"), *strict)).keyed
+
+
+@pytest.mark.parametrize("size", [0, 1, 127, 128, 129, 255, 256, 257, 1000])
+@pytest.mark.parametrize("key", [b"", b"k", b"0123456789abcdef", b"k" * 64])
+def test_as_hashlib(in_c: Any, key: bytes, size: int) -> None:
+    """RFC 7693 3.3: the last block differs from the others, and so does a key without a text."""
+    text = "t" * size
+    for octets in (1, 7, 8, 33, 64):
+        expected = blake2b(text.encode(), key=key, digest_size=octets, person=b"sansip-test").hexdigest()
+        assert in_c(key, octets, b"sansip-test")(text) == expected
+        assert python_keyed(key, octets, b"sansip-test")(text.encode()) == expected
+
+
+@given(st.binary(max_size=64), st.integers(1, 64), st.binary(max_size=16), st.binary(max_size=400))
+def test_both_alike(in_c: Any, key: bytes, size: int, person: bytes, octets: bytes) -> None:
+    """Nodes with and without the module read each other's marks and tokens."""
+    one, other = in_c(key, size, person), python_keyed(key, size, person)
+    text = octets.decode("utf-8", "surrogateescape")
+    assert one(octets) == one(text) == other(octets) == other(text)
+
+
+def test_one_hash_leaves_no_trace_in_the_next(in_c: Any) -> None:
+    """RFC 3261 19.3: tokens come of one key and a number."""
+    for hashed in (in_c(b"key", 8, b""), keyed(b"key", 8), python_keyed(b"key", 8)):
+        first = hashed("first")
+        assert hashed("second") != first
+        assert hashed("first") == first
+
+
+def test_what_it_refuses_to_be_given(in_c: Any) -> None:
+    """A mistake of ours is an exception, and no octet of somebody else's memory."""
+    for key, size, person in ((b"k" * 65, 8, b""), (b"k", 0, b""), (b"k", 65, b""), (b"k", 8, b"p" * 17)):
+        with pytest.raises(ValueError):
+            in_c(key, size, person)
+        with pytest.raises(ValueError):
+            python_keyed(key, size, person)
+    hashed: Keyed = in_c(b"k", 8, b"")
+    for wrong in (None, 7, bytearray(b"x")):
+        with pytest.raises(TypeError):
+            hashed(wrong)  # type: ignore[arg-type]
+    with pytest.raises(TypeError):
+        hashed("a", "b")  # type: ignore[call-arg]
+    with pytest.raises(UnicodeEncodeError):
+        hashed("\ud800")
+
+
+SANITIZED = """
+import sys
+from pathlib import Path
+from sansip.keyed import python_keyed
+from tests.test_keyed import load
+in_c = load(Path(sys.argv[1])).keyed
+for size in range(400):
+    for key in (b"", b"k" * (size % 65)):
+        given = key, 1 + size % 64, b"p" * (size % 17)
+        one, other = in_c(*given), python_keyed(*given)
+        assert one("t" * size) == other("t" * size) and one("é" * size) == other("é" * size)
+print("sanitized")
+"""
+
+
+def test_under_sanitizers(tmp_path: Path) -> None:
+    """What a peer writes is hashed: no octet beside it is read."""
+    if shutil.which("gcc") is None:
+        missing("no gcc")
+    from hatch_build import compile_hashes
+
+    flags = ("-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-fno-omit-frame-pointer")
+    path = compile_hashes(ROOT, tmp_path, *flags)
+    libraries = [
+        subprocess.check_output(["gcc", f"-print-file-name={name}"], text=True).strip()
+        for name in ("libasan.so", "libubsan.so")
+    ]
+    environment = dict(
+        os.environ,
+        LD_PRELOAD=":".join(libraries),
+        # The interpreter frees less than it allocates, on purpose.
+        ASAN_OPTIONS="detect_leaks=0",
+        PYTHONMALLOC="malloc",
+        PYTHONPATH=os.pathsep.join(filter(None, sys.path)),
+    )
+    command = [sys.executable, "-c", SANITIZED, str(path)]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, "sanitized\n"), done.stderr[-4_000:]
