@@ -53,12 +53,13 @@ def loop_hash(arrived: Arrived, start: int, asked: str) -> str:
     text = f"{asked or arrived.uri_text}\n{from_tag}\n{to_tag}\n{call_id}\n{cseq.number}"
     if arrived.fields:
         text = "\n".join((text, *arrived.fields))
-    hashed: str = text_hash(text, start)
+    hashed: str = text_hash(start, text)
     return hashed
 
 
-def plain_text_hash(text: str, start: int) -> str:
-    """Return the hash of the text that ``loop_hash`` makes."""
+def plain_text_hash(start: int, *texts: str | int) -> str:
+    """Return the hash of the text that ``loop_hash`` makes, of these lines."""
+    text = "\n".join([str(one) for one in texts])
     return f"{crc32(text.encode('utf-8', 'surrogateescape'), start):08x}"
 
 

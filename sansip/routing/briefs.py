@@ -25,6 +25,7 @@ from sansip.transport.nat import is_hidden_at, names_source
 from sansip.transport.transports import DEFAULT_PORT, DEFAULT_PORTS, UDP
 from sansip.wire.brief import Brief, read_brief
 from sansip.wire.fields import encode
+from sansip.wire.splice import noted as note_source
 
 if TYPE_CHECKING:
     from sansip.actions import Address
@@ -79,8 +80,7 @@ class Briefs:
         via = None
         if brief.rport is not None or brief.rport_behind is not None:
             # RFC 3581 4: the answer goes back to the source, whatever sent-by says.
-            before, _, behind = brief.via.partition(";rport")
-            via = f"{before};rport={port};received={host}{behind}"
+            via = note_source(brief.via, host, port)
         elif sent_host != host or (over is None and (sent_port != port or force_rport == "always")):
             # RFC 3261 18.2.1; over a connection the port says nothing (18.2.2).
             return False

@@ -49,6 +49,7 @@ from sansip.wire.headers.name_addr import parse_name_addr
 from sansip.wire.headers.simple import CSeq
 from sansip.wire.host import plain_host
 from sansip.wire.opening import read_opening
+from sansip.wire.splice import noted as note_source
 from sansip.wire.unread import LAZY, UnreadRequest, read_later, unread_request
 from sansip.wire.uri import parse_uri
 
@@ -206,8 +207,7 @@ class Openings:
         noted = opening.via
         if opening.rport:
             # RFC 3581 4
-            before, _, after = noted.partition(";rport")
-            noted = f"{before};rport={port};received={host}{after}"
+            noted = note_source(noted, host, port)
         # RFC 3261 22: a user of ours has to prove that.
         asks = core.authenticator is not None and listeners.serves(opening.from_host)
         if asks:
@@ -323,11 +323,12 @@ class Openings:
         if proof is not None:
             proof.count(core, flow, now)
             opening.proven = True
-        text = f"{aor}\n{opening.from_tag}\nNone\n{opening.call_id}\n{opening.cseq}"
-        if opening.route is not None or opening.credentials is not None:
+        secret, tag, number = proxy.loop_secret, opening.from_tag, opening.cseq
+        if opening.route is None and opening.credentials is None:
+            hashed = text_hash(secret, aor, tag, "None", opening.call_id, number)
+        else:
             # RFC 3261 16.4: a phone's outbound proxy is this server.
-            text = "\n".join((text, *opening.deciding))
-        hashed = text_hash(text, proxy.loop_secret)
+            hashed = text_hash(secret, aor, tag, "None", opening.call_id, number, *opening.deciding)
         handle = None
         given: Any = None
         if looks:

@@ -38,6 +38,7 @@ from sansip.wire.ending import read_ending
 from sansip.wire.headers.name_addr import parse_name_addr
 from sansip.wire.headers.simple import CSeq
 from sansip.wire.passing import read_passing
+from sansip.wire.splice import noted as note_source
 from sansip.wire.unread import LAZY, UnreadRequest, read_later, unread_request
 from sansip.wire.uri import parse_uri
 
@@ -159,9 +160,8 @@ class Passages:
         rport = None
         if passing.rport:
             # RFC 3581 4
-            before, _, behind = noted.partition(";rport")
             rport = str(port)
-            noted = f"{before};rport={rport};received={host}{behind}"
+            noted = note_source(noted, host, port)
         elif sent_host != host or (
             # RFC 3261 18.2.2: over a connection the port says nothing.
             not flow.conn and ((sent_port or DEFAULT_PORT) != port or force_rport == "always")
@@ -249,12 +249,14 @@ class Passages:
         given: Any = None
         hashed = ""
         if method != "ACK":
-            decides = f"{passing.uri}\n{passing.from_tag}\n{to_tag}\n{passing.call_id}\n{passing.cseq}"
             fields = passing.route if passing.credentials is None else "\n".join(passing.deciding)
             if len(data) != passing.size:
                 # It came in two lines.
                 fields = fields.replace(">, <sip:", ">\nRoute: <sip:")
-            hashed = text_hash(f"{decides}\n{fields}", proxy.loop_secret)
+            uri, number = passing.uri, passing.cseq
+            hashed = text_hash(
+                proxy.loop_secret, uri, passing.from_tag, to_tag, passing.call_id, number, fields
+            )
         if looks and (hooks.request_received or (hashed and proxy.hooks.active)):
             read = (read_arrived, data, flow, force_rport, kept)
             if message is None:

@@ -872,7 +872,8 @@ static PyMethodDef methods[] = {
     {"opening", head_opening, METH_O, "Return the parts of a plain INVITE, or None."},
     {"ending", head_ending, METH_O, "Return the parts of a plain ACK, or None."},
     {"spliced", (PyCFunction)(void (*)(void))leaving_spliced, METH_FASTCALL, "Return octets, some of them replaced."},
-    {"text_hash", (PyCFunction)(void (*)(void))leaving_text_hash, METH_FASTCALL, "Return the CRC-32 of a text."},
+    {"text_hash", (PyCFunction)(void (*)(void))leaving_text_hash, METH_FASTCALL, "Return the CRC-32 of texts."},
+    {"noted", (PyCFunction)(void (*)(void))leaving_noted, METH_FASTCALL, "Return a Via line with its source."},
     {NULL, NULL, 0, NULL},
 };
 
@@ -882,6 +883,7 @@ PyMODINIT_FUNC PyInit__head(void)
 {
     fill_classes();
     fill_names();
+    fill_joins();
     fill_crcs();
     for (size_t which = 1; which < sizeof key_texts / sizeof *key_texts; which++) {
         known_keys[which] = PyUnicode_InternFromString(key_texts[which]);

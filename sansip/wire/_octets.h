@@ -65,6 +65,14 @@ static int begun(PyObject *data, Index *x, Spelling *how, const uint8_t **p)
     return scan(*p, PyBytes_GET_SIZE(data), x, how) && x->length_line;
 }
 
+/* Octets of a Via value among others: what is quoted, or in brackets, may hold a comma. */
+static uint8_t joins[256];
+
+static void fill_joins(void)
+{
+    for (int c = 1; c < 256; c++) joins[c] = IS(c, TEXT) && !IS(c, BLANK) && !strchr(",\"<>()", c);
+}
+
 /* Return where the values behind the first of a Via line end, its CR, -1 where they are written another way than with
  * ", " between them. They begin at `at`. */
 static Py_ssize_t joined(const uint8_t *p, Py_ssize_t at)
@@ -75,8 +83,7 @@ static Py_ssize_t joined(const uint8_t *p, Py_ssize_t at)
         while (p[at] >= 'A' && p[at] <= 'Z') at++;
         if (at == begin || p[at] != ' ') return -1;
         begin = ++at;
-        /* What is quoted, or in brackets, may hold a comma. */
-        while (IS(p[at], TEXT) && !IS(p[at], BLANK) && !strchr(",\"<>()", p[at])) at++;
+        while (joins[p[at]]) at++;
         if (at == begin) return -1;
         if (p[at] == '\r') return at;
         if (p[at] != ',' || p[at + 1] != ' ') return -1;

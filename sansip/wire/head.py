@@ -20,6 +20,7 @@ from sansip.wire.uri import plain_sip_uri
 
 __all__ = [
     "HAS_SCANNER",
+    "noted_in_c",
     "read_echo_parts",
     "read_ending_parts",
     "read_opening_parts",
@@ -49,6 +50,7 @@ read_passing_parts: Final[Any] = getattr(_MODULE, "passing", None)
 read_opening_parts: Final[Any] = getattr(_MODULE, "opening", None)
 read_ending_parts: Final[Any] = getattr(_MODULE, "ending", None)
 spliced_octets: Final[Any] = getattr(_MODULE, "spliced", None)
+noted_in_c: Final[Any] = getattr(_MODULE, "noted", None)
 text_hash_in_c: Final[Any] = getattr(_MODULE, "text_hash", None)
 _new_tuple: Final = tuple.__new__
 

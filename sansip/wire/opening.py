@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from sansip.wire.abnf import PLAIN_HOST, PLAIN_PORT, TOKEN
-from sansip.wire.head import read_opening_parts
+from sansip.wire.head import read_opening_parts, spliced_octets
 from sansip.wire.plain_head import (
     ADDRESS,
     BEHIND_HOST,
@@ -27,7 +27,7 @@ from sansip.wire.plain_head import (
     octets_at,
     value,
 )
-from sansip.wire.splice import spliced
+from sansip.wire.splice import joined_pieces
 
 if TYPE_CHECKING:
     import re
@@ -164,7 +164,25 @@ class Opening(RequestInBrief):
         RFC 3261 16.6 steps 1 to 4 and 8, RFC 5393 5.3.3.
         """
         body, route, proof = self._body, self._route, self._proof
-        sent: bytes = spliced(
+        sent: bytes
+        if spliced_octets is not None:
+            # The same, but for texts that would be made to be put in.
+            lines, last, left = self._lines, body - 2, self.hops - 1
+            sent = spliced_octets(
+                self._came,
+                7, lines, uri,
+                lines, lines, " SIP/2.0\r\n",
+                lines, lines, ours,
+                self._via, self._via_end, noted,
+                self._hops, self._hops_end, left,
+                route, route if self.route is None else self._route_end + 2, "",
+                proof, self._proof_end + 2 if proven else proof, "",
+                last, last, "Max-Breadth: ",
+                last, last, breadth,
+                last, last, "\r\n",
+            )  # fmt: skip
+            return sent
+        sent = joined_pieces(
             self._came,
             0, self._lines, f"INVITE {uri} SIP/2.0\r\n{ours}",
             self._via, self._via_end, noted,

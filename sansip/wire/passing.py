@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from sansip.wire.abnf import PLAIN_HOST, PLAIN_PORT, TOKEN, compiled
-from sansip.wire.head import read_passing_parts
+from sansip.wire.head import read_passing_parts, spliced_octets
 from sansip.wire.plain_head import (
     ADDRESS,
     CALL_ID_LINE,
@@ -26,7 +26,7 @@ from sansip.wire.plain_head import (
     octets_at,
     value,
 )
-from sansip.wire.splice import spliced
+from sansip.wire.splice import joined_pieces
 
 if TYPE_CHECKING:
     import re
@@ -140,7 +140,24 @@ class Passing(RequestInBrief):
         RFC 3261 16.4, 16.6 steps 3 and 8, RFC 5393 5.3.3.
         """
         body, proof = self._body, self._proof
-        passed: bytes = spliced(
+        passed: bytes
+        if spliced_octets is not None:
+            # The same, but for texts that would be made to be put in.
+            via, last, left = self._via, body - 2, self.hops - 1
+            passed = spliced_octets(
+                self._came,
+                via, via, ours,
+                via, via, "\r\n",
+                via, self._via_end, noted,
+                self._route, self._route_end + 2, "",
+                proof, self._proof_end + 2 if proven else proof, "",
+                self._hops, self._hops_end, left,
+                last, last, "Max-Breadth: ",
+                last, last, breadth,
+                last, last, "\r\n",
+            )  # fmt: skip
+            return passed
+        passed = joined_pieces(
             self._came,
             self._via, self._via_end, f"{ours}\r\n{noted}",
             self._route, self._route_end + 2, "",

@@ -222,7 +222,8 @@ for data in itertools.chain(MESSAGES, cut, itertools.islice(mutated(2), int(sys.
     for read in (scanner.brief, scanner.echo, scanner.passing, scanner.opening, scanner.ending):
         read(data)
     scanner.spliced(data, len(data) // 2, len(data), "é", 0, len(data) // 3, "")
-    scanner.text_hash(data.decode(errors="surrogateescape"), 7)
+    scanner.text_hash(7, data.decode(errors="surrogateescape"), len(data))
+    scanner.noted(data.decode("ascii", "ignore"), "192.0.2.1", len(data))
 for data in itertools.islice(mutated(3, [OPTIONS, REGISTER]), int(sys.argv[2])):
     yes += scanner.brief(data) is not None
 plain = [OK, BYE, INVITE, ACK, PROVEN, PROVEN_BYE]
