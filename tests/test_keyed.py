@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 import sansip
 from sansip import keyed as module
-from sansip.keyed import Keyed, keyed, python_keyed
+from sansip.keyed import keyed, python_keyed
 from tests.missing import missing
 
 ROOT = Path(sansip.__file__).parents[1]
@@ -78,12 +78,10 @@ def test_what_it_refuses_to_be_given(in_c: Any) -> None:
             in_c(key, size, person)
         with pytest.raises(ValueError):
             python_keyed(key, size, person)
-    hashed: Keyed = in_c(b"k", 8, b"")
-    for wrong in (None, 7, bytearray(b"x")):
+    hashed = in_c(b"k", 8, b"")
+    for wrong in ((None,), (7,), (bytearray(b"x"),), ("a", "b"), ()):
         with pytest.raises(TypeError):
-            hashed(wrong)  # type: ignore[arg-type]
-    with pytest.raises(TypeError):
-        hashed("a", "b")  # type: ignore[call-arg]
+            hashed(*wrong)
     with pytest.raises(UnicodeEncodeError):
         hashed("\ud800")
 

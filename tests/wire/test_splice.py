@@ -123,6 +123,6 @@ def test_what_is_no_via(scanner: Any) -> None:
             scanner.noted(line, host, 1)
     with pytest.raises(OverflowError):
         scanner.noted("v", "h", -1)
-    for given_ in ((), (1,), ("a", 1)):
+    for texts in ((), (1,), ("a", 1)):
         with pytest.raises(TypeError):
-            scanner.text_hash(*given_)
+            scanner.text_hash(*texts)
