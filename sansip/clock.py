@@ -53,13 +53,12 @@ class Timers:
     ``others``: the same of the queues beside them alone.
     """
 
-    __slots__ = ("_beside", "_heads", "_listed", "_next", "_queues", "earliest", "others")
+    __slots__ = ("_beside", "_heads", "_next", "_queues", "earliest", "others")
 
     def __init__(self) -> None:
         self._queues: dict[float, deque[Timer]] = {}
-        # (no later than the head's deadline, duration) of each queue; and the durations that stand there.
-        self._heads: list[tuple[float, float]] = []
-        self._listed: set[float] = set()
+        # (no later than the head's deadline, duration, queue) of each queue that is not empty.
+        self._heads: list[tuple[float, float, deque[Timer]]] = []
         # No live timer fires before this; it may have been cancelled since.
         self._next = inf
         # The first deadline of each queue of another kind.
@@ -91,14 +90,13 @@ class Timers:
         queue = self._queues.get(duration)
         if queue is None:
             queue = self._queues[duration] = deque()
-        else:
+        if queue:
             # Leave no cancelled timers at the head: this bounds the number of timers held.
             while queue and queue[0].owner is None:
                 queue.popleft()
+        else:
+            heappush(self._heads, (deadline, duration, queue))
         queue.append(timer)
-        if duration not in self._listed:
-            self._listed.add(duration)
-            heappush(self._heads, (deadline, duration))
         return timer
 
     def put(self, deadline: float, duration: float, owner: TimerOwner, name: Any) -> Timer:
@@ -112,17 +110,16 @@ class Timers:
         if queue is None:
             queue = self._queues[duration] = deque()
         # It began a short time ago, so few began after it.
-        at = len(queue)
+        at = length = len(queue)
         while at and queue[at - 1].deadline > deadline:
             at -= 1
         queue.insert(at, timer)
-        if duration not in self._listed:
-            self._listed.add(duration)
-            heappush(self._heads, (deadline, duration))
+        if not length:
+            heappush(self._heads, (deadline, duration, queue))
         elif at == 0:
             # In place: ``fire_due`` may be at work on it.
             self._heads[:] = [one for one in self._heads if one[1] != duration]
-            self._heads.append((deadline, duration))
+            self._heads.append((deadline, duration, queue))
             heapify(self._heads)
         return timer
 
@@ -142,8 +139,7 @@ class Timers:
         """
         heads = self._heads
         while heads and heads[0][0] <= now:
-            listed, duration = heads[0]
-            queue = self._queues[duration]
+            listed, duration, queue = heads[0]
             while queue and queue[0].owner is None:
                 queue.popleft()
             timer = None
@@ -152,10 +148,9 @@ class Timers:
                 while queue and queue[0].owner is None:
                     queue.popleft()
             if queue:
-                heapreplace(heads, (queue[0].deadline, duration))
+                heapreplace(heads, (queue[0].deadline, duration, queue))
             else:
                 heappop(heads)
-                self._listed.discard(duration)
             if timer is not None:
                 owner, timer.owner = timer.owner, None
                 if owner is not None:
@@ -165,18 +160,17 @@ class Timers:
             self.earliest = self.others
         if len(self._queues) > 64:
             # Durations that a peer chooses (those of name servers) must not pile up.
-            self._queues = {
-                duration: queue
-                for duration, queue in self._queues.items()
-                if queue or duration in self._listed
-            }
+            self._queues = {duration: queue for duration, queue in self._queues.items() if queue}
 
     def __len__(self) -> int:
-        """Return how many timers are held, once the cancelled ones at the heads are dropped."""
+        """Return how many timers are held, without the cancelled ones at the heads."""
+        held = 0
         for queue in self._queues.values():
-            while queue and queue[0].owner is None:
-                queue.popleft()
-        return sum(map(len, self._queues.values()))
+            at = 0
+            while at < len(queue) and queue[at].owner is None:
+                at += 1
+            held += len(queue) - at
+        return held
 
 
 class Wall:

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Hashable
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from sansip.transport.transports import TRANSPORTS
 
@@ -31,20 +31,21 @@ Held: TypeAlias = bytes | tuple[Any, ...]
 
 # expires_at, registered_at, refreshed_at, cseq, octets of text, reg_id, q, flow, transport and port of the
 # source, flags of the fields that are None.
-_LAYOUT = struct.Struct("<dddIIihhBHB")
-_SIZE = _LAYOUT.size
-_unpack_from = _LAYOUT.unpack_from
-_pack = _LAYOUT.pack
+_LAYOUT: Final = struct.Struct("<dddIIihhBHB")
+_SIZE: Final[int] = _LAYOUT.size
+_unpack_from: Final = _LAYOUT.unpack_from
+_pack: Final = _LAYOUT.pack
+# Of these: expires_at, registered_at, cseq, octets of text, flags.
+_unpack_some: Final = struct.Struct("<dd8xII11xB").unpack_from
 # No field of a message has a line end inside once it is read.
-_SEPARATOR = "\n"
+_SEPARATOR: Final = "\n"
 # contact, call_id, params, instance, the source's host, user_agent: each is there, empty where it is None.
-_TEXTS = 6
-# Between the Call-ID and the source of a binding without parameters and instance.
-_PLAIN_MIDDLE = _SEPARATOR * 2
+_TEXTS: Final = 6
 # Stand for None and for a flow beside the octets, where listeners have numbers from 0.
-_NO_FLOW, _OBJECT = -1, -2
-_TRANSPORTS = tuple(TRANSPORTS)
-_NUMBERS = {name: number for number, name in enumerate(_TRANSPORTS)}
+_NO_FLOW: Final = -1
+_OBJECT: Final = -2
+_TRANSPORTS: Final = tuple(TRANSPORTS)
+_NUMBERS: Final = {name: number for number, name in enumerate(_TRANSPORTS)}
 
 
 def pack(record: Record) -> Held:
@@ -120,20 +121,24 @@ def pack_plain(
     to be looked at as a whole: ``held`` has another contact, names a flow (RFC 5626), has expired, or is not
     older (RFC 3261 10.3 step 7).
     """
-    before = f"{contact}{_SEPARATOR}{call_id}{_SEPARATOR}"
-    text = f"{before}{_PLAIN_MIDDLE}{'' if received is None else received.host}{_SEPARATOR}{agent or ''}"
+    text = f"{contact}\n{call_id}\n\n\n{'' if received is None else received.host}\n{agent or ''}"
     if text.count(_SEPARATOR) != _TEXTS - 1:
         return None
     octets = text.encode("utf-8", "surrogatepass")
     registered, expired, hidden = now, 0.0, received is not None
     if held is not None:
-        expired, since, _, last, size, _, _, _, _, _, absent = _unpack_from(held)
+        since: float
+        last: int
+        size: int
+        absent: int
+        expired, since, last, size, absent = _unpack_some(held)
+        end = octets.index(b"\n") + 1
         if (
             _SIZE + size != len(held)
             or not absent & 16
             or expired <= now
-            or not held.startswith(f"{contact}{_SEPARATOR}".encode("utf-8", "surrogatepass"), _SIZE)
-            or (cseq <= last and held.startswith(before.encode("utf-8", "surrogatepass"), _SIZE))
+            or not held.startswith(octets[:end], _SIZE)
+            or (cseq <= last and held.startswith(octets[: octets.index(b"\n", end) + 1], _SIZE))
         ):
             return None
         registered = min(since, now)

@@ -40,6 +40,7 @@ class Recording:
 
     __slots__ = (
         "_after",
+        "_answer",
         "_asked_for",
         "_call_id",
         "_callee",
@@ -47,6 +48,7 @@ class Recording:
         "_contact",
         "_guarded",
         "_hour",
+        "_left",
         "_made",
         "_marks",
         "_shown",
@@ -85,6 +87,10 @@ class Recording:
         self._asked_for = uri
         # The Contact line that came last, and its ``address_of``: most answers repeat it.
         self._contact = ("", "")
+        # Our line as it left, "" where it was not the only one, and the mark in it; the one that takes its
+        # place, with the tag and the target that it was made for.
+        self._left = ("", "")
+        self._answer = ("", "", "")
         self._after = after
         # To tag -> the callee's Contact, the route value next to ours, and the caller's mark.
         self._shown: dict[str, tuple[str, str, str]] = {}
@@ -100,6 +106,11 @@ class Recording:
             dialog = self._call_id, "", self._tag, self._after
             mark = self._made[who] = marks.make(self._hour | self._guarded, dialog, self._target, who)
         return mark
+
+    def leaves(self, lines: list[str], mark: str) -> None:
+        """Note the Record-Route ``lines`` that leave with the callee's ``mark``."""
+        if len(lines) == 1 and mark and self._marks is not None:
+            self._left = lines[0], mark
 
     def found(self, response: Response) -> str | None:
         """Return the callee's mark as ``response`` repeats it, None where it is not there."""
@@ -127,6 +138,18 @@ class Recording:
             return False, None
         if line is None:
             return True, None
+        left, mark = self._left
+        if line == left:
+            # As nearly always.
+            target = self._echoed_target(contact)
+            if not target:
+                return False, None
+            tag = tag or ""
+            if not guarded and (tag, target) == self._answer[:2]:
+                return True, self._answer[2]
+            text = left.replace(mark, self._shown_to(mark, tag, target, "", guarded))
+            self._answer = ("", "", "") if guarded else (tag, target, text)
+            return True, text
         if "," in line:
             return False, None
         for mark in self._made.values():
@@ -137,16 +160,23 @@ class Recording:
         if mark not in line.partition("\r\n")[0]:
             # What stands before ours decides.
             return False, None
-        target = "@"
-        if contact is not None:
-            if contact == self._contact[0]:
-                target = self._contact[1]
-            elif '"' in contact or "," in contact:
-                return False, None
-            else:
-                target = address_of(uri_of(contact.partition(":")[2]))
-                self._contact = (contact, target)
+        target = self._echoed_target(contact)
+        if not target:
+            return False, None
         return True, line.replace(mark, self._shown_to(mark, tag or "", target, "", guarded))
+
+    def _echoed_target(self, contact: str | None) -> str:
+        """Return ``address_of`` the line ``contact``, "" where it has to be read."""
+        if contact is None:
+            return "@"
+        known, target = self._contact
+        if contact == known:
+            return target
+        if '"' in contact or "," in contact:
+            return ""
+        target = address_of(uri_of(contact.partition(":")[2]))
+        self._contact = (contact, target)
+        return target
 
     def answered(self, response: Response, *, guarded: bool) -> None:
         """Shape our values in ``response`` for the caller; it is no 100.
@@ -206,6 +236,7 @@ class Recording:
         """
         marks = self._marks
         assert marks is not None
+        self._answer = ("", "", "")
         target = target or self._asked
         known = self._shown.get(tag)
         if known is not None:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["HASHED", "begin", "next_look"]
 
 # Characters of a tag that is remembered as it is; of longer ones a hash, behind what no tag begins with.
-_LONG = 64
+_LONG: Final = 64
 HASHED: Final = "\t"
 
 

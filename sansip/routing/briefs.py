@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from sansip.location import LocationUpdate, Source
 from sansip.registrar.contact import kept_agent
@@ -25,7 +25,7 @@ from sansip.transport.nat import is_hidden_at, names_source
 from sansip.transport.transports import DEFAULT_PORT, DEFAULT_PORTS, UDP
 from sansip.wire.brief import Brief, read_brief
 from sansip.wire.fields import encode
-from sansip.wire.splice import noted as note_source
+from sansip.wire.splice import noted
 
 if TYPE_CHECKING:
     from sansip.actions import Address
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 __all__ = ["BEGINNINGS", "Briefs"]
 
 _UNAUTHORIZED: Final = "SIP/2.0 401 Unauthorized"
+_noted: Final[Any] = noted
 # First octets of the methods that can be read in brief.
 BEGINNINGS: Final = frozenset(b"OR")
 
@@ -80,7 +81,7 @@ class Briefs:
         via = None
         if brief.rport is not None or brief.rport_behind is not None:
             # RFC 3581 4: the answer goes back to the source, whatever sent-by says.
-            via = note_source(brief.via, host, port)
+            via = _noted(brief.via, host, port)
         elif sent_host != host or (over is None and (sent_port != port or force_rport == "always")):
             # RFC 3261 18.2.1; over a connection the port says nothing (18.2.2).
             return False

@@ -49,7 +49,7 @@ from sansip.wire.headers.name_addr import parse_name_addr
 from sansip.wire.headers.simple import CSeq
 from sansip.wire.host import plain_host
 from sansip.wire.opening import read_opening
-from sansip.wire.splice import noted as note_source
+from sansip.wire.splice import noted
 from sansip.wire.unread import LAZY, UnreadRequest, read_later, unread_request
 from sansip.wire.uri import parse_uri
 
@@ -83,6 +83,8 @@ _PLAIN: Final = re.compile(
 )
 # RFC 4028: session timers, which the module ``calls`` reads and changes in messages.
 _TIMED: Final = re.compile(rb"(?i)\n(?:session-expires|min-se|x)[ \t]*:")
+_noted: Final[Any] = noted
+_text_hash: Final[Any] = text_hash
 # Contacts whose place is kept.
 _PLACES: Final = 4_096
 
@@ -207,7 +209,7 @@ class Openings:
         noted = opening.via
         if opening.rport:
             # RFC 3581 4
-            noted = note_source(noted, host, port)
+            noted = _noted(noted, host, port)
         # RFC 3261 22: a user of ours has to prove that.
         asks = core.authenticator is not None and listeners.serves(opening.from_host)
         if asks:
@@ -325,10 +327,10 @@ class Openings:
             opening.proven = True
         secret, tag, number = proxy.loop_secret, opening.from_tag, opening.cseq
         if opening.route is None and opening.credentials is None:
-            hashed = text_hash(secret, aor, tag, "None", opening.call_id, number)
+            hashed = _text_hash(secret, aor, tag, "None", opening.call_id, number)
         else:
             # RFC 3261 16.4: a phone's outbound proxy is this server.
-            hashed = text_hash(secret, aor, tag, "None", opening.call_id, number, *opening.deciding)
+            hashed = _text_hash(secret, aor, tag, "None", opening.call_id, number, *opening.deciding)
         handle = None
         given: Any = None
         if looks:
@@ -520,6 +522,7 @@ class Openings:
                 goes = phones_stream_token(core, opening, hidden, way)
         mark = recording.mark(host)
         lines = record_route_lines(proxy.listeners, flow.listener, leaves, mark, came, goes)
+        recording.leaves(lines, mark)
         lines.reverse()
         return recording, "\r\n".join(lines) + "\r\n", came
 

@@ -38,7 +38,7 @@ from sansip.wire.ending import read_ending
 from sansip.wire.headers.name_addr import parse_name_addr
 from sansip.wire.headers.simple import CSeq
 from sansip.wire.passing import read_passing
-from sansip.wire.splice import noted as note_source
+from sansip.wire.splice import noted
 from sansip.wire.unread import LAZY, UnreadRequest, read_later, unread_request
 from sansip.wire.uri import parse_uri
 
@@ -58,6 +58,8 @@ _METHODS: Final = ("ACK", "BYE")
 _AS_ASKED: Final = Target(chosen=True)
 # It stands in each ACK of a refusal.
 _OF_REFUSAL: Final = f";tag={REFUSAL_MARK}".encode()
+_noted: Final[Any] = noted
+_text_hash: Final[Any] = text_hash
 # Octets that our lines add at the most.
 _GROWTH: Final = 300
 
@@ -161,7 +163,7 @@ class Passages:
         if passing.rport:
             # RFC 3581 4
             rport = str(port)
-            noted = note_source(noted, host, port)
+            noted = _noted(noted, host, port)
         elif sent_host != host or (
             # RFC 3261 18.2.2: over a connection the port says nothing.
             not flow.conn and ((sent_port or DEFAULT_PORT) != port or force_rport == "always")
@@ -254,7 +256,7 @@ class Passages:
                 # It came in two lines.
                 fields = fields.replace(">, <sip:", ">\nRoute: <sip:")
             uri, number = passing.uri, passing.cseq
-            hashed = text_hash(
+            hashed = _text_hash(
                 proxy.loop_secret, uri, passing.from_tag, to_tag, passing.call_id, number, fields
             )
         if looks and (hooks.request_received or (hashed and proxy.hooks.active)):

@@ -38,7 +38,17 @@ OK: Final = "SIP/2.0 200 OK"
 class Shortcut:
     """The shortcut of one stack, whose parts are ``core``."""
 
-    __slots__ = ("_capabilities", "_capable_end", "_core", "_extensions", "_server", "_server_name")
+    __slots__ = (
+        "_capabilities",
+        "_capable_end",
+        "_core",
+        "_extensions",
+        "_modules",
+        "_open",
+        "_server",
+        "_server_name",
+        "_takes_registers",
+    )
 
     def __init__(self, core: Core) -> None:
         self._core = core
@@ -48,6 +58,10 @@ class Shortcut:
         self._capable_end: str | None = None
         self._server_name = ""
         self._server = ""
+        # A set of modules, in which of ``METHODS`` none of them has a say, and whether none has in a binding.
+        self._modules: object = None
+        self._open: frozenset[str] = frozenset()
+        self._takes_registers = False
 
     def answers(self, request: Request, key: str, back: Flow, flow: Flow, now: float) -> bool:
         """Answer ``request``, of one of ``METHODS``, along ``back`` and return True; or do nothing.
@@ -83,20 +97,34 @@ class Shortcut:
     def is_open(self, method: str) -> bool:
         """Whether the answer follows from the settings: no module and no other node has a say."""
         core = self._core
-        modules = core.modules
-        stages = modules.stages_of(method)
-        return not (
-            modules.acts_on(method)
-            # Another node may ask whether this one lives.
-            or (core.nodes is not None and method != "REGISTER")
-            or stages["screen"]
-            or stages["identify"]
+        if core.modules is not self._modules:
+            self._look()
+        # Another node may ask whether this one lives.
+        return method in self._open and (method == "REGISTER" or core.nodes is None)
+
+    def _look(self) -> None:
+        """Note what the modules have a say in: a set of them never changes."""
+        modules = self._core.modules
+        self._open = frozenset(
+            [
+                method
+                for method in METHODS
+                if not (
+                    modules.acts_on(method)
+                    or modules.stages_of(method)["screen"]
+                    or modules.stages_of(method)["identify"]
+                )
+            ]
         )
+        self._takes_registers = not modules.stages_of("REGISTER")["register"]
+        self._modules = modules
 
     @property
     def takes_registers(self) -> bool:
         """Whether no module has a say in a REGISTER."""
-        return not self._core.modules.stages_of("REGISTER")["register"]
+        if self._core.modules is not self._modules:
+            self._look()
+        return self._takes_registers
 
     @property
     def is_registering(self) -> bool:

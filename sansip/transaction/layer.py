@@ -12,7 +12,7 @@ stack, which decides whether to make one.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from sansip.transaction.base import ClientTransaction, ClientUser, ServerTransaction, ServerUser, Transactions
 from sansip.transaction.invite_client import InviteClientTransaction
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 __all__ = ["TransactionLayer", "sent_by", "sent_by_in", "server_key"]
 
 # RFC 3261 8.1.1.7: the mark of a branch that is unique across space and time.
-MAGIC_COOKIE = "z9hG4bK"
+MAGIC_COOKIE: Final = "z9hG4bK"
 
 
 def server_key(request: Request) -> str:

@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sansip.actions import Address
-from sansip.transport.transports import UNRELIABLE
+from sansip.transport.transports import UDP, UNRELIABLE
 from sansip.wire.host import same_host
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ class Flow:
         self.peer: OpenConnection | None = None
         # Where else a response may go whose way back is gone (RFC 3263 5).
         self.backup: Backup | None = None
-        self.reliable = transport not in UNRELIABLE
+        self.reliable = transport != UDP and transport not in UNRELIABLE
 
     @property
     def host(self) -> str:

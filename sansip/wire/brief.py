@@ -118,10 +118,9 @@ def read_brief(data: bytes, limits: Limits) -> tuple[Brief, tuple[str, ...]] | N
     None where it is not plain, has a body, or is near a limit.
     """
     size = len(data)
+    # The least of the limits of a head and its fields.
     if (
-        size > limits.header_parts
-        or size > limits.header_size
-        or size > limits.head_size
+        size > limits.plain_size
         or size > limits.uri_size
         or size > limits.message_size
         or data[-4:] != b"\r\n\r\n"
@@ -131,12 +130,7 @@ def read_brief(data: bytes, limits: Limits) -> tuple[Brief, tuple[str, ...]] | N
     if found is None:
         return None
     parts, lines, most = found
-    if (
-        most > limits.header_count
-        or most > limits.via_count
-        or most > limits.route_count
-        or most > limits.contact_count
-    ):
+    if most > limits.plain_count:
         return None
     return _new_tuple(Brief, parts), lines
 

@@ -48,6 +48,9 @@ _via: Final = compiled(
 ).match
 
 
+_spliced: Final[Any] = spliced
+
+
 class Echo(InBrief):
     """A response, as far as it was read.
 
@@ -157,9 +160,9 @@ class Echo(InBrief):
         """Return the response without its top Via; with ``recorded``, that is its Record-Route line."""
         via, rest = self._via, self._rest
         back: bytes = (
-            spliced(self._came, via, rest, "")
+            _spliced(self._came, via, rest, "")
             if recorded is None
-            else spliced(self._came, via, rest, "", self._begin, self._end, recorded)
+            else _spliced(self._came, via, rest, "", self._begin, self._end, recorded)
         )
         return back
 

@@ -68,6 +68,10 @@ _VIA, _HOPS, _ROUTE, _PROOF, _FROM, _TO, _CALL_ID, _CSEQ = [
 ]
 
 
+# Replaced by tests where the scanner is not installed.
+_spliced: Final[Any] = spliced_octets
+
+
 class Opening(RequestInBrief):
     """An INVITE, as far as it was read.
 
@@ -165,10 +169,10 @@ class Opening(RequestInBrief):
         """
         body, route, proof = self._body, self._route, self._proof
         sent: bytes
-        if spliced_octets is not None:
+        if _spliced is not None:
             # The same, but for texts that would be made to be put in.
             lines, last, left = self._lines, body - 2, self.hops - 1
-            sent = spliced_octets(
+            sent = _spliced(
                 self._came,
                 7, lines, uri,
                 lines, lines, " SIP/2.0\r\n",

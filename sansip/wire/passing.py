@@ -63,6 +63,10 @@ _VIA, _ROUTE, _PROOF, _HOPS = [_head.groupindex[name] for name in ("via", "route
 _is_ipv4: Final = compiled(r"[0-9]{1,3}\.[0-9]{1,3}\.[0-9]{1,3}\.[0-9]{1,3}").fullmatch
 
 
+# Replaced by tests where the scanner is not installed.
+_spliced: Final[Any] = spliced_octets
+
+
 class Passing(RequestInBrief):
     """A request, as far as it was read.
 
@@ -141,10 +145,10 @@ class Passing(RequestInBrief):
         """
         body, proof = self._body, self._proof
         passed: bytes
-        if spliced_octets is not None:
+        if _spliced is not None:
             # The same, but for texts that would be made to be put in.
             via, last, left = self._via, body - 2, self.hops - 1
-            passed = spliced_octets(
+            passed = _spliced(
                 self._came,
                 via, via, ours,
                 via, via, "\r\n",

@@ -78,7 +78,7 @@ def exact(stack: Any) -> tuple[float, float]:
         if timer.owner is not None
     ]
     # A timer that was cancelled counts until the next look at what is due, as it did.
-    heads = [at for at, _ in stack.timers._heads]
+    heads = [at for at, *_ in stack.timers._heads]
     return min([*others, *heads, inf]), min([*others, *live, inf])
 
 

@@ -48,5 +48,5 @@ def read_by(patch: pytest.MonkeyPatch, scanner: Any, *names: str) -> None:
             patch.setattr(module, "read_parts", scan)
         else:
             patch.setattr(module.READER, "scan", scan)
-        if hasattr(module, "spliced_octets"):
-            patch.setattr(module, "spliced_octets", None if scanner is None else scanner.spliced)
+        if name in ("opening", "passing"):
+            patch.setattr(module, "_spliced", None if scanner is None else scanner.spliced)
