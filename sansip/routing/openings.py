@@ -92,7 +92,19 @@ _PLACES: Final = 4_096
 class Openings:
     """INVITEs on their way to the phones of one stack."""
 
-    __slots__ = ("_core", "_gate", "_located", "_places", "_proxy", "_shortcut", "_streams", "_ua", "_wall")
+    __slots__ = (
+        "_core",
+        "_gate",
+        "_located",
+        "_modules",
+        "_places",
+        "_proxy",
+        "_shortcut",
+        "_steps",
+        "_streams",
+        "_ua",
+        "_wall",
+    )
 
     def __init__(self, core: Core, gate: Gate, shortcut: Shortcut, *, located: bool = False) -> None:
         self._core = core
@@ -105,6 +117,9 @@ class Openings:
         # Whether INVITEs come from ``shared_openings``: the bindings have just been looked up, and each of
         # these INVITEs counted against the limits of its sender before that.
         self._located = located
+        # A set of modules, and whether one of them has a step for INVITEs: a set never changes.
+        self._modules: object = None
+        self._steps = False
         # Contact -> where it leads, None where that is not plain.
         self._places: dict[str, tuple[str, int] | None] = {}
 
@@ -125,13 +140,18 @@ class Openings:
         proxy = self._proxy
         modules = core.modules
         hooks = modules.stack_hooks
-        stages = modules.stages_of("INVITE")
+        if modules is not self._modules:
+            stages = modules.stages_of("INVITE")
+            self._steps = bool(
+                stages["screen"]
+                or stages["identify"]
+                or modules.leading["translate"] is None
+                or stages["prepare"]
+                or stages["relay"]
+            )
+            self._modules = modules
         if (
-            stages["screen"]
-            or stages["identify"]
-            or modules.leading["translate"] is None
-            or stages["prepare"]
-            or stages["relay"]
+            self._steps
             or proxy.client.auth.accounts
             or proxy.shifts.steps
             or (core.nodes is not None and not self._located)

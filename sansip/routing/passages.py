@@ -67,7 +67,7 @@ _GROWTH: Final = 300
 class Passages:
     """Requests of dialogs on their way through one stack."""
 
-    __slots__ = ("_core", "_gate", "_proxy", "_ua", "_wall")
+    __slots__ = ("_core", "_gate", "_modules", "_proxy", "_screens", "_ua", "_wall")
 
     def __init__(self, core: Core, gate: Gate) -> None:
         self._core = core
@@ -75,6 +75,9 @@ class Passages:
         self._proxy = core.proxy
         self._ua = core.ua
         self._wall = core.wall
+        # A set of modules, and whether one of them screens requests: a set never changes.
+        self._modules: object = None
+        self._screens = False
 
     def sends(
         self,
@@ -95,8 +98,11 @@ class Passages:
         hooks = modules.stack_hooks
         if data[0] == _ACK and _OF_REFUSAL in data:
             return self._ends(data, over or Flow(UDP, listener, source), now)
+        if modules is not self._modules:
+            self._screens = bool(modules.stages["screen"])
+            self._modules = modules
         if (
-            modules.stages["screen"]
+            self._screens
             or proxy.client.auth.accounts
             or proxy.shifts.steps
             or not proxy.config.dialog_tokens

@@ -14,6 +14,9 @@
 #include <stddef.h>
 #include <string.h>
 #include <structmember.h>
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
 
 /* Offsets and counts, see _head.pyi. An offset that is 0 stands for "not there". */
 #define FIELDS(F) \
@@ -273,7 +276,8 @@ static int which_name(const uint8_t *p, Py_ssize_t length)
 {
     if (length > LONGEST_NAME) return OTHER;
     for (int at = names_from[length]; at < names_from[length + 1]; at++) {
-        Py_ssize_t same = 0;
+        if ((p[0] | 32) != (uint8_t)names[at].name[0]) continue;
+        Py_ssize_t same = 1;
         /* Of the octets of a token this makes small letters of capitals, and no letter or hyphen of another. */
         while (same < length && (p[same] | 32) == (uint8_t)names[at].name[same]) same++;
         if (same == length) return names[at].which;
@@ -321,11 +325,38 @@ static inline int spelled(const uint8_t *p, Py_ssize_t begin, Py_ssize_t colon, 
     return 1;
 }
 
+#ifdef __SSE2__
+/* Return which of the 16 octets at `p` are no text, above 127, or a comma, a bit for each. */
+static inline unsigned marked(const uint8_t *p)
+{
+    __m128i octets = _mm_loadu_si128((const __m128i *)p);
+    /* As signed numbers those above 127 are below a space, too. */
+    __m128i odd = _mm_cmplt_epi8(octets, _mm_set1_epi8(' '));
+    odd = _mm_or_si128(odd, _mm_cmpeq_epi8(octets, _mm_set1_epi8(127)));
+    odd = _mm_or_si128(odd, _mm_cmpeq_epi8(octets, _mm_set1_epi8(',')));
+    return (unsigned)_mm_movemask_epi8(odd);
+}
+/* Octets to look at before the next sixteen: the one that is marked. */
+enum { LOOKED_AT = 1 };
+#else
+enum { LOOKED_AT = 8 };
+#endif
+
 /* Return the end of the text at `at`. `commas` grows by those in it, `octets` gets the bits that are set in some. */
 static inline Py_ssize_t text_end(const uint8_t *p, Py_ssize_t at, Py_ssize_t size, int32_t *commas, uint8_t *octets)
 {
-    const uint64_t ones = 0x0101010101010101u;
     for (;;) {
+#ifdef __SSE2__
+        if (size - at >= 16) {
+            unsigned odd = marked(p + at);
+            if (!odd) {
+                at += 16;
+                continue;
+            }
+            at += __builtin_ctz(odd);
+        }
+#else
+        const uint64_t ones = 0x0101010101010101u;
         uint64_t eight;
         if (size - at >= 8) {
             memcpy(&eight, p + at, 8);
@@ -337,7 +368,8 @@ static inline Py_ssize_t text_end(const uint8_t *p, Py_ssize_t at, Py_ssize_t si
                 continue;
             }
         }
-        for (int one = 0; one < 8; one++, at++) {
+#endif
+        for (int one = 0; one < LOOKED_AT; one++, at++) {
             if (!IS(p[at], TEXT)) return at;
             *commas += p[at] == ',';
             *octets |= p[at];

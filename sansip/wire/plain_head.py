@@ -224,11 +224,13 @@ class BriefReader(Generic[T]):
         """Return what is read of ``data``, a datagram; None where it is not plain, or near a limit."""
         if len(data) > limits.message_size:
             return None
-        most = limits.plain_size
-        if self._asks and limits.uri_size < most:
-            most = limits.uri_size
+        most: int = limits.plain_size
+        if self._asks:
+            longest: int = limits.uri_size
+            if longest < most:
+                most = longest
         scan = self.scan
-        parts = None if scan is None else scan(data)
+        parts: tuple[Any, ...] | None = None if scan is None else scan(data)
         if parts is None:
             if scan is not None and data.isascii():
                 return None
@@ -250,6 +252,8 @@ class BriefReader(Generic[T]):
             if parts is None:
                 return None
         # The head ends before an empty line.
-        if parts[-1] - 4 > most or parts[-2] > limits.plain_count:
+        begins: int = parts[-1]
+        count: int = parts[-2]
+        if begins - 4 > most or count > limits.plain_count:
             return None
         return self._make(data, parts)
