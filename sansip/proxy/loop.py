@@ -59,7 +59,7 @@ def loop_hash(arrived: Arrived, start: int, asked: str) -> str:
 
 def plain_text_hash(start: int, *texts: str | int) -> str:
     """Return the hash of the text that ``loop_hash`` makes, of these lines."""
-    text = "\n".join([str(one) for one in texts])
+    text = "\n".join(map(str, texts))
     return f"{crc32(text.encode('utf-8', 'surrogateescape'), start):08x}"
 
 
