@@ -867,6 +867,7 @@ static PyObject *head_brief(PyObject *module, PyObject *data)
 }
 
 #include "_octets.h"
+#include "_usage.h"
 #include "_leaving.h"
 
 static PyMemberDef index_members[] = {
@@ -903,6 +904,7 @@ static PyMethodDef methods[] = {
     {"passing", head_passing, METH_O, "Return the parts of a plain request of a dialog, or None."},
     {"opening", head_opening, METH_O, "Return the parts of a plain INVITE, or None."},
     {"ending", head_ending, METH_O, "Return the parts of a plain ACK, or None."},
+    {"usage", head_usage, METH_O, "Return the parts of a plain SUBSCRIBE, PUBLISH or MESSAGE, or None."},
     {"spliced", (PyCFunction)(void (*)(void))leaving_spliced, METH_FASTCALL, "Return octets, some of them replaced."},
     {"text_hash", (PyCFunction)(void (*)(void))leaving_text_hash, METH_FASTCALL, "Return the CRC-32 of texts."},
     {"noted", (PyCFunction)(void (*)(void))leaving_noted, METH_FASTCALL, "Return a Via line with its source."},
@@ -917,6 +919,7 @@ PyMODINIT_FUNC PyInit__head(void)
     fill_names();
     fill_joins();
     fill_crcs();
+    if (!fill_usages()) return NULL;
     for (size_t which = 1; which < sizeof key_texts / sizeof *key_texts; which++) {
         known_keys[which] = PyUnicode_InternFromString(key_texts[which]);
         if (known_keys[which] == NULL) return NULL;

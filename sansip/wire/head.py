@@ -27,6 +27,7 @@ __all__ = [
     "read_ordinary",
     "read_parts",
     "read_passing_parts",
+    "read_usage_parts",
     "spliced_octets",
     "text_hash_in_c",
 ]
@@ -49,6 +50,7 @@ read_echo_parts: Final[Any] = getattr(_MODULE, "echo", None)
 read_passing_parts: Final[Any] = getattr(_MODULE, "passing", None)
 read_opening_parts: Final[Any] = getattr(_MODULE, "opening", None)
 read_ending_parts: Final[Any] = getattr(_MODULE, "ending", None)
+read_usage_parts: Final[Any] = getattr(_MODULE, "usage", None)
 spliced_octets: Final[Any] = getattr(_MODULE, "spliced", None)
 noted_in_c: Final[Any] = getattr(_MODULE, "noted", None)
 text_hash_in_c: Final[Any] = getattr(_MODULE, "text_hash", None)

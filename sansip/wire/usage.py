@@ -3,15 +3,17 @@
 Theory of operation: a head in which each field has its usual spelling and stands once is split into lines.
 Those by which one request of a phone differs from its next are read: Via, To, Call-ID, CSeq. The rest stays
 as it is written, for modules know it from the request before. The reader accepts all that is accepted here,
-with the same values (``tests/wire/test_usage.py``), and reads everything else.
+with the same values (``tests/wire/test_usage.py``), and reads everything else. Where the C module is there,
+it reads (``_usage.h``), and the patterns here say what it has to return.
 """
 
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from sansip.wire.abnf import PLAIN_HOST, PLAIN_PORT, TOKEN, TOKEN_CLASS, WORD, compiled
+from sansip.wire.head import read_usage_parts
 
 if TYPE_CHECKING:
     from sansip.limits import Limits
@@ -28,6 +30,7 @@ class Usage(NamedTuple):
         via: the line of the only Via, with ``sent_host``, ``sent_port`` and ``branch``; ``rport`` is the flag
             before the branch, ``rport_behind`` that behind it.
         tag: of To, None without one.
+        from_user, from_host: of the URI in From.
         call_id: the value of Call-ID.
         cseq: the number.
         lines: each line by its field, in lower case and in full.
@@ -47,6 +50,8 @@ class Usage(NamedTuple):
     branch: str
     rport_behind: str | None
     tag: str | None
+    from_user: str | None
+    from_host: str
     call_id: str
     cseq: str
     lines: dict[str, str]
@@ -68,14 +73,14 @@ _via: Final = compiled(
     rf"Via: SIP/2\.0/UDP ({PLAIN_HOST})(?::({PLAIN_PORT}))?(;rport)?;branch=(z9hG4bK{TOKEN})(;rport)?"
 ).fullmatch
 _party: Final = compiled(
-    rf"(?:From|To): {_DISPLAY}<sip:(?:{_USER}@)?+(?:{PLAIN_HOST})(?::(?:{PLAIN_PORT}))?+{_ONE_PARAM}>"
+    rf"(?:From|To): {_DISPLAY}<sip:(?:({_USER})@)?+({PLAIN_HOST})(?::(?:{PLAIN_PORT}))?+{_ONE_PARAM}>"
     rf"(?:;tag=({TOKEN}))?+"
 ).fullmatch
 _call_id: Final = compiled(rf"Call-ID: ({WORD}(?:@{WORD})?+)").fullmatch
 _cseq: Final = compiled(r"CSeq: ([0-9]{1,9}) (SUBSCRIBE|PUBLISH|MESSAGE)").fullmatch
 _hops: Final = compiled(r"Max-Forwards: [1-9][0-9]?+").fullmatch
 # The spellings that phones use. No other field is here: it may decide something.
-_KEYS: Final = {
+_COMMON: Final = {
     name: name.lower()
     for name in (
         "Via",
@@ -97,8 +102,10 @@ _KEYS: Final = {
         "Allow-Events",
     )
 }
+# RFC 3261 22.2: this server answers a request for event state itself, and 22.3: it is the proxy of a text.
+_KEYS: Final = _COMMON | {"Authorization": "authorization"}
 # The same for a text (RFC 3428 4, 10).
-_KEYS_OF_MESSAGE: Final = _KEYS | {
+_KEYS_OF_MESSAGE: Final = _COMMON | {
     name: name.lower()
     for name in (
         "Date",
@@ -111,6 +118,7 @@ _KEYS_OF_MESSAGE: Final = _KEYS | {
         "In-Reply-To",
         "Organization",
         "Reply-To",
+        "Proxy-Authorization",
     )
 }
 _COPIED: Final = ("via", "from", "to", "call-id", "cseq")
@@ -123,17 +131,27 @@ _new_tuple: Final = tuple.__new__
 
 def read_usage(data: bytes, limits: Limits) -> Usage | None:
     """Return the request in ``data``, a datagram; None where it is not plain, or near a limit."""
-    size = len(data)
-    end = data.find(b"\r\n\r\n")
+    parts: tuple[Any, ...] | None = _parts_of(data) if read_usage_parts is None else read_usage_parts(data)
+    if parts is None:
+        return None
+    count, end = parts[-2:]
     # What is measured of a head is no more than all of it.
     if (
-        end < 0
-        or end >= limits.header_parts
+        end >= limits.header_parts
         or end >= limits.header_size
         or end > limits.head_size - 4
         or end >= limits.uri_size
-        or size > limits.message_size
+        or len(data) > limits.message_size
+        or count > min(limits.header_count, limits.via_count, limits.route_count, limits.contact_count)
     ):
+        return None
+    return _new_tuple(Usage, parts[:-2])
+
+
+def _parts_of(data: bytes) -> tuple[Any, ...] | None:
+    """Return the values of a ``Usage``, how many lines and commas there are, and where the last line ends."""
+    end = data.find(b"\r\n\r\n")
+    if end < 0:
         return None
     try:
         head = data[: end + 2].decode("ascii")
@@ -142,10 +160,6 @@ def read_usage(data: bytes, limits: Limits) -> Usage | None:
     if _plain_head(head) is None:
         return None
     written = head[:-2].split("\r\n")
-    if len(written) + head.count(",") > min(
-        limits.header_count, limits.via_count, limits.route_count, limits.contact_count
-    ):
-        return None
     start = _start(written[0])
     if start is None:
         return None
@@ -153,20 +167,21 @@ def read_usage(data: bytes, limits: Limits) -> Usage | None:
     lines: dict[str, str] = {}
     copied: list[str] = []
     for line in written[1:]:
-        key = keys.get(line[: line.find(":")])
+        name, colon, _ = line.partition(":")
+        key = keys.get(name) if colon else None
         if key is None or key in lines:
             return None
         lines[key] = line
         if key in _COPIED:
             copied.append(line)
-    if len(copied) != 5 or lines.get("content-length") != f"Content-Length: {size - end - 4}":
+    if len(copied) != 5 or lines.get("content-length") != f"Content-Length: {len(data) - end - 4}":
         return None
-    via, to = _via(lines["via"]), _party(lines["to"])
+    via, from_, to = _via(lines["via"]), _party(lines["from"]), _party(lines["to"])
     call_id, cseq = _call_id(lines["call-id"]), _cseq(lines["cseq"])
     if (
         via is None
+        or from_ is None
         or to is None
-        or _party(lines["from"]) is None
         or call_id is None
         or cseq is None
         # RFC 3261 7.3.1: a parameter of Via that stands twice.
@@ -176,15 +191,18 @@ def read_usage(data: bytes, limits: Limits) -> Usage | None:
         or _hops(lines.get("max-forwards", "")) is None
     ):
         return None
-    parts = (
+    return (
         *start,
         via.string,
         *via.groups(),
-        to[1],
+        to[3],
+        from_[1],
+        from_[2],
         call_id[1],
         cseq[1],
         lines,
         tuple(copied),
         data[end + 4 :],
+        len(written) + head.count(","),
+        end,
     )
-    return _new_tuple(Usage, parts)

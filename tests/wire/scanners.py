@@ -18,7 +18,9 @@ __all__ = ["ROOT", "build", "load", "read_by"]
 # Where the sources of what is imported lie, also where it is installed.
 ROOT = Path(sansip.__file__).parents[1]
 # What is read in brief, by the name of the function of the C module.
-_KINDS = ("brief", "echo", "ending", "opening", "passing")
+_KINDS = ("brief", "echo", "ending", "opening", "passing", "usage")
+# Those of which a function of the module reads; of the others a ``BriefReader`` does.
+_FUNCTIONS = {"brief": "read_parts", "usage": "read_usage_parts"}
 
 
 def load(path: Path) -> Any:
@@ -44,8 +46,8 @@ def read_by(patch: pytest.MonkeyPatch, scanner: Any, *names: str) -> None:
     for name in names or _KINDS:
         module = import_module(f"sansip.wire.{name}")
         scan = None if scanner is None else getattr(scanner, name)
-        if name == "brief":
-            patch.setattr(module, "read_parts", scan)
+        if name in _FUNCTIONS:
+            patch.setattr(module, _FUNCTIONS[name], scan)
         else:
             patch.setattr(module.READER, "scan", scan)
         if name in ("opening", "passing"):

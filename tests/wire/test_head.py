@@ -193,7 +193,7 @@ def test_what_it_refuses_to_be_given(scanner: Any) -> None:
             scanner.read(*given_)
     with pytest.raises(TypeError):
         scanner.brief("text")
-    for read in (scanner.echo, scanner.passing, scanner.opening, scanner.ending):
+    for read in (scanner.echo, scanner.passing, scanner.opening, scanner.ending, scanner.usage):
         with pytest.raises(TypeError):
             read("text")
 
@@ -211,9 +211,11 @@ from tests.wire.test_echo import OK
 from tests.wire.test_ending import ACK
 from tests.wire.test_opening import INVITE, PROVEN
 from tests.wire.test_passing import BYE, PROVEN as PROVEN_BYE
+from tests.wire.test_usage import AUTHORIZATION, LINES, MESSAGE, octets
+SUBSCRIBE, MESSAGE = octets([*LINES, AUTHORIZATION]), octets(MESSAGE, b"abc")
 scanner = load(Path(sys.argv[1]))
 yes = 0
-MESSAGES += [OPTIONS, REGISTER, OK, BYE, INVITE, ACK, PROVEN, PROVEN_BYE]
+MESSAGES += [OPTIONS, REGISTER, OK, BYE, INVITE, ACK, PROVEN, PROVEN_BYE, SUBSCRIBE, MESSAGE]
 cut = [data[:end] for data in MESSAGES for end in range(len(data))]
 MESSAGES += [INVITE.replace(b"To:", name.encode() + b": 1\\r\\nTo:") for name in [*SPELLINGS, "X-A"]]
 for data in itertools.chain(MESSAGES, cut, itertools.islice(mutated(2), int(sys.argv[2]))):
@@ -221,6 +223,7 @@ for data in itertools.chain(MESSAGES, cut, itertools.islice(mutated(2), int(sys.
     yes += scanner.read(data, SPELLINGS) is not None
     for read in (scanner.brief, scanner.echo, scanner.passing, scanner.opening, scanner.ending):
         read(data)
+    scanner.usage(data)
     scanner.spliced(data, len(data) // 2, len(data), "é", 0, len(data) // 3, "")
     scanner.text_hash(7, data.decode(errors="surrogateescape"), len(data))
     scanner.noted(data.decode("ascii", "ignore"), "192.0.2.1", len(data))
@@ -230,6 +233,8 @@ plain = [OK, BYE, INVITE, ACK, PROVEN, PROVEN_BYE]
 for data in itertools.islice(mutated(4, plain), int(sys.argv[2])):
     for read in (scanner.echo, scanner.passing, scanner.opening, scanner.ending):
         yes += read(data) is not None
+for data in itertools.islice(mutated(5, [SUBSCRIBE, MESSAGE]), int(sys.argv[2]) // 4):
+    yes += scanner.usage(data) is not None
 print("sanitized", yes > 100)
 """
 

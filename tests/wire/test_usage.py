@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import itertools
 import random
+from typing import Any
 
 import pytest
 
 from sansip.errors import RemoteProtocolError
 from sansip.limits import Limits
 from sansip.wire import Request, SipUri, parse_message
-from sansip.wire.usage import read_usage
+from sansip.wire.usage import _parts_of, read_usage
+from tests.fuzz.mutate import change
+from tests.wire.head_messages import MESSAGES
+
+pytestmark = pytest.mark.usefixtures("reader")
 
 LINES = [
     "SUBSCRIBE sip:192.0.2.10:5060;gr=abc SIP/2.0",
@@ -48,6 +54,10 @@ MESSAGE = [
     "Content-Length: 3",
 ]
 
+AUTHORIZATION = (
+    'Authorization: Digest username="alice", realm="biloxi.test", nonce="a,b", uri="sip:x", response="1"'
+)
+
 
 def octets(lines: list[str], body: bytes = b"") -> bytes:
     return "\r\n".join([*lines, "", ""]).encode() + body
@@ -67,6 +77,9 @@ def check(data: bytes) -> bool:
     assert usage.branch == message.via.branch
     assert usage.sent_host.lower() == message.via.host.lower()
     assert usage.tag == message.to_tag
+    sender = message.from_.uri
+    assert isinstance(sender, SipUri)
+    assert (usage.from_user, usage.from_host.lower()) == (sender.user, sender.host)
     assert usage.call_id == message.call_id
     assert int(usage.cseq) == message.cseq.number
     assert usage.body == message.body
@@ -80,6 +93,13 @@ def test_ordinary_requests() -> None:
     assert check(octets(LINES))
     assert check(octets(PUBLISH, b"abc"))
     assert check(octets(MESSAGE, b"abc"))
+    # RFC 3261 22.2, 22.3: where its password is asked for.
+    assert check(octets([*LINES, AUTHORIZATION]))
+    assert check(octets([*PUBLISH, AUTHORIZATION], b"abc"))
+    assert check(octets([*MESSAGE, f"Proxy-{AUTHORIZATION}"], b"abc"))
+    assert not check(octets([*LINES, AUTHORIZATION, AUTHORIZATION]))
+    assert not check(octets([*LINES, f"Proxy-{AUTHORIZATION}"]))
+    assert not check(octets([*MESSAGE, AUTHORIZATION], b"abc"))
     # What says nothing of the others is in no brief.
     assert not check(octets([*LINES, "Subject: lunch"]))
 
@@ -99,7 +119,12 @@ def test_ordinary_requests() -> None:
         (10, "User-Agent: phone\r\n folded"),
         (10, "Route: <sip:192.0.2.10;lr>"),
         (10, "Require: eventlist"),
-        (10, "Authorization: Digest a=b"),
+        (10, "Proxy-Authorization: Digest a=b"),
+        (10, "Allow"),
+        (10, "Allowx"),
+        (4, "To: <sip:a,b@biloxi.test>;tag=e-12"),
+        (2, "Max-Forwards: 070"),
+        (11, "Content-Length: 00"),
         (10, "User-Agent: ph\x01ne"),
         (11, "Content-Length: 1"),
         (11, "User-Agent: phone"),
@@ -131,3 +156,37 @@ def test_limits() -> None:
     for name in ("header_parts", "header_size", "head_size", "uri_size", "message_size"):
         assert read_usage(data, Limits(**{name: 100})) is None
     assert read_usage(data, Limits(header_count=5)) is None
+
+
+def test_both_read_the_same(scanner: Any) -> None:
+    """The C module reads what the patterns read, and nothing else, with the same values."""
+    plain = [octets(LINES), octets([*PUBLISH, AUTHORIZATION], b"abc"), octets(MESSAGE, b"abc")]
+    chance = random.Random(2)
+    taken = 0
+    for data in (*plain, *MESSAGES):
+        assert scanner.usage(data) == _parts_of(data)
+    # One octet changed, at each place.
+    for data in plain:
+        for at, octet in itertools.product(range(len(data)), b'\x00\r\n\t ,;:"<>@=\\%A0\x7f\x80\xff'):
+            changed = data[:at] + bytes([octet]) + data[at + 1 :]
+            assert scanner.usage(changed) == _parts_of(changed)
+    for _ in range(10_000):
+        spoiled = bytearray(chance.choice(plain))
+        for _ in range(chance.choice((1, 1, 2, 3))):
+            change(spoiled, chance, [*plain, *MESSAGES])
+        parts = _parts_of(bytes(spoiled))
+        assert scanner.usage(bytes(spoiled)) == parts
+        taken += parts is not None
+    assert 500 < taken < 9_500
+
+
+def test_in_any_order() -> None:
+    """RFC 3261 7.3.1: what an answer copies keeps the order of the request."""
+    chance = random.Random(3)
+    for (start, *lines), body in ((LINES, b""), (MESSAGE, b"abc")):
+        for _ in range(50):
+            chance.shuffle(lines)
+            usage = read_usage(octets([start, *lines], body), Limits())
+            assert usage is not None
+            copied = [one for one in lines if one.startswith(("Via", "From", "To", "Call-ID", "CSeq"))]
+            assert list(usage.copied) == copied
