@@ -29,14 +29,19 @@ HERE = ("192.0.2.10", 5060)
 
 
 class Bench:
-    """One stack with presence, and the phones around it."""
+    """One stack with presence, and the phones around it.
 
-    def __init__(self, rows: MemoryRows | None = None, now: float = 100.0) -> None:
+    ``open``: whether strangers may watch and publish; ``given``: more of the ``StackConfig``.
+    """
+
+    def __init__(
+        self, rows: MemoryRows | None = None, now: float = 100.0, open: bool = True, **given: Any
+    ) -> None:
         self.rows = MemoryRows() if rows is None else rows
         self.now = now
         many = 10_000_000
         events = EventsSettings(
-            open=True,
+            open=open,
             unanswered=many,
             most=many,
             most_of_watcher=many,
@@ -51,11 +56,12 @@ class Bench:
                     Use(Documents),
                     Use(Events, events),
                     Use(Presence, PresenceSettings(interval=0.0)),
-                    Use(Publications, PublicationsSettings(open=True)),
+                    Use(Publications, PublicationsSettings(open=open)),
                 ],
                 limits=Limits(source_rate=0, transactions=many),
                 secret=b"the same secret for every life",
                 wall_offset=1_000_000.0,
+                **given,
             ),
             b"seed of the benchmark",
         )

@@ -28,7 +28,15 @@ if TYPE_CHECKING:
     from sansip.wire.opening import Opening
     from sansip.wire.passing import Passing
 
-__all__ = ["BriefProof", "challenge_lines", "credentials_in", "keeps_credentials", "prove", "prove_caller"]
+__all__ = [
+    "BriefProof",
+    "challenge_lines",
+    "credentials_in",
+    "keeps_credentials",
+    "prove",
+    "prove_caller",
+    "prove_user",
+]
 
 _FIELD = b"\r\nauthorization"
 # A user part in which nothing is escaped.
@@ -136,13 +144,23 @@ def prove_caller(core: Core, opening: Opening, flow: Flow, now: float) -> BriefP
     user, at, _ = address.partition("@")
     contact = opening.contact.lower()
     # RFC 5627 6.2: a GRUU in Contact has to be the caller's own.
-    if not at or _is_plain(user) is None or ";gr" in contact or "%" in contact:
+    if not at or ";gr" in contact or "%" in contact:
         return None
+    whose = user, plain_host(opening.from_host)
+    return prove_user(core, line, whose, ("INVITE", opening.uri, opening.body), flow, now)
+
+
+def prove_user(
+    core: Core, line: str, whose: tuple[str, str], asked: tuple[str, str, bytes], flow: Flow, now: float
+) -> BriefProof | None:
+    """Return the proof in ``line``, a field of credentials, of the user and host that ``whose`` are.
+
+    None where more must be looked at. ``asked``: as for ``prove``.
+    """
+    user, host = whose
     credentials = _parsed(line)
-    if credentials is None:
+    if credentials is None or _is_plain(user) is None:
         return None
-    host = plain_host(opening.from_host)
-    asked = "INVITE", opening.uri, opening.body
     return prove(core, credentials, core.realm_at(host), (user, f"{user}@{host}"), asked, flow, now)
 
 
@@ -167,7 +185,7 @@ def keeps_credentials(core: Core, passing: Passing, now: float) -> bool | None:
 
 
 def _parsed(line: str) -> Credentials | None:
-    """Return what is in the line Proxy-Authorization, None where it is malformed."""
+    """Return what is in a line of credentials, None where it is malformed."""
     try:
         return parse_credentials(line.partition(":")[2].strip(" \t"), "Proxy-Authorization", "RFC 3261 20.28")
     except RemoteProtocolError:

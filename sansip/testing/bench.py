@@ -48,7 +48,8 @@ class ModuleBench(Generic[ModuleType]):
         route: in place of the default route.
         host: the address at which it listens.
         answers: the functions that answer questions of the module, by their type: the handlers of its outer
-        half, or others.
+            half, or others.
+        more: other attributes of its ``StackConfig``, such as ``auth``.
     """
 
     def __init__(
@@ -64,6 +65,7 @@ class ModuleBench(Generic[ModuleType]):
         route: Route | None = None,
         host: str = _HERE[0],
         shares_rows: bool = True,
+        more: Mapping[str, Any] = MappingProxyType({}),
     ) -> None:
         self.now = 1_000.0
         self.store = MemoryRows() if store is None else store
@@ -94,6 +96,7 @@ class ModuleBench(Generic[ModuleType]):
             wall_offset=unix - self.now,
             shares_values=True,
             shares_rows=shares_rows,
+            **more,
         )
         if route is not None:
             config.route = route

@@ -29,8 +29,8 @@ PIDF = (
 class Pair:
     """The stack as it is, and one without the quick way."""
 
-    def __init__(self) -> None:
-        self.both = [Bench(), Bench()]
+    def __init__(self, **given: Any) -> None:
+        self.both = [Bench(**given), Bench(**given)]
         self.both[1].stack.reception.usages = None
         self.taken = 0
         usages = self.both[0].stack.reception.usages

@@ -65,7 +65,7 @@ class Refreshing:
         head, came = one.head, one.flow
         number = int(usage.cseq)
         if (
-            not (settings.open or not one.proven)
+            not (settings.open or not one.proven or arrived.proves)
             or one.seen == 0
             or one.seen != mark_of_lines(lines)
             or number <= (one.usage.dialog.remote_cseq or 0)
@@ -93,6 +93,7 @@ class Refreshing:
         return partial(self._begin, one, min(asked, settings.longest), number)
 
     def _begin(self, one: Subscription, seconds: int, number: int, arrived: UsageArrived, now: float) -> None:
+        arrived.admit(now)
         if not self._keeping.keeps:
             self._stored(one, seconds, number, arrived, None, now)
             return
@@ -123,7 +124,7 @@ class Refreshing:
             notifying.perform(one, usage.received(handle.message, handle, now, seconds), now)
         else:
             sends = usage.refresh_by(number, now + seconds)
-            arrived.grant(granted(usage, seconds), now)
+            arrived.grant(granted(usage, seconds), now, informs=False)
             # 4.2.1.2: a NOTIFY follows each.
             if sends and not self._telling.tell(one, now, self._core.ua.client):
                 made = usage.tell(now)

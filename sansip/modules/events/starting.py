@@ -97,7 +97,7 @@ class Starting:
             or package.hidden
             or usage.user is None
             or usage.gr is not None
-            or not self._settings().open
+            or not (self._settings().open or arrived.proves)
             or not package.is_prepared()
         ):
             return None
@@ -115,6 +115,7 @@ class Starting:
         if refusal is not None:
             request.refuse(refusal.status, refusal.reason, refusal.headers)
             return
+        arrived.admit(now)
         resource = self._core.address_of(message.uri)
         seconds = self._beginning.seconds(request, package, resource)
         if seconds is None:
@@ -154,7 +155,7 @@ class Starting:
         one.kept = self._keeping.keeps
         self._book.add(one)
         effects = usage.accept_by(now + seconds, now)
-        arrived.grant(granted(usage, seconds), now, one.id)
+        arrived.grant(granted(usage, seconds), now, one.id, informs=False)
         notifying.perform(one, effects, now)
         notifying.tell(one, "subscribe", now)
         notifying.consider(one, now)

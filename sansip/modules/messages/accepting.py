@@ -223,7 +223,7 @@ class Accepting:
         size += len(row.sender) + len(row.to)
         if keeping.held.limit_of(keeping.settings, user, whose, size):
             return None
-        if is_at_home(core, whose, arrived.flow.host, now):
+        if arrived.proves or is_at_home(core, whose, arrived.flow.host, now):
             row.reports = whose
         return partial(self._put, row, origin, whose)
 

@@ -211,7 +211,7 @@ class Publications(Stored):
         self, arrived: UsageArrived, now: float
     ) -> Callable[[UsageArrived, float], None] | None:
         """Take a PUBLISH that refreshes, or modifies, what its entity-tag names."""
-        if self.core.node or not self.settings.open:
+        if self.core.node or not (self.settings.open or arrived.proves):
             # Other nodes, or the sender, are asked first.
             return None
         wanted = read_renewal(arrived.usage, self.settings)
@@ -220,6 +220,10 @@ class Publications(Stored):
         kind, resource = self._kinds.get(wanted.event), arrived.aor
         if kind is None or not resource:
             return None
+        if arrived.proves:
+            sender = arrived.sender
+            if not sender or not kind.may_publish(sender, resource):
+                return None
         package = self._events.package(kind.event)
         before = self._shelf.find(kind.event, resource, wanted.etag)
         if before is None or before.busy or (package is not None and not package.serves(resource)):
@@ -247,6 +251,7 @@ class Publications(Stored):
         arrived: UsageArrived,
         now: float,
     ) -> None:
+        arrived.admit(now)
         etag = self.core.entropy.token()
         says = bool(arrived.usage.body)
         serial = self._serial_of(before, says, now)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 from sansip.auth import Lookup
@@ -24,10 +25,13 @@ def users(lookup: Lookup) -> Mapping[str, str] | None:
 ways: dict[str, int] = {}
 
 
-def made(*, shared: bool = False, **given: Any) -> ModuleBench[Messages]:
+def made(
+    *, shared: bool = False, more: Mapping[str, Any] = MappingProxyType({}), **given: Any
+) -> ModuleBench[Messages]:
+    """``more``: of the ``StackConfig``; ``given``: settings of the module."""
     settings = MessagesSettings(**{"memory": ways["memory"], **given})
     return ModuleBench(
-        Messages, settings, answers={Lookup: users}, shares_rows=shared or bool(ways["shared"])
+        Messages, settings, answers={Lookup: users}, shares_rows=shared or bool(ways["shared"]), more=more
     )
 
 
