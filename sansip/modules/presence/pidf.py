@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from sansip.module.xml import Element, attribute, local_name, namespace, read_xml, text, write_xml
+from sansip.modules.presence.plain import plain_parts
 
 __all__ = [
     "DM",
@@ -78,12 +79,11 @@ class Part:
 
 def parse_pidf(body: bytes) -> list[Part]:
     """Return the parts of a presence document. Raises ``ValueError`` for one that is none."""
-    root = read_xml(body)
-    if root.tag != f"{{{PIDF}}}presence":
-        raise ValueError("not a presence document")
-    if not root.get("entity"):
-        raise ValueError("presence without entity")
-    parts = parts_of(root)
+    plain = plain_parts(body)
+    if plain is None:
+        parts = _parts_by_lxml(body)
+    else:
+        parts = [Part(one.kind, one.id, None, one.octets, one.place) for one in plain]
     if len(parts) > _MOST_PARTS:
         raise ValueError("too many elements")
     octets = 0
@@ -93,6 +93,15 @@ def parse_pidf(body: bytes) -> list[Part]:
         if octets > _MOST_WRITTEN:
             raise ValueError("document too large when it is written")
     return parts
+
+
+def _parts_by_lxml(body: bytes) -> list[Part]:
+    root = read_xml(body)
+    if root.tag != f"{{{PIDF}}}presence":
+        raise ValueError("not a presence document")
+    if not root.get("entity"):
+        raise ValueError("presence without entity")
+    return parts_of(root)
 
 
 def parts_of(root: Element) -> list[Part]:
