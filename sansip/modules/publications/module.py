@@ -8,22 +8,22 @@ and then the watchers are told.
 
 from __future__ import annotations
 
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from sansip.errors import RemoteProtocolError
 from sansip.module import command
 from sansip.modules.events import admits
 from sansip.modules.publications.publication import Publication, Publishing
-from sansip.modules.publications.renewing import read_renewal
+from sansip.modules.publications.renewing import Renewing, row_of
 from sansip.modules.publications.stored import Stored
-from sansip.rows import Write
 from sansip.wire import SipUri
 from sansip.wire.abnf import is_token
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
+    from sansip.module import Core
+    from sansip.modules.publications.settings import PublicationsSettings
     from sansip.routing import IncomingRequest
     from sansip.routing.usages import UsageArrived
 
@@ -35,6 +35,15 @@ class Publications(Stored):
 
     methods = frozenset(("PUBLISH",))
     gathers = frozenset(("PUBLISH",))
+
+    def start(self, core: Core, now: float) -> None:
+        super().start(core, now)
+        self._renewing = Renewing(
+            core, self._kinds, self._shelf, self._rows, self._events, self._count, self._others, self._present
+        )
+
+    def _present(self) -> PublicationsSettings:
+        return self.settings
 
     # --- PUBLISH
 
@@ -171,10 +180,10 @@ class Publications(Stored):
         else:
             document, made, body = None, "", b""
         now = request.now
-        serial = self._serial_of(before, bool(message.body), now)
+        serial = self._shelf.serial(before, bool(message.body), self.core.unix(now))
         after = Publication(kind.event, resource, etag, made, body, document, now + seconds, serial)
         gone = [] if before is None else [(before.event, before.resource, before.etag)]
-        rows = [self._row(after, now)] if seconds else []
+        rows = [row_of(after, self.core.unix(now), now)] if seconds else []
         key = (kind.event, resource)
         if before is not None:
             before.busy = True
@@ -211,84 +220,7 @@ class Publications(Stored):
         self, arrived: UsageArrived, now: float
     ) -> Callable[[UsageArrived, float], None] | None:
         """Take a PUBLISH that refreshes, or modifies, what its entity-tag names."""
-        if self.core.node or not (self.settings.open or arrived.proves):
-            # Other nodes, or the sender, are asked first.
-            return None
-        wanted = read_renewal(arrived.usage, self.settings)
-        if wanted is None:
-            return None
-        kind, resource = self._kinds.get(wanted.event), arrived.aor
-        if kind is None or not resource:
-            return None
-        if arrived.proves:
-            sender = arrived.sender
-            if not sender or not kind.may_publish(sender, resource):
-                return None
-        package = self._events.package(kind.event)
-        before = self._shelf.find(kind.event, resource, wanted.etag)
-        if before is None or before.busy or (package is not None and not package.serves(resource)):
-            return None
-        body, seconds = arrived.usage.body, kind.usual if wanted.seconds is None else wanted.seconds
-        if not max(1, self.settings.least) <= seconds:
-            return None
-        if not body:
-            say = before.document, before.type, before.body
-        elif wanted.type not in kind.types:
-            return None
-        else:
-            try:
-                say = kind.check(resource, wanted.type, body), wanted.type, body
-            except ValueError:
-                return None
-        return partial(self._renew, kind, before, min(seconds, self.settings.longest), say)
-
-    def _renew(
-        self,
-        kind: Publishing,
-        before: Publication,
-        seconds: int,
-        say: tuple[Any, str, bytes],
-        arrived: UsageArrived,
-        now: float,
-    ) -> None:
-        arrived.admit(now)
-        etag = self.core.entropy.token()
-        says = bool(arrived.usage.body)
-        serial = self._serial_of(before, says, now)
-        document, made, body = say
-        after = Publication(kind.event, before.resource, etag, made, body, document, now + seconds, serial)
-        if not self.core.keeps_rows:
-            self._renewed(kind, before, after, seconds, arrived, None, now)
-            return
-        before.busy = True
-        change = self._rows.change(
-            self._row(after, now), delete=[(before.event, before.resource, before.etag)]
-        )
-        arrived.waits(now)
-        renewed = partial(self._renewed, kind, before, after, seconds, arrived)
-        self.core.put(Write((change,)), arrived.guarded(renewed, self.core.failed), now)
-
-    def _renewed(
-        self,
-        kind: Publishing,
-        before: Publication,
-        after: Publication,
-        seconds: int,
-        arrived: UsageArrived,
-        result: Any,
-        now: float,
-    ) -> None:
-        before.busy = False
-        if isinstance(result, BaseException):
-            # RFC 3903 6 step 5: it must not succeed.
-            self.core.failed("publish", result)
-            arrived.handle(now).reply(503, None, [("Retry-After", "30")])
-            return
-        ended = self._replace(before, after, kind.event, after.resource, arrived.now)
-        lines = f"SIP-ETag: {after.etag}\r\nExpires: {seconds}\r\n"
-        arrived.grant(lines, now, self.core.entropy.token())
-        if arrived.usage.body or ended:
-            kind.published(after.resource, now)
+        return self._renewing.take(arrived)
 
     # --- operators
 

@@ -18,7 +18,7 @@ _STALE: Final = 1_000
 class Shelf:
     """The publications of one server."""
 
-    __slots__ = ("_by_resource", "_heap", "_number", "_size", "tell")
+    __slots__ = ("_by_resource", "_heap", "_number", "_size", "latest", "tell")
 
     def __init__(self) -> None:
         # Hears when a publication ends, as soon as that is known.
@@ -27,6 +27,8 @@ class Shelf:
         self._heap: list[tuple[float, int, Publication]] = []
         self._number = 0
         self._size = 0
+        # The largest serial.
+        self.latest = 0.0
 
     def __len__(self) -> int:
         return self._size
@@ -74,6 +76,25 @@ class Shelf:
             self._size -= 1
             if not found:
                 del self._by_resource[key]
+
+    def replace(self, before: Publication | None, after: Publication | None) -> bool:
+        """``after`` takes the place of ``before``; return whether that had ended meanwhile."""
+        ended = before is not None and not self.has(before)
+        if before is not None:
+            self.remove(before)
+        if after is not None:
+            twin = self.find(after.event, after.resource, after.etag)
+            if twin is not None:
+                # The row was read before the answer to the write came.
+                self.remove(twin)
+            self.put(after)
+        return ended
+
+    def serial(self, before: Publication | None, says: bool, unix: float) -> float:
+        """Return the serial of what takes the place of ``before``; ``says``: it has a body."""
+        self.latest = max(self.latest + 1e-6, unix)
+        # A refresh changes nothing, so it is not newer than what others have published since.
+        return self.latest if before is None or says else before.serial
 
     def _ends(self, entry: tuple[float, int, Publication]) -> bool:
         return entry[2].expires_at == entry[0] and self.has(entry[2])

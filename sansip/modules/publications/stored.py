@@ -52,7 +52,6 @@ class Stored(Module):
         super().__init__(settings)
         self._kinds: dict[str, Publishing] = {}
         self._shelf = Shelf()
-        self._serial = 0.0
         self._gone: list[Key] = []
         self._sweeping = False
         # Tells other nodes, where they share values with this one.
@@ -106,12 +105,6 @@ class Stored(Module):
 
     # --- what stands
 
-    def _serial_of(self, before: Publication | None, says: bool, now: float) -> float:
-        """Return the serial of what takes the place of ``before``; ``says``: it has a body."""
-        self._serial = max(self._serial + 1e-6, self.core.unix(now))
-        # A refresh changes nothing, so it is not newer than what others have published since.
-        return self._serial if before is None or says else before.serial
-
     def _replace(
         self, before: Publication | None, after: Publication | None, event: str, resource: str, now: float
     ) -> bool:
@@ -119,15 +112,7 @@ class Stored(Module):
 
         Then watchers were told of its end, and have to be told of what stands again.
         """
-        ended = before is not None and not self._shelf.has(before)
-        if before is not None:
-            self._shelf.remove(before)
-        if after is not None:
-            twin = self._shelf.find(event, resource, after.etag)
-            if twin is not None:
-                # The row was read (``_reread``) before the answer to the write came.
-                self._shelf.remove(twin)
-            self._shelf.put(after)
+        ended = self._shelf.replace(before, after)
         if self._others is not None:
             self._others.tell((event, resource), now)
         self._count.add(event)
@@ -148,10 +133,6 @@ class Stored(Module):
         expected = Expected(table, key, table.values_of(before))
         return await ask(Write((self._rows.change(*rows, delete=gone),), (expected,))) is not False
 
-    def _row(self, one: Publication, now: float) -> PublicationRow:
-        expires = self.core.unix(now) + (one.expires_at - now)
-        return PublicationRow(one.event, one.resource, one.etag, one.type, one.body, expires, one.serial)
-
     def _of_row(self, kind: Publishing, row: PublicationRow) -> Publication:
         """Return the publication of a row; one that cannot be read has ended."""
         now = self.core.ua.now
@@ -161,7 +142,7 @@ class Stored(Module):
         except ValueError as error:
             self.core.failed("restore", error)
             at = now
-        self._serial = max(self._serial, row.serial)
+        self._shelf.latest = max(self._shelf.latest, row.serial)
         return Publication(
             row.event, row.resource, row.etag, row.type, row.body, document, at, row.serial, read=True
         )

@@ -10,6 +10,8 @@ from sansip.auth import AuthConfig
 from sansip.module import Module, Use
 from sansip.modules.events import Events, EventsSettings
 from sansip.modules.publications import Publications, PublicationsSettings, Publishing
+from sansip.modules.publications.renewing import Renewing
+from sansip.modules.publications.shelf import Shelf
 from sansip.rows import MemoryRows
 from sansip.testing import check_module
 from sansip.wire import Response
@@ -333,9 +335,9 @@ def test_a_kind_that_raises(monkeypatch: pytest.MonkeyPatch) -> None:
         answer = publish(rig, b"rain", answer.get("sip-etag"))
         assert (answer.status, state(rig)) == (200, ["rain"])
     with monkeypatch.context() as patch:
-        patch.setattr(Publications, "_replace", raises)
+        patch.setattr(Shelf, "replace", raises)
         assert publish(rig, b"snow", answer.get("sip-etag")).status == 500
     with monkeypatch.context() as patch:
-        patch.setattr(Publications, "_renew", raises)
+        patch.setattr(Renewing, "_renew", raises)
         assert publish(rig, b"snow", answer.get("sip-etag")).status == 500
     assert publish(rig, b"fog").status == 200
