@@ -8,7 +8,7 @@ slow. The engine (``sansip.modules.events.module``) does all the rest. Other mod
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from sansip.modules.events.content import Content, Verdict
@@ -32,6 +32,7 @@ class Package:
         headers: fields of each 2xx to a SUBSCRIBE, and of each NOTIFY.
         hidden: Allow-Events does not name it (it serves lists of another package).
         ignores_body: the body of a SUBSCRIBE means nothing, whatever it is.
+        known: returns what ``content`` would of a subscription without a filter, if that is at hand; or None.
         each: whether every transition counts: changes wait for each other, and none is left out.
     """
 
@@ -45,6 +46,7 @@ class Package:
     hidden: ClassVar[bool] = False
     ignores_body: ClassVar[bool] = False
     each: ClassVar[bool] = False
+    known: Callable[[Subscription], Content | None] | None = None
 
     def serves(self, resource: str) -> bool:
         """Whether there is such a resource; 404 where there is none."""

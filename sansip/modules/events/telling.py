@@ -20,7 +20,7 @@ from sansip.modules.events.row import BLOCK
 from sansip.wire.fields import encode
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from sansip.client import Client
     from sansip.module import Core
@@ -84,11 +84,14 @@ class Telling:
             or not head.fits(one, client)
         ):
             return False
-        content: Content | None = None
-        try:
-            content = one.package.content(one, now)
-        except Exception as error:
-            self._core.failed(f"content of {one.package.event}", error)
+        package = one.package
+        known: Callable[[Subscription], Content | None] | None = package.known
+        content: Content | None = None if known is None else known(one)
+        if content is None:
+            try:
+                content = package.content(one, now)
+            except Exception as error:
+                self._core.failed(f"content of {package.event}", error)
         one.full = False
         rest = _NOTHING if content is None else content.octets or write(content)
         # RFC 6665 4.2.2: it must give the remaining time.

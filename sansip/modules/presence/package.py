@@ -30,43 +30,15 @@ from sansip.modules.presence.filters import (
 from sansip.modules.presence.pidf import TYPE, Part, closed, parse_pidf, parts_of, write_pidf
 from sansip.modules.presence.privacy import shown
 from sansip.modules.presence.rules import EVERYTHING, NOTHING, Shows
+from sansip.modules.presence.views import Seen, View, Views
 from sansip.modules.publications import Publishing
 
 __all__ = ["PresencePackage", "PresencePublishing"]
 
-# Users whose composed state is kept.
-_MOST: Final = 10_000
 # Octets of a document that filters are applied to.
 _MOST_FILTERED: Final = 262_144
 # Filtered documents that are remembered, of all users.
 _MOST_CUTS: Final = 128
-
-
-class _Seen:
-    """What one watcher sees, and has been told."""
-
-    __slots__ = ("known", "shows", "state")
-
-    def __init__(self, shows: Shows) -> None:
-        self.shows = shows
-        # What the triggers of its filter remember of the document that it was told last.
-        self.known: Snapshot = None
-        self.state: dict[tuple[str, str], bytes] | None = None
-
-
-class _View:
-    """The composed state of one user, and what of it was written, for all watchers who see the same."""
-
-    __slots__ = ("content", "contents", "parts", "shows", "state")
-
-    def __init__(self, state: list[Part]) -> None:
-        self.state = state
-        self.parts: dict[Shows, list[Part]] = {}
-        self.contents: dict[Shows, Content] = {}
-        # Most watchers see the same: what was shown last, and by which permissions; it is not in ``contents``
-        # before something else is shown.
-        self.shows: Shows | None = None
-        self.content: Content | None = None
 
 
 class _Cut:
@@ -77,7 +49,7 @@ class _Cut:
 
     __slots__ = ("content", "known", "view")
 
-    def __init__(self, view: _View) -> None:
+    def __init__(self, view: View) -> None:
         self.view = view
         self.known: tuple[Snapshot] | None = None
         self.content: tuple[Content | None] | None = None
@@ -123,7 +95,8 @@ class PresencePackage(Package):
         self._reading = reading
         self.interval, self.burst = interval, burst
         self.ready = False
-        self._views: OrderedDict[str, _View] = OrderedDict()
+        self._views = Views()
+        self.known = self._views.known
         # By resource, what is shown (None: that the user is unavailable) and source of the filter.
         self._cuts: OrderedDict[tuple[str, Shows | None, bytes], _Cut] = OrderedDict()
 
@@ -131,18 +104,17 @@ class PresencePackage(Package):
 
     def forget(self, resource: str) -> None:
         """The state of ``resource`` has changed."""
-        self._views.pop(resource, None)
+        self._views.pop(resource)
 
     def state(self, resource: str) -> list[Part]:
         """Return the composed state of ``resource``."""
         return self._view(resource).state
 
-    def _view(self, resource: str) -> _View:
+    def _view(self, resource: str) -> View:
         found = self._views.get(resource)
         if found is None:
-            found = self._views[resource] = _View(self._composed(resource))
-            if len(self._views) > _MOST:
-                self._views.popitem(last=False)
+            found = View(self._composed(resource))
+            self._views.put(resource, found)
         return found
 
     async def prepare(self, resource: str) -> None:
@@ -159,7 +131,7 @@ class PresencePackage(Package):
         shows = shows if verdict is Verdict.ALLOW else NOTHING
         seen = subscription.memo
         if seen is None:
-            seen = subscription.memo = _Seen(shows)
+            seen = subscription.memo = Seen(shows)
         elif shows != seen.shows:
             seen.shows = shows
             # Another view is another document, whatever the verdict.
@@ -173,7 +145,7 @@ class PresencePackage(Package):
         if subscription.memo is None:
             # Restored: its rules may have changed meanwhile.
             self.judge(subscription, now)
-        seen: _Seen = subscription.memo
+        seen: Seen = subscription.memo
         resource = subscription.resource
         polite = subscription.verdict is Verdict.POLITE
         wanted = applying(subscription.filter, resource) if subscription.filter else None
@@ -208,12 +180,12 @@ class PresencePackage(Package):
 
     def holds_back(self, subscription: Subscription, now: float) -> bool:
         wanted = applying(subscription.filter, subscription.resource)
-        seen: _Seen | None = subscription.memo
+        seen: Seen | None = subscription.memo
         if seen is None or wanted is None or not wanted.triggers:
             return False
         return not triggers(wanted, seen.known, self._known(subscription, seen, wanted))
 
-    def _cut(self, subscription: Subscription, seen: _Seen) -> _Cut:
+    def _cut(self, subscription: Subscription, seen: Seen) -> _Cut:
         resource = subscription.resource
         view = self._view(resource)
         shows = None if subscription.verdict is Verdict.POLITE else seen.shows
@@ -226,7 +198,7 @@ class PresencePackage(Package):
                 self._cuts.popitem(last=False)
         return found
 
-    def _known(self, subscription: Subscription, seen: _Seen, wanted: Filter) -> Snapshot:
+    def _known(self, subscription: Subscription, seen: Seen, wanted: Filter) -> Snapshot:
         """Return what the triggers remember of the state; None where it is too large."""
         cut = self._cut(subscription, seen)
         if cut.known is None:
@@ -234,12 +206,12 @@ class PresencePackage(Package):
             cut.known = (None if root is None else snapshot(root, wanted),)
         return cut.known[0]
 
-    def _parts(self, subscription: Subscription, seen: _Seen) -> list[Part]:
+    def _parts(self, subscription: Subscription, seen: Seen) -> list[Part]:
         if subscription.verdict is Verdict.POLITE:
             return [closed()]
         return self._shown(subscription.resource, seen.shows)
 
-    def _whole(self, subscription: Subscription, seen: _Seen) -> Element | None:
+    def _whole(self, subscription: Subscription, seen: Seen) -> Element | None:
         """Return what the watcher may see, as one tree; None where that is too large."""
         try:
             octets = write_pidf(subscription.resource, self._parts(subscription, seen))
@@ -247,7 +219,7 @@ class PresencePackage(Package):
         except ValueError:
             return None
 
-    def _filtered(self, subscription: Subscription, seen: _Seen, wanted: Filter) -> Content | None:
+    def _filtered(self, subscription: Subscription, seen: Seen, wanted: Filter) -> Content | None:
         seen.known = self._known(subscription, seen, wanted) if wanted.triggers else None
         is_partial = partial.TYPE in subscription.accept
         cut = self._cut(subscription, seen)
@@ -275,7 +247,7 @@ class PresencePackage(Package):
             found = view.parts[shows] = shown(view.state, shows)
         return found
 
-    def _difference(self, subscription: Subscription, seen: _Seen, parts: list[Part]) -> bytes:
+    def _difference(self, subscription: Subscription, seen: Seen, parts: list[Part]) -> bytes:
         before, after = seen.state, partial.state_of(parts)
         seen.state = after
         # RFC 5263 4.4: the first has version 1, each further one is one higher, refreshes included.
