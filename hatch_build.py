@@ -141,6 +141,8 @@ COMPILED = (
     "modules/events/telling.py",
     "modules/events/writing.py",
     "modules/presence/pidf.py",
+    "modules/presence/plain.py",
+    "modules/presence/views.py",
     "modules/publications/renewing.py",
     "modules/publications/shelf.py",
     "module/metrics.py",

@@ -137,6 +137,15 @@ def test_a_refresh_is_taken() -> None:
     assert pair.taken == 4
 
 
+def test_a_tag_with_another_call_id() -> None:
+    """RFC 3261 12: a tag of ours that comes with another Call-ID names no dialog, also once it was taken."""
+    pair, tag = begun()
+    pair.send(subscribe(tag, 2))
+    assert pair.send(subscribe(tag, 3, call_id="two")).startswith("SIP/2.0 481")
+    assert pair.send(subscribe(tag, 4)).startswith("SIP/2.0 200")
+    assert pair.taken == 2
+
+
 @pytest.mark.parametrize("given", [{"rport": ";rport"}, {"more": "User-Agent: phone\r\nAllow: NOTIFY\r\n"}])
 def test_what_does_not_matter(given: dict[str, str]) -> None:
     """Such a refresh is quick as well."""

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from sansip.modules.events.settings import EventsSettings
     from sansip.modules.events.subscription import Subscription
     from sansip.modules.events.telling import Telling
+    from sansip.modules.events.writing import Head
     from sansip.routing.usages import UsageArrived
     from sansip.ua.tags import Tags
 
@@ -59,10 +60,11 @@ class Refreshing:
         """Return what refreshes its subscription; None where more than that is to be done."""
         usage = arrived.usage
         one = None if usage.tag is None else self._book.ids.get(usage.tag)
-        if one is None or usage.body or not self._tags.is_ours(one.id, usage.call_id):
+        if one is None or usage.body:
             return None
         settings, lines = self._settings(), usage.lines
-        head, came = one.head, one.flow
+        came = one.flow
+        head: Head | None = one.head
         number = int(usage.cseq)
         if (
             not (settings.open or not one.proven or arrived.proves)
@@ -72,6 +74,8 @@ class Refreshing:
             # A target that has not answered is counted.
             or head is None
             or head.flow is None
+            # A tag that was ours once is so always.
+            or not (head.call_id == usage.call_id or self._is_ours(one, head, usage.call_id))
             or one.moved
             or one.reached != head.target
             or str(one.usage.dialog.remote_target) != head.target
@@ -91,6 +95,12 @@ class Refreshing:
         if asked == 0 or asked < min(settings.least, _HOUR):
             return None
         return partial(self._begin, one, min(asked, settings.longest), number)
+
+    def _is_ours(self, one: Subscription, head: Head, call_id: str) -> bool:
+        if not self._tags.is_ours(one.id, call_id):
+            return False
+        head.call_id = call_id
+        return True
 
     def _begin(self, one: Subscription, seconds: int, number: int, arrived: UsageArrived, now: float) -> None:
         arrived.admit(now)

@@ -144,7 +144,7 @@ class Starting:
         if not seconds:
             self.accept(one, arrived.handle(now), seconds, now)
             return
-        if not self.judges(one, now):
+        if self._keeping.keeps and not self.judges(one, now):
             # RFC 6665 4.2.1.3
             self._book.answered(one)
             arrived.handle(now).reply(403)

@@ -35,15 +35,28 @@ class Head:
         listener: the one that ``flow`` leaves by.
         target, contact: the remote target, and the line Contact of the peer that names it.
         begin, middle, end: the parts around branch, number and state.
+        call_id: the Call-ID of which our tag was made, "" while nobody has asked.
     """
 
-    __slots__ = ("_came", "_target", "begin", "contact", "end", "flow", "listener", "middle", "target")
+    __slots__ = (
+        "_came",
+        "_target",
+        "begin",
+        "call_id",
+        "contact",
+        "end",
+        "flow",
+        "listener",
+        "middle",
+        "target",
+    )
 
     def __init__(self, one: Subscription, client: Client) -> None:
         dialog = one.usage.dialog
         self._target, self._came = dialog.remote_target, one.flow
         self.target = str(dialog.remote_target)
         self.contact = f"Contact: <{self.target}>"
+        self.call_id = ""
         self.listener: Listener | None = None
         self.flow = _flow(one, client)
         if self.flow is not None:
