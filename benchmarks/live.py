@@ -12,6 +12,8 @@ depends on the rate and on the machine's other work, so two runs differ by a few
     python -m benchmarks.live --kind instructions
     python -m benchmarks.live --only calls --relay      each call has a media relay: Debian's rtpengine
     python -m benchmarks.live --only calls --module dispatcher --module lcr     as ``modules.py`` has them
+    python -m benchmarks.live --redis                   the bindings are in a Redis of its own
+    python -m benchmarks.live --kind system             system calls (strace)
 """
 
 from __future__ import annotations
@@ -36,10 +38,10 @@ from typing import Any
 from benchmarks import calls, media, modules
 from tools.peers import Program, free_port
 
-__all__ = ["Asked", "counted", "instructions"]
+__all__ = ["Asked", "counted", "instructions", "system_calls"]
 
 # A second.
-RATES = {"calls": 50, "instructions": 30}
+RATES = {"calls": 50, "instructions": 30, "system": 100}
 
 
 def _serve_counted(out: Path, words: list[str]) -> None:
@@ -71,13 +73,14 @@ def _serve_counted(out: Path, words: list[str]) -> None:
 
 @dataclass
 class Asked:
-    """What is counted: the runtime, the rate of requests, the module and its prefixes, or a media relay."""
+    """What is counted: runtime, rate, module and its prefixes, a media relay, bindings in Redis."""
 
     runtime: str
     rate: int
     module: str = "plain"
     prefixes: int = 1_000
     relay: bool = False
+    redis: bool = False
 
 
 class _Run:
@@ -108,6 +111,8 @@ class _Run:
             words += ["--config", str(config)]
         else:
             words += modules.configured(modules.CASES[asked.module], ports, asked.prefixes, directory)
+        if asked.redis:
+            words += calls.shared(options, directory, stack)
         self.server = stack.enter_context(Program([*before, *words], directory / "log", cwd=directory))
         self.server.wait_for(r"^ready$", 300)
         self._stack = stack
@@ -176,12 +181,31 @@ def instructions(asked: Asked, workload: str) -> float:
         return max(totals) / completed
 
 
+def system_calls(asked: Asked, workload: str) -> Counter[tuple[str, str, str]]:
+    """Return system calls for each call or request, by name."""
+    with tempfile.TemporaryDirectory() as temporary, ExitStack() as stack:
+        directory = Path(temporary)
+        run = _Run(stack, directory, [sys.executable, "-m", "sansip_server"], asked, workload)
+        out = directory / "strace.out"
+        words = ["strace", "-f", "-c", "-o", str(out), "-p", str(run.server.pid)]
+        tracer = subprocess.Popen(words, stderr=subprocess.DEVNULL)
+        time.sleep(0.5)
+        completed = run.play()
+        tracer.send_signal(signal.SIGINT)
+        tracer.wait(10)
+        rows = [line.split() for line in out.read_text().splitlines()]
+        found = [
+            (row[-1], row[3]) for row in rows if len(row) >= 5 and row[3].isdigit() and row[-1] != "total"
+        ]
+        return Counter({("system", name, ""): int(count) / completed for name, count in found})
+
+
 def main() -> int:
     if sys.argv[1:2] == ["--serve"]:
         _serve_counted(Path(sys.argv[2]), sys.argv[3:])
         return 0
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("--kind", choices=["calls", "instructions"], default="calls")
+    parser.add_argument("--kind", choices=list(RATES), default="calls")
     parser.add_argument("--only", choices=sorted(calls.WORKLOADS), action="append", help="may be repeated")
     parser.add_argument("--runtime", action="append", help="may be repeated; default: asyncio and blocking")
     parser.add_argument("--module", choices=list(modules.CASES), action="append", help="may be repeated")
@@ -189,11 +213,13 @@ def main() -> int:
     parser.add_argument(
         "--relay", action="store_true", help="each call has a media relay (rtpengine) and no other module"
     )
+    parser.add_argument("--redis", action="store_true", help="the bindings are in Redis")
     parser.add_argument("--functions", type=int, default=0, help="print so many functions of each")
     parser.add_argument("--rate", type=int, help="a second; default: 50, and 30 for instructions")
     options = parser.parse_args()
     rate = options.rate or RATES[options.kind]
     needed = ["sipp"] + ["valgrind"] * (options.kind == "instructions") + ["rtpengine"] * options.relay
+    needed += ["strace"] * (options.kind == "system") + ["redis-server"] * options.redis
     missing = [name for name in needed if shutil.which(name) is None]
     if missing:
         print(f"not installed: {', '.join(missing)} (apt-get install sip-tester valgrind)", file=sys.stderr)
@@ -202,10 +228,15 @@ def main() -> int:
     for workload, runtime, module in product(
         options.only or list(calls.WORKLOADS), runtimes, options.module or ["plain"]
     ):
-        asked = Asked(runtime, rate, module, options.prefixes, options.relay)
+        asked = Asked(runtime, rate, module, options.prefixes, options.relay, options.redis)
         name = f"{workload:14} {runtime:9} {module:11}"
         if options.kind == "instructions":
             print(f"{name} {instructions(asked, workload) / 1000:8.1f} k instructions each", flush=True)
+            continue
+        if options.kind == "system":
+            made = system_calls(asked, workload)
+            each = ", ".join(f"{number:.2f} {call}" for (_, call, _), number in made.most_common(9))
+            print(f"{name} {sum(made.values()):8.1f} system calls: {each}", flush=True)
             continue
         found = counted(asked, workload)
         sums: Counter[str] = Counter()

@@ -1,6 +1,6 @@
 """The shared location at work: it answers the stack's questions from Redis, and tells its health.
 
-Theory of operation: reads and writes have a connection each in the loop itself (``location_turns``);
+Theory of operation: reads and writes have a connection in the loop itself (``location_turns``);
 signs of life, and all questions to a cluster, have a handler in a worker thread. All questions that wait
 are one batch: one round trip. When Redis cannot be asked, the log says so once, with the consequences.
 Until the next try is due every question fails at once, so no phone waits for a Redis that is known to be
@@ -20,11 +20,12 @@ from typing import Any
 from sansip.location import Heartbeat, Nodes, NodeState, SharedRead, SharedRecord, SharedWrite
 from sansip_server.config.redis import RedisPlace, RedisSettings
 from sansip_server.location_turns import LocationTurns
-from sansip_server.stores.redis_client import RedisClient, Replicas, password_of
+from sansip_server.stores.redis_client import RedisClient, Replicas, is_refused, password_of
 from sansip_server.stores.redis_clock import RedisClock
 from sansip_server.stores.redis_codec import NewerRecord
 from sansip_server.stores.redis_link import Link
 from sansip_server.stores.redis_location import RedisLocation
+from sansip_server.stores.tracked import Tracked
 from sansip_sockets import handler
 from sansip_sockets.hub import Hub
 
@@ -145,15 +146,25 @@ class SharedStorage:
         for location in (self._reader, self._writer, self._pulse):
             location.close()
 
-    def attach(self, hub: Hub) -> None:
-        """Answer reads and writes from the loop of ``hub``, without a thread between; not of a cluster."""
+    def attach(self, hub: Hub, aors: int) -> None:
+        """Answer reads and writes from the loop of ``hub``, without a thread between; not of a cluster.
+
+        ``aors``: records that the mirror holds at the most.
+        """
         if self._place.kind == "cluster":
             # Its servers are several, and may send a question on; redis-py knows how.
             return
-        for kind, reads in ((SharedRead, True), (SharedWrite, False)):
-            link = Link(hub, self._place, self._settings, self._password)
-            self._links.append(link)
-            asking = LocationTurns(hub, link, self._judged, self.closed, self._time, self._settings, reads)
+        tracked = Tracked(self._settings.prefix, aors)
+        writer = reader = Link(hub, self._place, self._settings, self._password, tracked)
+        if self._settings.wait_replicas:
+            # A connection waits for its replicas, and look-ups must not wait with it.
+            reader = Link(hub, self._place, self._settings, self._password)
+            self._links.append(reader)
+        self._links.append(writer)
+        for kind, link, reads in ((SharedRead, reader, True), (SharedWrite, writer, False)):
+            asking = LocationTurns(
+                *(hub, link, self._judged, self.closed, self._time, self._settings, reads, tracked, writer)
+            )
             hub.answering.ask_by(kind, asking.ask)
 
     # --- in worker threads
@@ -182,7 +193,7 @@ class SharedStorage:
             states = self._pulse.beat(heartbeat)
             self._compare_clocks()
         except Exception as error:
-            if not _is_refusal(error):
+            if not is_refused(error):
                 raise self._failed(error) from None
             self._works()
             self._refuses("signs of life", error)
@@ -213,17 +224,19 @@ class SharedStorage:
         """Note what the answers to ``count`` questions say of the location; return an answer for each."""
         refused: Exception | None = None
         if isinstance(answers, Exception):
-            if not (isinstance(answers, Replicas) or _is_refusal(answers)):
+            if not (isinstance(answers, Replicas) or is_refused(answers)):
                 return [self._failed(answers)] * count
             refused = answers
             answers = [answers] * count
-        self._works()
+        if self.failing_since is not None:
+            self._works()
         for answer in answers:
             if isinstance(answer, NewerRecord):
                 self._say_newer(answer)
             elif isinstance(answer, Exception):
                 refused = answer
-        self._refuses(kind, refused)
+        if refused is not None or self.refusing_since:
+            self._refuses(kind, refused)
         return answers
 
     def _failed(self, error: Exception) -> Exception:
@@ -301,12 +314,6 @@ class SharedStorage:
                 " noeviction (it is %s)",
                 *(self._place, self._evicts),
             )
-
-
-def _is_refusal(error: Exception) -> bool:
-    """Whether Redis answered, with an error: full, read-only, without its replicas, or not allowed."""
-    # redis-py is imported only where it is used.
-    return any(one.__name__ == "ResponseError" for one in type(error).__mro__)
 
 
 def _off(skew: float) -> str:

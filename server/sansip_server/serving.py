@@ -204,7 +204,7 @@ def run_server(
     def on_ready(server: Any) -> None:
         nonlocal pages
         if shared is not None:
-            shared.attach(server.hub)
+            shared.attach(server.hub, settings.limits.aors)
         provision.attach(server.hub)
         if worker is None:
             click.echo(f"runtime {runtime}: {why}")

@@ -15,6 +15,7 @@ from sansip_server.stores.redis_client import Replicas
 from sansip_server.stores.redis_clock import RedisClock
 from sansip_server.stores.redis_codec import encode
 from sansip_server.stores.resp import Command, NoScriptError
+from sansip_server.stores.tracked import Tracked
 
 BOB, ANN = "sip:bob@biloxi.test", "sip:ann@biloxi.test"
 
@@ -22,7 +23,7 @@ BOB, ANN = "sip:bob@biloxi.test", "sip:ann@biloxi.test"
 class Bench:
     """A link and a hub of the test's own."""
 
-    def __init__(self, *, reads: bool, synced: bool = True, **settings: Any) -> None:
+    def __init__(self, *, reads: bool, synced: bool = True, tracks: bool = False, **settings: Any) -> None:
         self.ends: list[Callable[[], None]] = []
         self.sent: list[tuple[Sequence[Command], Callable[[Any], None]]] = []
         self.answers: dict[int, Any] = {}
@@ -37,9 +38,17 @@ class Bench:
             clock=time.monotonic,
             inbox=SimpleNamespace(post=lambda function, *args: function(*args)),
         )
-        link = SimpleNamespace(run=lambda commands, done: self.sent.append((commands, done)))
+        self.link = link = SimpleNamespace(
+            run=lambda commands, done: self.sent.append((commands, done)),
+            tracks=True,
+            certain=True,
+            is_current=lambda: self.current,
+        )
+        self.current = True
+        self.tracked = Tracked("sansip", 10)
         given = RedisSettings(**settings)
-        self.turns = LocationTurns(hub, link, self.judge, lambda: self.closed, clock, given, reads)
+        tracked = (self.tracked, link) if tracks else ()
+        self.turns = LocationTurns(hub, link, self.judge, lambda: self.closed, clock, given, reads, *tracked)
 
     def judge(self, kind: str, count: int, answers: Any) -> Sequence[Any]:
         self.judged.append(answers)
@@ -159,3 +168,110 @@ def test_answers_of_another_kind() -> None:
         bench.ask(write(number))
         bench.sent.pop()[1](answers)
         assert isinstance(bench.answers[number], Exception)
+
+
+VERSION = "v" * 16
+RECORD = encode(VERSION, (Binding(BOB, "sip:b@h", 1e9, "c", 1),), 0.0)
+
+
+def test_what_is_present_needs_no_trip() -> None:
+    """A call to a phone whose record the mirror has as Redis has it: answered in the turn that asked."""
+    bench = Bench(reads=True, tracks=True)
+    bench.tracked.note(BOB, VERSION)
+    bench.ask(Ask(1, SharedRead(BOB, VERSION)))
+    assert (bench.answers, bench.sent) == ({1: None}, [])
+    # The mirror has another one; it has none; Redis may have changed it.
+    for number, known in enumerate(("w" * 16, ""), start=2):
+        bench.ask(Ask(number, SharedRead(BOB, known)))
+    bench.current = False
+    bench.ask(Ask(4, SharedRead(BOB, VERSION)))
+    assert (len(bench.sent), sorted(bench.answers)) == (3, [1])
+
+
+def test_a_change_that_is_told_meanwhile() -> None:
+    """The link reads what has come before anything is believed."""
+    bench = Bench(reads=True, tracks=True)
+    bench.tracked.note(BOB, VERSION)
+    bench.tracked.note(ANN, VERSION)
+
+    def told() -> bool:
+        bench.tracked.forget(BOB)
+        return True
+
+    bench.link.is_current = told
+    bench.ask(Ask(1, SharedRead(BOB, VERSION)), Ask(2, SharedRead(ANN, VERSION)))
+    assert bench.answers == {2: None}
+    ((commands, _),) = bench.sent
+    assert commands == [("GET", b"sansip:{sip:bob@biloxi.test}")]
+
+
+def test_only_a_known_number_is_remembered() -> None:
+    """Any caller may ask for any number: Redis keeps no memory of those that nobody here has."""
+    bench = Bench(reads=True, tracks=True)
+    bench.ask(Ask(1, SharedRead(ANN)), Ask(2, SharedRead(BOB, "w" * 16)))
+    ((commands, done),) = bench.sent
+    assert [command[0] for command in commands] == ["GET", "CLIENT", "GET"]
+    assert commands[1] == ("CLIENT", "CACHING", "NO")
+    done([RECORD, b"OK", RECORD])
+    assert bench.tracked.versions == {BOB: VERSION}
+    assert bench.answers[1].bindings[0].aor == ANN
+    # It has the same, and Redis will tell.
+    bench.tracked.clear()
+    bench.ask(Ask(3, SharedRead(BOB, VERSION)))
+    bench.sent.pop()[1]([RECORD])
+    assert (bench.tracked.versions, bench.answers[3]) == ({BOB: VERSION}, None)
+    # A change was told between the answer and its use.
+    bench.tracked.clear()
+    bench.link.certain = False
+    bench.ask(Ask(4, SharedRead(BOB, VERSION)))
+    bench.sent.pop()[1]([RECORD])
+    assert bench.tracked.versions == {}
+
+
+def test_a_write_is_present_once_it_was_made() -> None:
+    """Not one that was refused, failed, or removed all; nor one that Redis answered before a change."""
+    bench = Bench(reads=False, tracks=True)
+    wanted = f"{1:016d}"
+    for answer, certain, noted in (
+        (1, True, wanted),
+        (1, False, None),
+        (RECORD, True, None),
+        (OSError(), True, None),
+    ):
+        bench.tracked.note(BOB, "before")
+        bench.link.certain = certain
+        bench.ask(write(1))
+        bench.sent.pop()[1](answer if isinstance(answer, Exception) else [answer])
+        assert bench.tracked.versions.get(BOB) == noted
+    bench.tracked.note(BOB, "before")
+    bench.link.certain = True
+    bench.ask(Ask(2, SharedWrite(BOB, "before", wanted, ())))
+    bench.sent.pop()[1]([1])
+    assert bench.tracked.versions == {}
+    # Redis forgot the script: the answers are of two times.
+    bench.ask(write(1), write(2, ANN))
+    bench.sent.pop()[1]([NoScriptError("no"), 1])
+    bench.sent.pop()[1]([1])
+    assert bench.tracked.versions == {}
+    assert (bench.answers[1], bench.answers[2]) == (None, None)
+
+
+def test_questions_that_an_answer_asks() -> None:
+    """They are answered in a loop, not one within the other: a chain of them is no recursion."""
+    bench = Bench(reads=True, tracks=True)
+    bench.tracked.note(BOB, VERSION)
+    depth = most = 0
+
+    def answer_all(answers: Sequence[tuple[int, Any]]) -> None:
+        nonlocal depth, most
+        depth += 1
+        most = max(most, depth)
+        for number, _ in answers:
+            if number < 500:
+                bench.turns.ask(Ask(number + 1, SharedRead(BOB, VERSION)))
+        bench.answers.update(answers)
+        depth -= 1
+
+    bench.turns._hub.answer_all = answer_all  # type: ignore[method-assign]  # the test's own
+    bench.ask(Ask(1, SharedRead(BOB, VERSION)))
+    assert (len(bench.answers), most, bench.ends) == (500, 1, [])

@@ -27,6 +27,7 @@ __all__ = [
     "Replicas",
     "connect",
     "is_read_only",
+    "is_refused",
     "lacking",
     "password_of",
     "waiting",
@@ -116,9 +117,13 @@ class RedisClient:
 
 
 class Connected:
-    """An open connection that waits for nothing: its socket, and the pumps that use it."""
+    """An open connection that waits for nothing: its socket, and the pumps that use it.
 
-    def __init__(self, connection: Any) -> None:
+    ``tracks``: Redis tells over it which of the keys that were read over it have changed.
+    """
+
+    def __init__(self, connection: Any, tracks: bool = False) -> None:
+        self.tracks = tracks
         # It owns the socket.
         self._connection = connection
         self.sock: socket.socket = connection._sock
@@ -138,20 +143,61 @@ class Connected:
 class Opening:
     """Opens connections for code that must not wait: names, sentinels, TLS and AUTH are redis-py's.
 
-    It is a handler of ``sansip_sockets.workers``, and runs in a thread. Raises as ``RedisClient`` does.
+    It is a handler of ``sansip_sockets.workers``, and runs in a thread. ``tracks``: have Redis tell of keys
+    that change, where it can and this user may. Raises as ``RedisClient`` does.
     """
 
-    def __init__(self, place: RedisPlace, settings: RedisSettings, password: str | None) -> None:
+    def __init__(
+        self, place: RedisPlace, settings: RedisSettings, password: str | None, *, tracks: bool = False
+    ) -> None:
         self._given = (place, settings, password)
+        self._tracks = tracks
         self._client: Any = None
 
     def __call__(self, _question: None) -> Connected:
         """Return a new connection."""
+        connection = None
+        if self._tracks:
+            try:
+                connection = self._connected(3)
+            except Exception as error:
+                if not is_refused(error):
+                    raise
+                # A proxy in front of Redis that knows RESP2 alone.
+                self._tracks = False
+                self._client = None
+        if connection is None:
+            return Connected(self._connected(2))
+        return Connected(connection, _begin_tracking(connection))
+
+    def _connected(self, protocol: int) -> Any:
         if self._client is None:
-            self._client = connect(*self._given)
+            self._client = connect(*self._given, protocol=protocol)
         connection = self._client.connection_pool.make_connection()
         connection.connect()
-        return Connected(connection)
+        return connection
+
+
+def _begin_tracking(connection: Any) -> bool:
+    """Have Redis tell ``connection`` of keys that change, but for its own writes; return False if it may not.
+
+    OPTOUT: a CLIENT CACHING NO before a read leaves its keys out.
+    """
+    connection.send_command("CLIENT", "TRACKING", "ON", "OPTOUT", "NOLOOP")
+    try:
+        connection.read_response()
+    except Exception as error:
+        if is_refused(error):
+            return False
+        connection.disconnect()
+        raise
+    return True
+
+
+def is_refused(error: Exception) -> bool:
+    """Whether Redis answered, with an error: full, read-only, without its replicas, or not allowed."""
+    # redis-py is imported only where it is used.
+    return any(one.__name__ == "ResponseError" for one in type(error).__mro__)
 
 
 def waiting(commands: Sequence[Command], settings: RedisSettings) -> list[Command]:
@@ -179,8 +225,10 @@ def is_read_only(answer: Any) -> bool:
     )
 
 
-def connect(place: RedisPlace, settings: RedisSettings, password: str | None) -> Any:
+def connect(place: RedisPlace, settings: RedisSettings, password: str | None, *, protocol: int = 2) -> Any:
     """Return redis-py's client for ``place``; that of a cluster has asked for its nodes.
+
+    ``protocol``: the version of RESP; every Redis and Valkey speaks 2.
 
     Raises ``OperatorError`` if redis-py is missing.
     """
@@ -197,8 +245,7 @@ def connect(place: RedisPlace, settings: RedisSettings, password: str | None) ->
         "password": password,
         # A connection that the server closed meanwhile costs one more try.
         "retry": retry.Retry(backoff.ConstantBackoff(0.02), 1),
-        # RESP2: nothing here needs more, and every Redis and Valkey speaks it.
-        "protocol": 2,
+        "protocol": protocol,
     }
     if place.tls:
         common |= {"ssl": True, "ssl_ca_certs": settings.authorities}

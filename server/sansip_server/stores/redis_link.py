@@ -5,6 +5,8 @@ every runtime, and no thread stands between a question and its answer. All comma
 leave in one write; Redis answers in order. A thread only opens the connection, with redis-py: it looks names
 up, asks the sentinels for the master, does TLS and AUTH, all of which may wait.
 
+Where Redis tells over the connection of records that change, ``tracked`` has those that are present.
+
 If the connection breaks, the link opens it anew and sends each batch a second time: a server that was
 restarted costs a try and no question. So a caller gives only commands that Redis may get twice: a compare and
 swap under a version of its own is such a command. If Redis is silent for ``timeout`` seconds, everything that
@@ -13,6 +15,7 @@ waits fails, and the caller decides when to try again.
 
 from __future__ import annotations
 
+import math
 import socket
 import ssl
 from collections import deque
@@ -23,7 +26,8 @@ from sansip.actions import Ask
 from sansip.clock import Timer
 from sansip_server.config.redis import RedisPlace, RedisSettings
 from sansip_server.stores.redis_client import Connected, Opening, is_read_only
-from sansip_server.stores.resp import Answers, Command, Malformed, pack
+from sansip_server.stores.resp import Answers, Command, Malformed, Push, pack
+from sansip_server.stores.tracked import Tracked
 from sansip_sockets.hub import Hub
 from sansip_sockets.waits import PAUSE, READ, WRITE, Pump, wake
 
@@ -42,7 +46,7 @@ Done = Callable[["list[Any] | Exception"], None]
 class _Batch:
     """Commands that were asked together, and the answers until now."""
 
-    __slots__ = ("answers", "asked", "count", "data", "done", "tried")
+    __slots__ = ("answers", "asked", "changes", "count", "data", "done", "tried")
 
     def __init__(self, commands: Sequence[Command], done: Done) -> None:
         self.data = pack(commands)
@@ -52,16 +56,27 @@ class _Batch:
         # When it was asked; and how often it was sent.
         self.asked = 0.0
         self.tried = 0
+        # ``Tracked.changes`` when its first answer came.
+        self.changes = 0
 
 
 class Link:
     """A connection to the Redis at ``place``, opened when it is needed; all of it in the stack's thread."""
 
-    def __init__(self, hub: Hub, place: RedisPlace, settings: RedisSettings, password: str | None) -> None:
+    def __init__(
+        self,
+        hub: Hub,
+        place: RedisPlace,
+        settings: RedisSettings,
+        password: str | None,
+        tracked: Tracked | None = None,
+    ) -> None:
         self._hub = hub
         self._settings = settings
+        self._tracked = tracked
         self._by_sentinel = place.kind == "sentinel"
-        self._opener = hub.answering.worker(Opening(place, settings, password), self._opened)
+        opening = Opening(place, settings, password, tracks=tracked is not None)
+        self._opener = hub.answering.worker(opening, self._opened)
         self._opening = False
         self._open: Connected | None = None
         self._answers = Answers()
@@ -76,6 +91,12 @@ class Link:
         self._closed = False
         # Whether Redis has to answer, as the hub knows it.
         self._awaited = False
+        # Whether answers are given to those who asked just now.
+        self._taking = False
+        # When the latest command was asked that Redis has answered: it told of all changes before that.
+        self._proved = -math.inf
+        # For ``done``: whether the records in its answers are present, and Redis will tell of their change.
+        self.certain = False
 
     def run(self, commands: Sequence[Command], done: Done) -> None:
         """Ask ``commands`` at the end of this turn; ``done`` gets their answers in a later one.
@@ -91,9 +112,27 @@ class Link:
         if self._timer is None:
             self._arm(batch.asked)
 
+    @property
+    def tracks(self) -> bool:
+        """Whether Redis tells of changes."""
+        return self._open is not None and self._open.tracks
+
+    def is_current(self) -> bool:
+        """Take what Redis has told by now; return whether ``tracked`` may be believed.
+
+        Not when Redis has proved nothing for ``timeout`` seconds: it may be out of reach.
+        """
+        connected = self._open
+        if connected is None or not connected.tracks:
+            return False
+        if not self._taking:
+            self._read(connected, connected.sock)
+        return connected is self._open and self._hub.clock() - self._proved < self._settings.timeout
+
     def close(self) -> None:
         """Let go of the connection; nobody hears of what is under way."""
         self._closed = True
+        self._forget()
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -222,17 +261,30 @@ class Link:
             elif len(data) < _READ or reads >= _READS:
                 return
 
+    def _forget(self) -> None:
+        """Redis tells of no change any more."""
+        self._proved = -math.inf
+        if self._tracked is not None:
+            self._tracked.clear()
+
     def _take(self, connected: Connected, answers: list[Any]) -> None:
-        if answers:
-            # A part does not count: an answer that never ends must not keep others waiting.
-            self._heard = self._hub.clock()
+        tracked = self._tracked
         finished: list[_Batch] = []
-        moved = False
+        moved = heard = False
         for answer in answers:
+            if tracked is not None and type(answer) is Push:
+                tracked.told(answer.message)
+                continue
+            if not heard:
+                # A part does not count: an answer that never ends must not keep others waiting.
+                heard = True
+                self._heard = self._hub.clock()
             if not self._asked:
                 self._broken(connected, Malformed("Redis answers what nobody asked"))
                 break
             batch = self._asked[0]
+            if tracked is not None and not batch.answers:
+                batch.changes = tracked.changes
             batch.answers.append(answer)
             if self._by_sentinel and is_read_only(answer):
                 moved = True
@@ -242,8 +294,14 @@ class Link:
         if moved:
             # This server is no master any more: the next connection goes to the new master.
             self._broken(connected, ConnectionResetError("the previous master is now a replica"))
+        self._taking = True
         for batch in finished:
+            if tracked is not None and connected is self._open:
+                self._proved = max(self._proved, batch.asked)
+                self.certain = connected.tracks and batch.changes == tracked.changes
             self._done(batch, batch.answers)
+            self.certain = False
+        self._taking = False
         # What was asked because of these answers.
         self._flush()
 
@@ -254,6 +312,7 @@ class Link:
         if connected is not self._open:
             return
         self._open = None
+        self._forget()
         # The pump lets go of the socket.
         self._hub.quiet.discard(connected.sock.fileno())
         wake(connected.sock)
@@ -288,13 +347,17 @@ class Link:
     def timer_fired(self, _name: None, now: float) -> None:
         """Called by the driver's timers: give up if Redis has been silent for too long."""
         self._timer = None
-        oldest = min((queue[0].asked for queue in (self._asked, self._waiting) if queue), default=None)
-        if oldest is None:
+        oldest = math.inf
+        for queue in (self._asked, self._waiting):
+            if queue:
+                oldest = min(oldest, queue[0].asked)
+        if oldest == math.inf:
             return
         if now - max(oldest, self._heard) < self._settings.timeout:
             self._arm(now)
             return
         error = TimeoutError("Timeout reading from socket")
+        self._forget()
         connected, self._open = self._open, None
         if connected is not None:
             self._hub.quiet.discard(connected.sock.fileno())

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from hashlib import sha1
 from typing import Any
 
@@ -28,7 +28,8 @@ __all__ = ["TIME", "WRITE", "Commands", "RedisLocation", "unix_of"]
 logger = logging.getLogger("sansip.location")
 
 # KEYS: the record. ARGV: version expected, version written, milliseconds to live (0:
-# for ever, -1: delete), the record. Returns 1, or the record that stands instead.
+# for ever, -1: delete), the record. Returns 1, or the record that stands instead. The GET behind the write
+# has Redis tell this connection of the next change (``tracked``).
 _WRITE = """
 local record = redis.call('GET', KEYS[1])
 local version = record and string.sub(record, 1, 16) or ''
@@ -39,11 +40,13 @@ end
 local life = tonumber(ARGV[3])
 if life < 0 then
   redis.call('DEL', KEYS[1])
+  return 1
 elseif life == 0 then
   redis.call('SET', KEYS[1], ARGV[4])
 else
   redis.call('SET', KEYS[1], ARGV[4], 'PX', life)
 end
+redis.call('GET', KEYS[1])
 return 1
 """
 
@@ -91,15 +94,23 @@ class Commands:
         """The key of the signs of life."""
         return f"{self._prefix}:{{nodes}}".encode()
 
-    def reads(self, reads: Sequence[SharedRead]) -> list[Command]:
-        """Return the commands of ``reads``: callers of one number come in bursts, and it is read once."""
-        return [("GET", self.key(aor)) for aor in dict.fromkeys([read.aor for read in reads])]
+    def reads(self, aors: Iterable[str], untracked: bool = False) -> list[Command]:
+        """Return the commands that read ``aors``; ``untracked``: Redis need not tell of their changes.
 
+        With that, every other answer is one of no interest.
+        """
+        commands: list[Command] = []
+        for aor in aors:
+            if untracked:
+                commands.append(("CLIENT", "CACHING", "NO"))
+            commands.append(("GET", self.key(aor)))
+        return commands
+
+    @staticmethod
     def records(
-        self, reads: Sequence[SharedRead], answers: Sequence[Any], offset: float
+        reads: Sequence[SharedRead], found: Mapping[str, Any], offset: float
     ) -> list[SharedRecord | Exception | None]:
-        """Return the record for each of ``reads``, None for the known one, from the answers."""
-        found = dict(zip(dict.fromkeys([read.aor for read in reads]), answers, strict=True))
+        """Return the record for each of ``reads``, None for the known one, from the answer for each user."""
         return [_found(read, found[read.aor], offset) for read in reads]
 
     def writes(self, writes: Sequence[SharedWrite], now: float, offset: float) -> list[Command]:
@@ -169,7 +180,10 @@ class RedisLocation:
 
     def read(self, reads: Sequence[SharedRead], offset: float) -> list[SharedRecord | Exception | None]:
         """Return the present record of each; ``offset`` is Unix time minus the stack's clock."""
-        return self._commands.records(reads, self._client.run(self._commands.reads(reads)), offset)
+        # Callers of one number come in bursts, and it is read once.
+        aors = dict.fromkeys([read.aor for read in reads])
+        answers = self._client.run(self._commands.reads(aors))
+        return self._commands.records(reads, dict(zip(aors, answers, strict=True)), offset)
 
     def write(
         self, writes: Sequence[SharedWrite], now: float, offset: float

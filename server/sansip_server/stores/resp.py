@@ -1,10 +1,11 @@
-"""The protocol of Redis and Valkey (RESP2): commands to octets, octets to answers.
+"""The protocol of Redis and Valkey (RESP2, and what we use of RESP3): commands to octets, octets to answers.
 
 Theory of operation: a command is an array of bulk strings, each with its length before it, so no argument is
 escaped. An answer begins with its kind. ``Answers`` takes octets as they come, cut anywhere, and gives whole
 answers in order. While a long string is on its way it knows how many octets to wait for, and looks at none
 before. The arrays that are not complete are kept with the elements that came, so that no octet is read twice:
 the time is linear however an answer is cut. Its octets and elements are counted: it may not be endless.
+RESP3 has messages that answer nothing (``Push``), and a null of its own.
 """
 
 from __future__ import annotations
@@ -12,7 +13,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any, Final, TypeAlias
 
-__all__ = ["Answers", "Command", "Malformed", "NoScriptError", "ReadOnlyError", "ResponseError", "pack"]
+__all__ = [
+    "Answers",
+    "Command",
+    "Malformed",
+    "NoScriptError",
+    "Push",
+    "ReadOnlyError",
+    "ResponseError",
+    "pack",
+]
 
 # A command or one of its arguments: bytes on the wire, or a value that becomes bytes.
 Command: TypeAlias = "Sequence[bytes | str | int]"
@@ -29,6 +39,15 @@ _ELEMENTS: Final = 1_000_000
 
 class Malformed(Exception):
     """The peer does not speak the protocol: nothing that follows can be understood."""
+
+
+class Push:
+    """A message that answers no command."""
+
+    __slots__ = ("message",)
+
+    def __init__(self, message: list[Any]) -> None:
+        self.message = message
 
 
 class ResponseError(Exception):
@@ -64,17 +83,18 @@ class _Short(Exception):
 class _Array:
     """An array whose elements have not all come."""
 
-    __slots__ = ("count", "found")
+    __slots__ = ("count", "found", "pushed")
 
-    def __init__(self, count: int) -> None:
+    def __init__(self, count: int, pushed: bool) -> None:
         self.count = count
+        self.pushed = pushed
         self.found: list[Any] = []
 
 
 class Answers:
     """Whole answers from the octets of one connection.
 
-    An answer is bytes, an int, None, a list of these, or a ``ResponseError`` instance.
+    An answer is bytes, an int, None, a list of these, or a ``ResponseError`` instance; ``Push`` is none.
     """
 
     __slots__ = ("_elements", "_octets", "_open", "_parts", "_size", "_wanted")
@@ -132,7 +152,8 @@ class Answers:
             last.found.append(one)
             if len(last.found) < last.count:
                 return last
-            one = opened.pop().found
+            one = Push(last.found) if last.pushed else last.found
+            opened.pop()
         self._elements = self._octets = 0
         return one
 
@@ -164,11 +185,15 @@ def _read(data: bytes, at: int) -> tuple[Any, int]:
         error = _ERRORS.get(code)
         words = text if error is not None or code == b"ERR" else line
         return (error or ResponseError)(words.decode("utf-8", "replace")), after
-    if kind == b"*":
+    if kind == b"_":
+        return None, after
+    if kind == b"*" or kind == b">":
         count = _size(line)
         if count <= 0:
+            if kind == b">":
+                return Push([]), after
             return (None if count < 0 else []), after
-        return _Array(count), after
+        return _Array(count, kind == b">"), after
     raise Malformed(f"an answer of Redis begins with {kind!r}")
 
 

@@ -158,7 +158,7 @@ def _serve(
 
         def on_ready(server: Any) -> None:
             if shared is not None:
-                shared.attach(server.hub)
+                shared.attach(server.hub, settings.limits.aors)
             if storage is not None:
                 storage.watch(server.hub.inbox.post)
             parent.begin(server)

@@ -14,6 +14,7 @@ from sansip_server.config.redis import RedisSettings, parse_redis
 from sansip_server.stores.redis_client import Connected
 from sansip_server.stores.redis_link import Link
 from sansip_server.stores.resp import pack
+from sansip_server.stores.tracked import Tracked
 from sansip_sockets.waits import PAUSE, WRITE, Pump, Wait
 
 
@@ -32,7 +33,7 @@ class Connection:
 class Bench:
     """A hub of the test's own: time, pumps and threads move when the test says so."""
 
-    def __init__(self, url: str = "redis://127.0.0.1:1/0") -> None:
+    def __init__(self, url: str = "redis://127.0.0.1:1/0", tracked: Tracked | None = None) -> None:
         self.now = 100.0
         self.timers = Timers()
         self.pumps: list[tuple[Pump, Wait]] = []
@@ -56,7 +57,7 @@ class Bench:
         )
         self.opened: Callable[[int, Any], None] = lambda *_: None
         self.hub = hub
-        self.link = Link(hub, parse_redis(url), RedisSettings(timeout=1.0), None)
+        self.link = Link(hub, parse_redis(url), RedisSettings(timeout=1.0), None, tracked)
 
     def worker(self, _function: Any, answered: Callable[[int, Any], None]) -> Any:
         self.opened = answered
@@ -91,13 +92,13 @@ class Bench:
             except StopIteration:
                 pass
 
-    def connect(self) -> socket.socket:
+    def connect(self, tracks: bool = False) -> socket.socket:
         """Have the connection be open; return Redis's end of it."""
         ours, theirs = socket.socketpair()
         theirs.settimeout(5.0)
         self.theirs.append(theirs)
         self.connections.append(Connection(ours))
-        self.opened(0, Connected(self.connections[-1]))
+        self.opened(0, Connected(self.connections[-1], tracks))
         return theirs
 
     def end(self) -> None:
@@ -368,3 +369,116 @@ def test_more_than_one_turn_reads(bench: Bench) -> None:
     assert reads == 16
     assert sock.fileno() != -1
     assert found == []
+
+
+BOB = "sip:bob@h"
+CHANGED = b">2\r\n$10\r\ninvalidate\r\n*1\r\n$18\r\nsansip:{sip:bob@h}\r\n"
+
+
+class Tracking(Bench):
+    """A link that is told of changes; ``asks`` notes bob's record when it is certain."""
+
+    def __init__(self, tracks: bool = True) -> None:
+        self.tracked = Tracked("sansip", 10)
+        super().__init__(tracked=self.tracked)
+        self.asks("1")
+        self.turn()
+        self.redis = self.connect(tracks)
+
+    def asks(self, version: str) -> None:
+        def done(_answers: Any) -> None:
+            if self.link.certain:
+                self.tracked.note(BOB, version)
+
+        self.link.run([("GET", "a"), ("GET", "b")], done)
+
+    def present(self) -> str | None:
+        return self.tracked.versions.get(BOB) if self.link.is_current() else None
+
+
+def test_what_redis_tells_is_taken_first() -> None:
+    """A change that has come, and that no pump has read yet, is known before a call goes to the old place."""
+    bench = Tracking()
+    bench.redis.send(b":1\r\n:1\r\n")
+    bench.turn()
+    assert bench.present() == "1"
+    bench.redis.send(CHANGED)
+    assert bench.present() is None
+    bench.end()
+
+
+@pytest.mark.parametrize("turns", [[b":1\r\n:1\r\n" + CHANGED], [b":1\r\n", CHANGED, b":1\r\n"]])
+def test_a_change_behind_an_answer(turns: list[bytes]) -> None:
+    """An answer that Redis gave before the change is old when it is used, however the octets are cut."""
+    bench = Tracking()
+    for data in turns:
+        bench.redis.send(data)
+        bench.turn()
+    assert bench.present() is None
+    bench.asks("2")
+    bench.turn()
+    bench.redis.send(b":1\r\n:1\r\n")
+    bench.turn()
+    assert bench.present() == "2"
+    bench.end()
+
+
+def test_a_change_before_an_answer() -> None:
+    """What was read after the change is present."""
+    bench = Tracking()
+    bench.redis.send(CHANGED + b":1\r\n:1\r\n")
+    bench.turn()
+    assert bench.present() == "1"
+    bench.end()
+
+
+def test_nothing_is_believed_without_proof() -> None:
+    """A Redis that is out of reach tells nothing: what is known counts for ``timeout`` after it answered."""
+    bench = Tracking()
+    bench.redis.send(b":1\r\n:1\r\n")
+    bench.turn()
+    bench.pass_time(0.9)
+    assert bench.present() == "1"
+    bench.pass_time(0.2)
+    assert bench.present() is None
+    bench.asks("1")
+    bench.turn()
+    # A message is no proof: it may be an old one.
+    bench.redis.send(CHANGED)
+    assert bench.present() is None
+    bench.redis.send(b":1\r\n:1\r\n")
+    bench.turn()
+    assert bench.present() == "1"
+    bench.end()
+
+
+@pytest.mark.parametrize("how", ["break", "silence", "close"])
+def test_nothing_is_believed_of_a_connection_that_ended(how: str) -> None:
+    """Redis forgets with the connection what it had to tell."""
+    bench = Tracking()
+    bench.redis.send(b":1\r\n:1\r\n")
+    bench.turn()
+    assert bench.present() == "1"
+    if how == "break":
+        bench.redis.close()
+        assert bench.present() is None
+        bench.turn()
+    elif how == "silence":
+        bench.asks("1")
+        bench.turn()
+        for _ in range(6):
+            bench.pass_time(0.25)
+    else:
+        bench.link.close()
+    bench.turn()
+    assert (bench.present(), bench.tracked.versions) == (None, {})
+    bench.end()
+
+
+def test_a_redis_that_does_not_tell() -> None:
+    """A user without the right to CLIENT TRACKING: each look-up is a trip, as ever."""
+    bench = Tracking(tracks=False)
+    bench.redis.send(b":1\r\n:1\r\n")
+    bench.turn()
+    assert (bench.present(), bench.tracked.versions) == (None, {})
+    bench.end()

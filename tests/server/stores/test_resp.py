@@ -9,7 +9,15 @@ from typing import Any
 import pytest
 
 from sansip_server.stores import resp
-from sansip_server.stores.resp import Answers, Malformed, NoScriptError, ReadOnlyError, ResponseError, pack
+from sansip_server.stores.resp import (
+    Answers,
+    Malformed,
+    NoScriptError,
+    Push,
+    ReadOnlyError,
+    ResponseError,
+    pack,
+)
 
 WHOLE = b"+OK\r\n:1\r\n$-1\r\n$5\r\na\r\nbc\r\n*-1\r\n*3\r\n:7\r\n$0\r\n\r\n*1\r\n+x\r\n:-2\r\n"
 ANSWERS: list[Any] = [b"OK", 1, None, b"a\r\nbc", None, [7, b"", [b"x"]], -2]
@@ -22,6 +30,18 @@ def test_commands_as_octets() -> None:
     )
     # Octets that are not UTF-8 leave as they came.
     assert pack([("\udcff",)]) == b"*1\r\n$1\r\n\xff\r\n"
+
+
+def test_messages_between_answers() -> None:
+    """RESP3: what Redis tells unasked is no answer, however it is cut, and its null is None."""
+    told = b">2\r\n$10\r\ninvalidate\r\n"
+    data = b":1\r\n" + told + b"*1\r\n$1\r\nk\r\n_\r\n" + told + b"_\r\n>0\r\n*1\r\n:2\r\n"
+    wanted = [1, [b"invalidate", [b"k"]], None, [b"invalidate", None], [], [2]]
+    for size in (1, 2, 7, len(data)):
+        answers = Answers()
+        found = [one for at in range(0, len(data), size) for one in answers.feed(data[at : at + size])]
+        assert [one.message if isinstance(one, Push) else one for one in found] == wanted
+        assert [isinstance(one, Push) for one in found] == [False, True, False, True, True, False]
 
 
 def test_octet_by_octet() -> None:
