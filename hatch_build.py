@@ -113,6 +113,10 @@ COMPILED = (
     "routing/leading.py",
     "routing/relaying.py",
     "routing/request.py",
+    "routing/changes.py",
+    "routing/named_flows.py",
+    "routing/shared.py",
+    "routing/shared_openings.py",
     "routing/shortcut.py",
     "routing/stored_briefs.py",
     "routing/stream_ways.py",
@@ -152,6 +156,16 @@ COMPILED = (
 # Among them, but left as they are: a class that others derive from which are not compiled, one that compiled
 # code could not fill, and settings: the configuration is read by their types, and mypyc keeps plain ones.
 INTERPRETED = ("client/asker.py", "proxy/config.py", "proxy/unseen.py", "registrar/config.py")
+# Below server/sansip_server/: what a registration in Redis passes through.
+COMPILED_SERVER = (
+    "location_turns.py",
+    "stores/redis_clock.py",
+    "stores/redis_codec.py",
+    "stores/redis_link.py",
+    "stores/redis_location.py",
+    "stores/resp.py",
+    "stores/tracked.py",
+)
 
 
 class CompileHook(BuildHookInterface[Any]):
@@ -250,8 +264,10 @@ def compile_modules(root: Path, directory: Path) -> None:
         for path in (root / "sansip").glob(pattern)
         if path.name != "__init__.py" and path.relative_to(root / "sansip").as_posix() not in INTERPRETED
     )
+    modules += [f"sansip_server/{name}" for name in COMPILED_SERVER]
     with tempfile.TemporaryDirectory() as workshop, contextlib.chdir(workshop):
-        shutil.copytree(root / "sansip", "sansip", ignore=shutil.ignore_patterns("__pycache__"))
+        for source in (root / "sansip", root / "server" / "sansip_server"):
+            shutil.copytree(source, source.name, ignore=shutil.ignore_patterns("__pycache__"))
         # Types are proved by `tox -e types`; here not even the dependencies are installed.
         extensions = mypycify(["--ignore-missing-imports", *modules], group_name="sansip")
         command = Distribution({"name": "sansip", "ext_modules": extensions}).get_command_obj("build_ext")

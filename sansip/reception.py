@@ -49,6 +49,7 @@ from sansip.transport.transports import UDP
 from sansip.ua.tags import MARK as TAG_MARK
 from sansip.wire import Request, Response, parse_message, read_again
 from sansip.wire.echo import Echo, read_echo
+from sansip.wire.opening import Opening
 from sansip.wire.unread import LAZY, UnreadRequest, UnreadResponse, unread_response
 
 __all__ = ["Reception"]
@@ -149,7 +150,7 @@ class Reception:
         self.openings: Sends | None = Openings(core, self, shortcut)
         if core.nodes is not None:
             self.openings = SharedOpenings(core, self, self._located)
-        self._at_hand: Sends = Openings(core, self, shortcut, located=True)
+        self._at_hand = Openings(core, self, shortcut, located=True)
         # Replaced by ``reconfigure``.
         self.force_rport: str = config.proxy.force_rport
         trusted = config.proxy.via_maddr == "trusted"
@@ -219,13 +220,13 @@ class Reception:
             and self.briefs.answers(data, flow.listener, flow.address, self.force_rport, now, flow)
         )
 
-    def _located(self, data: bytes, flow: Flow, now: float) -> None:
+    def _located(self, data: bytes, opening: Opening, flow: Flow, now: float) -> None:
         """Take an INVITE that was held while its callee was looked up; it counted against the limits."""
         core = self._core
         if not (
             self.openings is not None
             and core.route is default_route
-            and self._at_hand.sends(data, flow.listener, flow.address, self.force_rport, now)
+            and self._at_hand.sends(data, flow.listener, flow.address, self.force_rport, now, None, opening)
         ):
             message = parse_message(data, core.limits, datagram=True)
             assert isinstance(message, Request)

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
-from hatch_build import COMPILED, INTERPRETED
+from hatch_build import COMPILED, COMPILED_SERVER, INTERPRETED
 from sansip_server.config.schema import Settings
 
 ROOT = Path(__file__).parent.parent
@@ -28,7 +28,9 @@ LAZY_ALONE = {"UnmadeRequest"}
 def compiled() -> set[Path]:
     """Return the files that the compiled build compiles."""
     found = {path for pattern in COMPILED for path in CORE.glob(pattern) if path.name != "__init__.py"}
-    return found - {CORE / name for name in INTERPRETED}
+    served = {ROOT / "server" / "sansip_server" / name for name in COMPILED_SERVER}
+    assert all(path.is_file() for path in served)
+    return (found - {CORE / name for name in INTERPRETED}) | served
 
 
 def classes(path: Path) -> Iterator[tuple[ast.ClassDef, set[str]]]:
@@ -47,7 +49,8 @@ def is_from(path: Path, base: str, compiled: Path) -> bool:
     """Whether the file ``path`` has the name ``base`` from ``compiled``, or from a folder above it."""
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.ImportFrom) and any((one.asname or one.name) == base for one in node.names):
-            module = ROOT / (node.module or "").replace(".", "/")
+            name = node.module or ""
+            module = (ROOT / "server" if name.startswith("sansip_server") else ROOT) / name.replace(".", "/")
             return compiled.with_suffix("") == module or compiled.is_relative_to(module)
     return False
 

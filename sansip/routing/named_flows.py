@@ -8,18 +8,18 @@ flows again by it.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from sansip.errors import RemoteProtocolError
-from sansip.location import ConnectionFlow, NodeFlow, SharedRecord, key_of
+from sansip.location import Binding, ConnectionFlow, NodeFlow, SharedRecord, key_of
 from sansip.transport import Flow
 from sansip.transport.transports import DATAGRAMS, UDP
 from sansip.wire import SipUri, parse_uri
 from sansip.wire.host import same_host
 
 if TYPE_CHECKING:
-    from sansip.location import Binding
+    from collections.abc import Hashable
+
     from sansip.routing.core import Core
 
 __all__ = ["inward", "inward_record", "outward"]
@@ -34,7 +34,7 @@ def outward(core: Core, binding: Binding) -> Binding:
         if not isinstance(flow, Flow):
             return binding
         name = ConnectionFlow(flow.conn, flow.transport, flow.listener, (flow.host, flow.port))
-        return replace(binding, flow=name)
+        return _with(binding, name)
     me = nodes.me
     if isinstance(flow, Flow):
         uri = _uri(binding.contact)
@@ -50,7 +50,28 @@ def outward(core: Core, binding: Binding) -> Binding:
     else:
         # Another node's, or one that came by another proxy and has its Path.
         return binding
-    return replace(binding, flow=named)
+    return _with(binding, named)
+
+
+def _with(binding: Binding, flow: Hashable) -> Binding:
+    """Return ``binding`` with another flow."""
+    return Binding(
+        binding.aor,
+        binding.contact,
+        binding.expires_at,
+        binding.call_id,
+        binding.cseq,
+        binding.q,
+        binding.registered_at,
+        binding.refreshed_at,
+        binding.path,
+        binding.instance,
+        binding.reg_id,
+        binding.params,
+        flow,
+        binding.received,
+        binding.user_agent,
+    )
 
 
 def _token(core: Core, binding: Binding, flow: Flow, *, only: bool = True) -> str:
@@ -72,7 +93,7 @@ def inward(core: Core, binding: Binding) -> Binding:
     if isinstance(flow, ConnectionFlow):
         connection = core.proxy.sender.connections.get(flow.conn)
         # One that is gone is as one of a former life.
-        return replace(binding, flow=None if connection is None else connection.flow)
+        return _with(binding, None if connection is None else connection.flow)
     if nodes is None:
         return binding
     if not isinstance(flow, NodeFlow) or nodes.get(flow.node, flow.life) is not nodes.me:
@@ -80,12 +101,12 @@ def inward(core: Core, binding: Binding) -> Binding:
     if not flow.conn:
         # A datagram's socket is there again after a restart.
         if any(one.id == flow.listener and one.transport in DATAGRAMS for one in core.listeners):
-            return replace(binding, flow=flow.listener)
-        return replace(binding, flow=None)
+            return _with(binding, flow.listener)
+        return _with(binding, None)
     if flow.life == nodes.me.life:
         connection = core.proxy.sender.connections.get(flow.conn)
         if connection is not None:
-            return replace(binding, flow=connection.flow)
+            return _with(binding, connection.flow)
     return binding
 
 

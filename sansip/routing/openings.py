@@ -131,10 +131,12 @@ class Openings:
         force_rport: str,
         now: float,
         over: Flow | None = None,
+        opening: Opening | None = None,
     ) -> bool:
         """Send the INVITE in ``data``, a datagram, on and return True; or do nothing.
 
         The default route is to decide on it. ``over``: the connection that it came by, if it is no datagram.
+        ``opening``: what was read of it before.
         """
         core = self._core
         proxy = self._proxy
@@ -165,7 +167,8 @@ class Openings:
             not LAZY and (looks or hooks.message_arrived)
         ):
             return False
-        opening = read_opening(data, proxy.limits)
+        if opening is None:
+            opening = read_opening(data, proxy.limits)
         if opening is None:
             return False
         flow = Flow(UDP, listener, source) if over is None else over

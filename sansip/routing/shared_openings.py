@@ -18,10 +18,11 @@ from sansip.transport import Flow
 from sansip.transport.transports import UDP
 from sansip.transport.via import read_noted
 from sansip.wire import Request, response_to
-from sansip.wire.opening import read_opening
+from sansip.wire.opening import Opening, read_opening
 
 if TYPE_CHECKING:
     from sansip.actions import Address
+    from sansip.clock import Timer
     from sansip.routing.core import Core
     from sansip.routing.gate import Gate
     from sansip.transaction import ServerTransaction
@@ -30,8 +31,9 @@ __all__ = ["SharedOpenings"]
 
 # RFC 3261 17.2.1
 _TRYING_WITHIN: Final = 0.2
-# Takes the INVITE in ``data``, which came by ``flow`` and counted against the limits of its sender.
-Located = Callable[[bytes, Flow, float], None]
+# Takes the INVITE in ``data`` and what was read of it; it came by ``flow``, and counted against the limits of
+# its sender.
+Located = Callable[[bytes, Opening, Flow, float], None]
 
 
 class SharedOpenings:
@@ -99,7 +101,7 @@ class SharedOpenings:
         if not self._gate.allows(flow, now):
             return True
         core.ua.now = now
-        held = Held(self, core, data, flow, force_rport, f"sip:{opening.user}@{opening.host}")
+        held = Held(self, core, data, opening, flow, force_rport, f"sip:{opening.user}@{opening.host}")
         held.server = transactions.open_server(key, "INVITE", flow, held)
         held.ask(now)
         return True
@@ -108,13 +110,15 @@ class SharedOpenings:
 class Held:
     """One INVITE that waits. It is the user of its transaction."""
 
-    __slots__ = ("_aor", "_core", "_data", "_flow", "_force_rport", "_seen", "_waiting", "openings", "server")
+    __slots__ = ("_aor", "_core", "_data", "_flow", "_force_rport", "_opening", "_seen", "_trying",
+                 "_waiting", "openings", "server")  # fmt: skip
 
     def __init__(
         self,
         openings: SharedOpenings,
         core: Core,
         data: bytes,
+        opening: Opening,
         flow: Flow,
         force_rport: str,
         aor: str,
@@ -122,24 +126,28 @@ class Held:
         self.openings = openings
         self._core = core
         self._data = data
+        self._opening = opening
         self._flow = flow
         self._force_rport = force_rport
         self._aor = aor
         self._seen = ""
         self._waiting = True
         self.server: ServerTransaction | None = None
+        self._trying: Timer | None = None
 
     def ask(self, now: float) -> None:
         location = self._core.location
         assert isinstance(location, SharedLocation)
         self._seen = location.version(self._aor)
-        self._core.proxy.timers.start(now, _TRYING_WITHIN, self, "trying")
+        self._trying = self._core.proxy.timers.start(now, _TRYING_WITHIN, self, "trying")
         self._core.ask(location.question(self._aor), self._answered, now)
 
     def _answered(self, found: Any, now: float) -> None:
         if not self._waiting:
             return
         self._waiting = False
+        if self._trying is not None:
+            self._trying.cancel()
         core = self._core
         core.ua.now = now
         location = core.location
@@ -150,7 +158,7 @@ class Held:
         if not isinstance(found, Exception):
             location.found = self._aor, take_record(core, self._aor, found, self._seen, now)
         try:
-            self.openings.located(self._data, self._flow, now)
+            self.openings.located(self._data, self._opening, self._flow, now)
         finally:
             location.found = None
 
