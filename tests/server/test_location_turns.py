@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from types import SimpleNamespace
 from typing import Any
 
@@ -29,6 +29,7 @@ class Bench:
         self.answers: dict[int, Any] = {}
         self.closed: Exception | None = None
         self.judged: list[Any] = []
+        self.current = True
         clock = RedisClock()
         if synced:
             clock.ask(time.time)
@@ -44,7 +45,6 @@ class Bench:
             certain=True,
             is_current=lambda: self.current,
         )
-        self.current = True
         self.tracked = Tracked("sansip", 10)
         given = RedisSettings(**settings)
         tracked = (self.tracked, link) if tracks else ()
@@ -262,14 +262,15 @@ def test_questions_that_an_answer_asks() -> None:
     bench.tracked.note(BOB, VERSION)
     depth = most = 0
 
-    def answer_all(answers: Sequence[tuple[int, Any]]) -> None:
+    def answer_all(answers: Iterable[tuple[int, Any]]) -> None:
         nonlocal depth, most
         depth += 1
         most = max(most, depth)
-        for number, _ in answers:
+        given = list(answers)
+        for number, _ in given:
             if number < 500:
                 bench.turns.ask(Ask(number + 1, SharedRead(BOB, VERSION)))
-        bench.answers.update(answers)
+        bench.answers.update(given)
         depth -= 1
 
     bench.turns._hub.answer_all = answer_all  # type: ignore[method-assign]  # the test's own
