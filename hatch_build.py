@@ -1,8 +1,8 @@
-"""What is compiled when a wheel is made: three modules in C always, the hot modules on request.
+"""What is compiled when a wheel is made: four modules in C always, the hot modules on request.
 
-The scanner of heads (``sansip/wire/_head.c``), keyed hashes (``sansip/_keyed.c``) and the datagrams of a
-socket (``sansip_sockets/_udp.c``) take a second each; where there is no C compiler, or it fails, the wheel is
-made without them and one line says so;
+The scanner of heads (``sansip/wire/_head.c``), keyed hashes (``sansip/_keyed.c``), the datagrams of a
+socket (``sansip_sockets/_udp.c``) and what ``media`` reads (``sansip/modules/media/_octets.c``) take a second
+each; where there is no C compiler, or it fails, the wheel is made without them and one line says so;
 ``SANSIP_PURE=1`` leaves them out. ``SANSIP_COMPILE=1 pip install .`` makes the compiled build: a wheel with
 the hot modules compiled.
 
@@ -88,6 +88,7 @@ COMPILED = (
     "modules/media/judging.py",
     "modules/media/line.py",
     "modules/media/ng.py",
+    "modules/media/octets.py",
     "modules/media/profiles.py",
     "modules/media/relay.py",
     "modules/media/relays.py",
@@ -210,6 +211,7 @@ class CompileHook(BuildHookInterface[Any]):
             (compile_scanner, "sansip/wire", "the reader in Python reads all messages"),
             (compile_hashes, "sansip", "hashlib makes the keyed hashes"),
             (compile_datagrams, "sansip_sockets", "Python's sockets move the datagrams"),
+            (compile_octets, "sansip/modules/media", "descriptions for media relays are found in Python"),
         ):
             try:
                 path = compiled(Path(self.root), directory)
@@ -237,6 +239,11 @@ def compile_hashes(root: Path, directory: Path, *flags: str) -> Path:
 def compile_datagrams(root: Path, directory: Path, *flags: str) -> Path:
     """The same for the datagrams of a socket."""
     return _compile(root / "adapters" / "sockets" / "sansip_sockets" / "_udp.c", directory, *flags)
+
+
+def compile_octets(root: Path, directory: Path, *flags: str) -> Path:
+    """The same for what the module ``media`` reads."""
+    return _compile(root / "sansip" / "modules" / "media" / "_octets.c", directory, *flags)
 
 
 def _compile(source: Path, directory: Path, *flags: str) -> Path:

@@ -95,6 +95,22 @@ class Sends(Protocol):
     ) -> bool: ...
 
 
+class SendsLocated(Protocol):
+    """Sends an INVITE on whose opening was read, and whose binding is at hand (``Openings``)."""
+
+    def sends(
+        self,
+        data: bytes,
+        listener: int,
+        source: Address,
+        force_rport: str,
+        now: float,
+        over: Flow | None,
+        opening: Opening | None,
+        /,
+    ) -> bool: ...
+
+
 class AnswersRead(Protocol):
     """Answers requests that were read (``Shortcut``)."""
 
@@ -150,7 +166,7 @@ class Reception:
         self.openings: Sends | None = Openings(core, self, shortcut)
         if core.nodes is not None:
             self.openings = SharedOpenings(core, self, self._located)
-        self._at_hand = Openings(core, self, shortcut, located=True)
+        self._at_hand: SendsLocated = Openings(core, self, shortcut, located=True)
         # Replaced by ``reconfigure``.
         self.force_rport: str = config.proxy.force_rport
         trusted = config.proxy.via_maddr == "trusted"

@@ -62,7 +62,9 @@ def test_nothing_else_is_installed(wheel: zipfile.ZipFile) -> None:
     assert top == {package.name for package in PACKAGES}
 
 
-@pytest.mark.parametrize("module", ["sansip/wire/_head", "sansip_sockets/_udp"])
+@pytest.mark.parametrize(
+    "module", ["sansip/wire/_head", "sansip_sockets/_udp", "sansip/modules/media/_octets"]
+)
 def test_the_modules_in_c_are_compiled(wheel: zipfile.ZipFile, tmp_path: Path, module: str) -> None:
     """Where there is a compiler the wheel has the C modules and is of this platform; else it is pure."""
     extension = f"{module}{sysconfig.get_config_var('EXT_SUFFIX')}"

@@ -24,7 +24,6 @@ from sansip.modules.media.ng import Ng
 from sansip.modules.media.operated import Operated
 from sansip.modules.media.profiles import Side, side_of
 from sansip.modules.media.session import Leg, Session
-from sansip.modules.media.sessions import forget
 from sansip.proxy.hooks import BranchRefused
 from sansip.wire import Response
 
@@ -60,9 +59,13 @@ class Answering(Operated):
             settings.most, self._prefix, call_id, tag, wish, settings.set, call, now
         )
         if session is not None and call is None and not self._looking:
-            self._looking = True
-            self.core.timers.start(now, LOOK, self, None)
+            self._look(now)
         return session
+
+    def _look(self, now: float) -> None:
+        """Look from now on for calls that nobody ended."""
+        self._looking = True
+        self.core.timers.start(now, LOOK, self, None)
 
     @property
     def _most_tags(self) -> int:
@@ -172,9 +175,7 @@ class Answering(Operated):
 
     def _end(self, session: Session, now: float) -> None:
         """Delete the media of a call, which is over."""
-        if not session.over:
-            self._sessions.drop(session)
-            forget(session, now)
+        self._sessions.end(session, now)
 
 
 async def _told(

@@ -12,6 +12,7 @@ import re
 from typing import TYPE_CHECKING, Final
 
 from sansip.errors import RemoteProtocolError
+from sansip.modules.media.octets import place, record_routes
 from sansip.proxy.sides import marked_in
 from sansip.sdp import is_sdp
 from sansip.wire.multipart import part_places
@@ -32,17 +33,10 @@ __all__ = [
     "routes_of",
 ]
 
-# First octets of the fields that tell what a body is, and what ends their short names.
-_FIRST: Final = frozenset(b"cCeElL")
-_ENDS: Final = frozenset(b" \t:")
-_TYPED: Final = b"content-type: application/sdp"
-_SIZED: Final = b"content-length: "
 _NAMES: Final = (b"\r\nCall-ID: ", b"\r\nFrom: ", b"\r\nTo: ")
 _FOLDED: Final = (b" ", b"\t")
 # Characters of Record-Route that are kept of one message: a call keeps some of each callee, for its life.
 _MOST_ROUTE: Final = 2048
-_RECORD_ROUTE: Final = b"\r\nRecord-Route:"
-_RECORDED: Final = re.compile(rb"\r\nrecord-route[ \t]*:", re.IGNORECASE)
 _QUOTED: Final = re.compile(rb'"(?:[^"\\]|\\.)*+"')
 
 
@@ -150,52 +144,17 @@ def routes_of(message: Message) -> str:
 
 def routes_in(data: bytes) -> str:
     """Return what ``routes_of`` returns for the message ``data``; more lines may stand between those."""
-    end = data.find(b"\r\n\r\n") + 2
-    # As most write it; the pattern costs more.
-    begin = data.find(_RECORD_ROUTE, 0, end)
-    if begin >= 0:
-        stop = data.find(b"\r\n", data.rfind(_RECORD_ROUTE, begin, end) + 2)
-    else:
-        found = [(match.start(), match.end()) for match in _RECORDED.finditer(data, 0, end)]
-        if not found:
-            return ""
-        begin, stop = found[0][0], data.find(b"\r\n", found[-1][1])
-    return marked_in(data[begin + 2 : stop].decode("utf-8", "surrogateescape"), _MOST_ROUTE)
+    text: str = record_routes(data)
+    return marked_in(text, _MOST_ROUTE) if text else ""
 
 
 def find_in(data: bytes) -> Found | None:
     """Return the description in the message ``data``, None where that has to be read to know."""
-    end = data.find(b"\r\n\r\n")
-    if end < 0:
+    found: tuple[int, int, int] | None = place(data)
+    if found is None:
         return None
-    typed = after = False
-    begin = stop = at = 0
-    # Line by line, in one go: a search of the head for each name costs more.
-    for line in data[:end].split(b"\r\n"):
-        first = line[0] if line else 0
-        if after and (first == 32 or first == 9):
-            # One of the two lines is folded.
-            return None
-        after = False
-        if first in _FIRST:
-            lower = line.lower()
-            if lower.startswith(b"content-"):
-                after = True
-                if lower == _TYPED and not typed:
-                    typed = True
-                elif lower.startswith(_SIZED) and not stop:
-                    begin, stop = at + len(_SIZED), at + len(line)
-                else:
-                    # A third one, or one of another kind.
-                    return None
-            elif len(line) > 1 and line[1] in _ENDS:
-                return None
-        at += len(line) + 2
-    body = data[end + 4 :]
-    # SIPp writes blanks before the number (RFC 3261 25.1: HCOLON).
-    if not typed or not body or data[begin:stop].lstrip(b" ") != b"%d" % len(body):
-        return None
-    return Found(body, length=(begin, stop))
+    begin, stop, body = found
+    return Found(data[body:], length=(begin, stop))
 
 
 def _dialog_unread(data: bytes) -> tuple[str, str, str] | None:

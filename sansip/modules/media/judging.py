@@ -37,10 +37,11 @@ _CALLEE: Final = side_at(UDP, "")
 class Judging:
     """The module, as the proxy asks it (``sansip.proxy.steered``). Its faults are told, and harm no call."""
 
-    __slots__ = ("_media",)
+    __slots__ = ("_limits", "_media")
 
     def __init__(self, media: Within) -> None:
         self._media = media
+        self._limits = media.core.limits
 
     def judges(
         self, opening: Opening, data: bytes, flow: Flow, place: tuple[str, int] | None, behind: bool
@@ -56,7 +57,7 @@ class Judging:
                 # The response may have an offer.
                 return False
             try:
-                source = side_of(sdp, media.core.limits.sdp_media)
+                source = side_of(sdp, self._limits.sdp_media)
             except RemoteProtocolError:
                 return False
             target = _CALLEE if place is None or ":" not in place[0] else side_at(UDP, place[0])
@@ -70,7 +71,7 @@ class Judging:
             if found is None:
                 # It has parts, or is none by its fields.
                 return False
-            return Ride(media, opening, flow, data, found, source, target)
+            return Ride(media, self._limits, opening, flow, data, found, source, target)
         except Exception as error:
             media.core.failed("riding", error)
             return False
@@ -117,7 +118,7 @@ class _Ending:
         if 200 <= status < 300 or status in GONE:
             media = self._media
             try:
-                media._dialog_ended(self._session, self._sender, self._other, now)
+                media._sessions.dialog_ended(self._session, self._sender, self._other, now)
             except Exception as error:
                 media.core.failed("riding", error)
         return None if self._call is None else self._call.hung_up(from_, cseq, to_tag, status, now)

@@ -7,28 +7,17 @@ re-INVITE after a restart finds the relay of before, and the end of the call is 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from sansip.modules.media.profiles import NO_WISH, Side, Wish
-from sansip.modules.media.session import Session
+from sansip.modules.media.session import Session, name_of
 from sansip.modules.media.settings import PROFILES
 
 if TYPE_CHECKING:
     from sansip.modules.calls import Call
     from sansip.modules.media.relays import Relays
 
-__all__ = ["keep", "name_of", "restored"]
-
-# Characters of a Call-ID in a call's name at a relay.
-_SHOWN: Final = 64
-
-
-def name_of(call_id: str, own: str) -> str:
-    """Return a call's name at the relays. ``own``: a text that no other call has.
-
-    A stranger may send another's Call-ID: a name of ours keeps its calls apart.
-    """
-    return f"{call_id[:_SHOWN]}-{own}"
+__all__ = ["keep", "restored"]
 
 
 def keep(session: Session) -> None:

@@ -7,26 +7,22 @@ as the one that was sent; anything else counts as the relay's failure, and the c
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Any, Final
 
 from sansip.modules.media import bencode
 from sansip.modules.media.asking import RelayFailed
+from sansip.modules.media.octets import reply as reply_in
+from sansip.modules.media.octets import same_media
 
 if TYPE_CHECKING:
     from sansip.modules.media.asking import Asked
     from sansip.modules.media.names import Names, Options
 
-__all__ = ["Ng", "composed", "cookie_of", "described", "made_of", "quick_reply"]
+__all__ = ["Ng", "composed", "cookie_of", "deletion", "described", "made_of"]
 
 # Characters of a relay's words that are shown.
 _SHOWN: Final = 80
 _PING: Final = bencode.write({"command": "ping"})
-# How nearly all replies begin, and end.
-_REPLY: Final = re.compile(rb"[^ ]* d3:sdp([1-9][0-9]{0,4}):")
-_OK: Final = b"6:result2:oke"
-_MEDIUM: Final = b"\nm="
-_KIND: Final = re.compile(rb"[^ \r\n]*")
 
 
 def cookie_of(data: bytes) -> bytes:
@@ -70,21 +66,26 @@ class Ng:
 
     def deletion(self, names: Names) -> bytes:
         """Return the command to forget the branch, or the call where ``label`` is empty."""
-        call = names.call.encode("utf-8", "surrogateescape")
-        offerer = names.offerer.encode("utf-8", "surrogateescape")
-        named = b"7:call-id%d:%b7:command6:delete8:from-tag%d:%b" % (len(call), call, len(offerer), offerer)
-        if names.answerer or names.label:
-            answerer = names.answerer.encode("utf-8", "surrogateescape")
-            label = names.label.encode("utf-8", "surrogateescape")
-            to_tag = b"6:to-tag%d:%b" % (len(answerer), answerer) if answerer else b""
-            via = b"10:via-branch%d:%b" % (len(label), label) if label else b""
-            named = b"%b%b%b" % (named, to_tag, via)
-        return b"d%be" % named
+        return deletion(names.call, names.label, names.offerer, names.answerer)
 
     async def command(self, relay: Asked, asked: dict[str, Any], now: float) -> tuple[dict[str, Any], float]:
         """Return the reply and when it came. Raises ``RelayFailed`` where there is none, or an error."""
         data, now = await relay.ask(bencode.write(asked))
         return _read(relay, asked["command"], data, now), now
+
+
+def deletion(call: str, label: str, offerer: str, answerer: str) -> bytes:
+    """Return the command to forget a branch, or the call where ``label`` is empty."""
+    name = call.encode("utf-8", "surrogateescape")
+    tag = offerer.encode("utf-8", "surrogateescape")
+    named = b"7:call-id%d:%b7:command6:delete8:from-tag%d:%b" % (len(name), name, len(tag), tag)
+    if answerer:
+        tag = answerer.encode("utf-8", "surrogateescape")
+        named += b"6:to-tag%d:%b" % (len(tag), tag)
+    if label:
+        via = label.encode("utf-8", "surrogateescape")
+        named += b"10:via-branch%d:%b" % (len(via), via)
+    return b"d%be" % named
 
 
 def described(command: str, names: Names, sdp: bytes, options: Options) -> bytes:
@@ -135,38 +136,16 @@ def _form(command: str, answered: bool, labelled: bool, options: Options) -> byt
 
 def made_of(relay: Asked, command: str, sdp: bytes, data: bytes, now: float) -> bytes:
     """Return the description in the reply ``data`` to a command with ``sdp``. Raises ``RelayFailed``."""
-    made: Any = quick_reply(data)
+    made: Any = reply_in(data)
     if made is None:
         made = _read(relay, command, data, now).get("sdp")
     # RFC 8866 5.1, 5.14: it has the media that were sent, the kinds of the m= lines in order: no answer to
     # another call does. Nothing else of it is read here.
-    if not isinstance(made, bytes) or not made.startswith(b"v=0") or _kinds_in(sdp) != _kinds_in(made):
+    if not isinstance(made, bytes) or not made.startswith(b"v=0") or not same_media(sdp, made):
         raise relay.odd(f"its answer to an {command} has no description that fits", now)
     if relay.doubted:
         relay.worked()
     return made
-
-
-def _kinds_in(sdp: bytes) -> list[bytes]:
-    """Return the kinds of the media in ``sdp``, in order."""
-    found = []
-    at = sdp.find(_MEDIUM)
-    while at >= 0:
-        match = _KIND.match(sdp, at + 3)
-        assert match is not None
-        found.append(match[0])
-        at = sdp.find(_MEDIUM, at + 3)
-    return found
-
-
-def quick_reply(data: bytes) -> bytes | None:
-    """Return the description in a reply that says nothing else but "ok"; None for any other."""
-    match = _REPLY.match(data)
-    if match is None:
-        return None
-    begin = match.end()
-    end = begin + int(match[1])
-    return data[begin:end] if data[end:] == _OK else None
 
 
 def _read(relay: Asked, command: str, data: bytes, now: float) -> dict[str, Any]:

@@ -8,12 +8,12 @@ the other; it is the same for offers and answers, so a call that a browser takes
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from sansip.errors import RemoteProtocolError
 from sansip.modules.media.names import Options
+from sansip.modules.media.octets import family
 from sansip.sdp import parse
 from sansip.sdp.description import MOST_LINES
 from sansip.transport.transports import ONE_WAY
@@ -55,9 +55,6 @@ class Wish(NamedTuple):
 NO_WISH = Wish()
 # Of a side that has said nothing.
 NOTHING = Side()
-# A medium that is used, and where all media go: what ``side_of`` reads of nearly all descriptions of phones.
-_MEDIUM: Final = re.compile(rb"m=[^ \r\0]+ ([1-9][0-9]{0,4}) [^ \r\0]+ [^ \r\0]")
-_PLACE: Final = re.compile(rb"c=IN (IP[46]) [^ \r\0]+\r?")
 # Options that are kept; more than any server has, but peers may write what they like.
 _MOST_WAYS: Final = 256
 
@@ -81,36 +78,12 @@ def side_of(sdp: bytes, most_media: int) -> Side:
 
     Raises RemoteProtocolError as ``sansip.sdp.parse`` does.
     """
-    return _classic(sdp) or side_in(parse(sdp, most_media=most_media))
+    known = _CLASSIC[family(sdp, MOST_LINES)]
+    return side_in(parse(sdp, most_media=most_media)) if known is None else known
 
 
-def _classic(sdp: bytes) -> Side | None:
-    """Return the side that has one medium, in use, in one place, without DTLS and SDES; None for others."""
-    lines = sdp.split(b"\n")
-    if lines[0] != b"v=0\r" or len(lines) > MOST_LINES or lines[-1].startswith(b"c="):
-        return None
-    medium = place = b""
-    for line in lines:
-        if len(line) < 2 or line[1] != 61:
-            # No "="
-            continue
-        kind = line[0]
-        if kind == 109:
-            if medium:
-                return None
-            medium = line
-        elif kind == 99:
-            if place:
-                return None
-            place = line
-        elif kind == 97 and len(line) > 2 and (line[2] == 102 or line[2] == 99):
-            if line.startswith((b"a=fingerprint", b"a=crypto")):
-                return None
-    used, at = _MEDIUM.match(medium), _PLACE.fullmatch(place)
-    return None if used is None or at is None or int(used[1]) > 65_535 else _CLASSIC[at[1]]
-
-
-_CLASSIC: Final = {b"IP4": Side(family="IP4"), b"IP6": Side(family="IP6")}
+# Of a classic phone with one medium, by its version of IP.
+_CLASSIC: Final[dict[int, Side | None]] = {0: None, 4: Side(family="IP4"), 6: Side(family="IP6")}
 
 
 def side_at(transport: str, host: str) -> Side:

@@ -28,6 +28,7 @@ from sansip.wire import read_again
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from sansip.limits import Limits
     from sansip.modules.calls import Talk
     from sansip.modules.media.relay import Relay
     from sansip.modules.media.session import Leg, Session
@@ -70,6 +71,7 @@ class Ride:
     def __init__(
         self,
         media: Answering,
+        limits: Limits,
         opening: Opening,
         flow: Flow,
         data: bytes,
@@ -78,7 +80,7 @@ class Ride:
         target: Side,
     ) -> None:
         self.module = media
-        self._limits = media.core.limits
+        self._limits = limits
         self._call_id = opening.call_id
         self._tag = opening.from_tag
         self._flow = flow
@@ -108,10 +110,15 @@ class Ride:
             media, tag = self.module, self._tag
             record = relay.call
             call = record.call if isinstance(record, RecordedRide) else None
-            session = media._make(self._call_id, tag, NO_WISH, call, now)
+            settings, sessions = media.settings, media._sessions
+            session = sessions.make(
+                settings.most, media._prefix, self._call_id, tag, NO_WISH, settings.set, call, now
+            )
             if session is None:
                 self._go_without("too many calls have one (media.most)", now)
                 return
+            if call is None and not media._looking:
+                media._look(now)
             self._session = session
             session.note_invite(routes_in(sent), self._limits.early_dialogs + 1)
             leg = self._leg = session.leg(self, self._source, self._target)
@@ -199,13 +206,13 @@ class Ride:
             self._held.leave(self._sent, now)
             return
         if self._session is not None:
-            media._end(self._session, now)
+            media._sessions.end(self._session, now)
         self._held.refuse(503, RETRY, now)
 
     def gives_up(self, now: float) -> None:
         """The INVITE does not leave: its caller gave up, or the relay takes too long."""
         if self._session is not None:
-            self.module._end(self._session, now)
+            self.module._sessions.end(self._session, now)
 
     def hands_over(self, handle: IncomingRequest, branch: Branch) -> None:
         """The hooks of the module go on with the call."""

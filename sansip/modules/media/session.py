@@ -19,10 +19,20 @@ if TYPE_CHECKING:
     from sansip.modules.calls import Call
     from sansip.modules.media.relay import Relay
 
-__all__ = ["Leg", "Session"]
+__all__ = ["Leg", "Session", "name_of"]
 
 # Texts that are kept of one side: those of a 180 and a 2xx may differ.
 _TEXTS: Final = 4
+# Characters of a Call-ID in a call's name at a relay.
+_SHOWN: Final = 64
+
+
+def name_of(call_id: str, own: str) -> str:
+    """Return a call's name at the relays. ``own``: a text that no other call has.
+
+    A stranger may send another's Call-ID: a name of ours keeps its calls apart.
+    """
+    return f"{call_id[:_SHOWN]}-{own}"
 
 
 class Leg:

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Final
 
 from sansip.modules.media import steering
 from sansip.modules.media.body import dialog_of
-from sansip.modules.media.keeping import name_of, restored
+from sansip.modules.media.keeping import restored
 from sansip.modules.media.names import Names
 from sansip.modules.media.rtpproxy import RtpProxy
-from sansip.modules.media.session import Session
+from sansip.modules.media.session import Session, name_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -126,6 +126,21 @@ class Sessions:
         for relay in session.used:
             relay.sessions -= 1
 
+    def end(self, session: Session, now: float) -> None:
+        """Delete the media of a call, which is over."""
+        if not session.over:
+            self.drop(session)
+            forget(session, now)
+
+    def dialog_ended(self, session: Session, sender: str, other: str, now: float) -> None:
+        """The dialog of these tags has ended, by a request of ``sender``."""
+        tag = other if sender == session.caller_tag else sender
+        if tag not in session.answered or session.ambiguous:
+            return
+        session.answered.discard(tag)
+        if not session.answered:
+            self.end(session, now)
+
     def older(self, than: float) -> list[Session]:
         """Return the sessions that began before ``than``, and of whose calls nobody has a record."""
         return [one for one in self if one.call is None and one.began < than]
@@ -140,4 +155,4 @@ def forget(session: Session, now: float) -> None:
             for label in live | labels:
                 steering.delete(relay, Names(session.id, label, session.caller_tag), now)
         elif not session.legs or not all(leg.over for leg in session.legs.values()):
-            steering.delete(relay, Names(session.id, "", session.caller_tag), now)
+            steering.delete_call(relay, session.id, session.caller_tag, now)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from sansip.later import Later
 from sansip.modules.media.asking import NoRelay, RelayFailed
 from sansip.modules.media.names import Names, Options
-from sansip.modules.media.ng import Ng, described, made_of
+from sansip.modules.media.ng import Ng, deletion, described, made_of
 
 if TYPE_CHECKING:
     from sansip.modules.media.relay import Relay
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from sansip.modules.media.session import Session
     from sansip.modules.media.settings import MediaSettings
 
-__all__ = ["Again", "answer", "ask", "delete", "first", "offer"]
+__all__ = ["Again", "answer", "ask", "delete", "delete_call", "first", "offer"]
 
 
 def _candidates(relays: Relays, session: Session, now: float) -> list[Relay]:
@@ -161,3 +161,9 @@ def delete(relay: Relay, names: Names, now: float) -> None:
     """
     if relay.breaker.state == "closed":
         relay.deletions.tell(relay.protocol.deletion(names), now)
+
+
+def delete_call(relay: Relay, call: str, offerer: str, now: float) -> None:
+    """Have an rtpengine forget a whole call, as ``delete`` does."""
+    if relay.breaker.state == "closed":
+        relay.deletions.tell(deletion(call, "", offerer, ""), now)

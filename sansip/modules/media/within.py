@@ -162,16 +162,7 @@ class Within(Answering):
         dialog = self._dialog_of(request)
         if dialog is None:
             return
-        self._dialog_ended(*dialog, request.now)
-
-    def _dialog_ended(self, session: Session, sender: str, other: str, now: float) -> None:
-        """The dialog of these tags has ended, by a request of ``sender``."""
-        tag = other if sender == session.caller_tag else sender
-        if tag not in session.answered or session.ambiguous:
-            return
-        session.answered.discard(tag)
-        if not session.answered:
-            self._end(session, now)
+        self._sessions.dialog_ended(*dialog, request.now)
 
 
 def is_within(request: IncomingRequest) -> bool:

@@ -6,7 +6,7 @@ import contextlib
 
 from sansip.errors import RemoteProtocolError
 from sansip.modules.media import bencode
-from sansip.modules.media.ng import quick_reply
+from sansip.modules.media.octets import reply as quick_reply
 from sansip.modules.media.profiles import Side, side_in, side_of
 from sansip.sdp import answer_to, direction_of, match, parse
 

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from sansip.modules.media import bencode
 from sansip.modules.media.names import Names, Options
-from sansip.modules.media.ng import described, quick_reply
+from sansip.modules.media.ng import described
+from sansip.modules.media.octets import plain_reply as quick_reply
 
 NAMES = st.text("ab%\udc80é :", max_size=6)
 

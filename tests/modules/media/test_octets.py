@@ -1,0 +1,140 @@
+"""What media reads in octets: the rules in Python, and the module in C, which returns the same."""
+
+from __future__ import annotations
+
+import shutil
+from importlib.machinery import ExtensionFileLoader
+from importlib.util import module_from_spec, spec_from_loader
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+import sansip
+from sansip.modules.media import octets
+from tests.missing import missing
+
+ROOT = Path(sansip.__file__).parents[1]
+HEAD = b"INVITE sip:a@b SIP/2.0\r\n"
+WORDS = st.sampled_from(
+    [
+        *(b"\r\n", b"\r\n", b"\n", b"\r", b"\0", b" ", b"\t", b":", b"x", b"\xff", b"\r\n\r\n"),
+        *(b"Content-Type: application/sdp", b"content-length: ", b"Content-Length:  ", b"Content-X: y"),
+        *(b"0", b"12", b"3", b"c: x", b"l:", b"Call-ID: x", b"Record-Route: <sip:x>", b"record-route :"),
+        *(b"RECORD-ROUTE:", b"Record-Route:", b"v=0\r\n", b"m=audio 4000 RTP/AVP 0\r\n", b"m=", b"c="),
+        *(b"m=video 70000 RTP/AVP 8", b"m=audio 0 RTP/AVP 0\n", b"c=IN IP4 1.2.3.4\r\n", b"c=IN IP6 ::1"),
+        *(b"a=fingerprint", b"a=crypto:1", b"a=x\r\n", b"c d3:sdp", b"3:", b"9:", b"6:result2:oke"),
+    ]
+)
+TEXTS = st.lists(WORDS, max_size=12).map(b"".join)
+
+
+def whole(lines: list[bytes], body: bytes) -> bytes:
+    """A message with a length that is right."""
+    typed = b"Content-Type: application/sdp\r\nContent-Length: %d\r\n" % len(body)
+    return HEAD + b"".join(lines) + b"\r\n" + typed + b"\r\n" + body
+
+
+DATA = st.one_of(
+    st.binary(max_size=40),
+    TEXTS,
+    TEXTS.map(lambda text: HEAD + text),
+    TEXTS.map(lambda text: b"v=0\r\n" + text),
+    st.builds(whole, st.lists(WORDS, max_size=4), TEXTS),
+    TEXTS.map(lambda text: b"c d3:sdp%d:%b6:result2:oke" % (len(text), text)),
+)
+
+
+@pytest.fixture(scope="session")
+def in_c(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """The module in C: the installed one, or made here, with every warning an error."""
+    if octets.HAS_OCTETS:
+        return octets._MODULE
+    if shutil.which("cc") is None:
+        missing("no C compiler")
+    from hatch_build import compile_octets
+
+    strict = ("-Wall", "-Wextra", "-Werror", "-Wno-unused-parameter", "-Wno-missing-field-initializers")
+    path = compile_octets(ROOT, tmp_path_factory.mktemp("octets"), *strict)
+    loader = ExtensionFileLoader("sansip.modules.media._octets", str(path))
+    spec = spec_from_loader(loader.name, loader)
+    assert spec is not None
+    module = module_from_spec(spec)
+    loader.exec_module(module)
+    return module
+
+
+@given(data=DATA, other=DATA, most=st.sampled_from([1, 3, 5, 100]))
+@example(data=b"", other=b"", most=1)
+@example(data=whole([], b"v=0"), other=b"", most=9)
+@example(data=whole([b"Record-Route : <sip:x>\r\n", b"Record-Route: y"], b"v"), other=b"", most=9)
+@example(data=b"v=0\r\nm=audio 1 x 0\r\nc=IN IP4 h", other=b"", most=9)
+@example(data=b"v=0\r\nm=audio 1 x 0\r\nc=IN IP4 h\r\n", other=b"\nm=audio 9", most=4)
+def test_both_say_the_same(in_c: Any, data: bytes, other: bytes, most: int) -> None:
+    """Any octets at all: a peer, or a relay, may send them."""
+    assert in_c.place(data) == octets.plain_place(data)
+    assert in_c.record_routes(data) == octets.plain_record_routes(data)
+    assert in_c.family(data, most) == octets.plain_family(data, most)
+    assert in_c.same_media(data, other) == octets.plain_same_media(data, other)
+    assert in_c.same_media(data, data) is octets.plain_same_media(data, data) is True
+    assert in_c.reply(data) == octets.plain_reply(data)
+
+
+@pytest.fixture(params=["Python", "C"])
+def one(request: pytest.FixtureRequest) -> Any:
+    """The functions by their names, of either."""
+    if request.param == "C":
+        return request.getfixturevalue("in_c")
+
+    class Plain:
+        place = staticmethod(octets.plain_place)
+        record_routes = staticmethod(octets.plain_record_routes)
+        family = staticmethod(octets.plain_family)
+        same_media = staticmethod(octets.plain_same_media)
+        reply = staticmethod(octets.plain_reply)
+
+    return Plain
+
+
+def test_the_usual(one: Any) -> None:
+    """What nearly all send is found."""
+    data = whole([b"Record-Route: <sip:a>\r\nVia: x\r\nRecord-Route: <sip:b>"], b"v=0\r\n")
+    begin, stop, body = one.place(data)
+    assert (data[begin:stop], data[body:]) == (b"5", b"v=0\r\n")
+    assert one.record_routes(data) == "Record-Route: <sip:a>\r\nVia: x\r\nRecord-Route: <sip:b>"
+    sdp = b"v=0\r\nc=IN IP6 ::1\r\nm=audio 4 RTP/AVP 0\r\n"
+    assert one.family(sdp, 9) == 6
+    assert one.same_media(sdp, sdp.replace(b" 4 ", b" 50000 "))
+    assert not one.same_media(sdp, sdp.replace(b"audio", b"video"))
+    assert not one.same_media(sdp, sdp + b"m=audio 4 RTP/AVP 0\r\n")
+    assert one.reply(b"c_1 d3:sdp3:v=06:result2:oke") == b"v=0"
+
+
+@pytest.mark.parametrize(
+    "sdp",
+    [
+        b"v=0\r\nc=IN IP4 h\r\nm=audio 0 RTP/AVP 0\r\n",
+        b"v=0\r\nc=IN IP4 h\r\nm=audio 65536 RTP/AVP 0\r\n",
+        b"v=0\r\nc=IN IP4 h\r\nm=audio 4 RTP/AVP 0\r\na=crypto:1\r\n",
+        b"v=0\r\nc=IN IP4 h\r\nc=IN IP4 h\r\nm=audio 4 RTP/AVP 0\r\n",
+        b"v=0\nc=IN IP4 h\r\nm=audio 4 RTP/AVP 0\r\n",
+        b"v=0\r\nc=IN IP5 h\r\nm=audio 4 RTP/AVP 0\r\n",
+    ],
+)
+def test_descriptions_that_are_taken_apart(one: Any, sdp: bytes) -> None:
+    """A refused medium, a lie, SDES, two places: the long way judges them."""
+    assert one.family(sdp, 9) == 0
+
+
+def test_only_octets(in_c: Any) -> None:
+    """A caller's mistake is an exception, not a crash."""
+    for call in (in_c.place, in_c.record_routes, in_c.reply):
+        with pytest.raises(TypeError):
+            call("text")
+    for call in (in_c.family, in_c.same_media):
+        with pytest.raises(TypeError):
+            call("text", "text")
+        with pytest.raises(TypeError):
+            call(b"one")
