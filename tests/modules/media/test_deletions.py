@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from sansip.modules.media.deletions import AT_ONCE, PAUSE
 from tests.modules.media.rig import FIRST, MediaRig
 from tests.modules.media.test_relay import Stalled, StalledRig, resume
@@ -154,3 +156,39 @@ def test_deletions_of_a_dead_relay() -> None:
     assert rig.command("media.list")[0]["state"] == "down"
     assert (len(one.deletions), one.deletions.under_way) == (0, 0)
     assert len({data.partition(b" ")[0] for data in relay.queue if b"delete" in data}) == 64
+
+
+@pytest.mark.parametrize("how", ["answered", "silent", "refused", "twice"])
+def test_nobody_waits_for_them(how: str) -> None:
+    """A runtime reads their answers when it likes, and those to offers at once (``Sockets.patient``)."""
+    relay = Stalled()
+    rig = StalledRig({FIRST: relay})
+    sockets = rig.stack.sockets
+    byes = []
+    for number in range(2):
+        rig.answered(number)
+        byes.append(only(rig.within("BYE", number, cseq=2), "BYE"))
+    rig.wait(0.3)
+    assert (sockets.questions, sockets.patient) == (0, 0)
+    relay.queue = []
+    rig.invite(5)
+    assert (sockets.questions, sockets.patient) == (1, 0)
+    for bye in byes:
+        rig.udp(reply(bye, 200), BOB)
+    rig.wait(PAUSE)
+    assert (sockets.questions, sockets.patient) == (3, 2)
+    if how == "refused":
+        rig.take(rig.stack.send_failed(rig.socket, "refused", rig.now))
+        # The calls of a relay that is down are ended by time.
+        assert sockets.patient == 0
+    elif how != "silent":
+        queue = list(relay.queue)
+        resume(rig, relay)
+        if how == "twice":
+            relay.queue = queue
+            resume(rig, relay)
+        assert (sockets.questions, sockets.patient) == (0, 0)
+    rig.wait(3.0)
+    relay.queue = None
+    rig.wait(30.0)
+    assert (sockets.questions, sockets.patient) == (0, 0)
