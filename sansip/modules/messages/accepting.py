@@ -14,7 +14,14 @@ from typing import TYPE_CHECKING, Any, Final
 from sansip.errors import RemoteProtocolError
 from sansip.module.senders import is_at_home, proves_sender
 from sansip.modules.messages.notices import MessageKept, MessageRefused
-from sansip.modules.messages.row import Kept, fields_of_lines, identity_of, kept_fields, without_tag, written
+from sansip.modules.messages.row import Kept
+from sansip.modules.messages.texts import (
+    fields_of_lines,
+    identity_of,
+    identity_written,
+    kept_fields,
+    without_tag,
+)
 from sansip.registrar.date import sip_date, unix_of
 from sansip.wire import parse_name_addr
 from sansip.wire.abnf import TOKEN, compiled
@@ -216,7 +223,7 @@ class Accepting:
             until,
             fields_of_lines(lines),
             usage.body,
-            request=written([usage.call_id, tag, number]),
+            request=identity_written(usage.call_id, tag, number),
         )
         whose = core.address_of(sender[1])
         size = len(row.body) + len(row.fields) + len(date or "") + len(row.request)

@@ -7,45 +7,14 @@ answer of the device (``delivery`` says what a server does that is killed before
 
 from __future__ import annotations
 
-import json
-import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
-from sansip.errors import LocalProtocolError
+from sansip.modules.messages.texts import value_of
 from sansip.rows import Table
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping
+__all__ = ["DOUBTFUL", "GIVEN", "KEPT", "ORIGINS", "Given", "Kept", "Origin"]
 
-    from sansip.wire import NameAddr, Request
-
-__all__ = [
-    "DOUBTFUL",
-    "GIVEN",
-    "KEPT",
-    "ORIGINS",
-    "Given",
-    "Kept",
-    "Origin",
-    "fields_of_lines",
-    "identity_of",
-    "kept_fields",
-    "without_tag",
-    "written",
-]
-
-# RFC 3428 4, 10: what says how the body is to be read and shown; the rest belongs to the transaction.
-_PASSED: Final = (
-    "Content-Type", "Content-Encoding", "Content-Language", "Content-Disposition", "MIME-Version", "Subject",
-    "Priority", "In-Reply-To", "Organization", "User-Agent", "Expires", "Reply-To",
-)  # fmt: skip
-
-# Writes JSON.
-written: Final = json.JSONEncoder().encode
-_PASSED_KEYS: Final = tuple((name, name.lower()) for name in _PASSED)
-# A name-addr with a tag alone.
-_ORDINARY: Final = re.compile(r'((?:"[^"\\]*"[ \t]*)?<[^<>"]*>)(?:;tag=[\w.!%*+`\'~-]+)?')
 # Status of a mark: the server died before it saw the answer, and the message is not sent again.
 DOUBTFUL: Final = 1
 
@@ -74,7 +43,7 @@ class Kept:
 
     @property
     def header_fields(self) -> list[tuple[str, str]]:
-        return [(name, value) for name, value in json.loads(self.fields)]
+        return [(name, value) for name, value in value_of(self.fields)]
 
     @property
     def content_type(self) -> str:
@@ -86,7 +55,7 @@ class Kept:
         """The Call-ID, From tag and CSeq number that it leaves with; None for those of a new request."""
         if not self.request:
             return None
-        call_id, tag, cseq = json.loads(self.request)
+        call_id, tag, cseq = value_of(self.request)
         return str(call_id), str(tag), int(cseq)
 
 
@@ -140,36 +109,3 @@ class Origin:
 
 # Written where nodes share the rows: a sender that repeats a message to another node is found by key.
 ORIGINS = Table("messages_origins", Origin, key=("user", "origin"))
-
-
-def kept_fields(message: Request) -> str:
-    """Return the header fields that go on with the message, as JSON."""
-    keys = message.keys
-    return written(
-        [[name, value] for name in _PASSED if name.lower() in keys for value in message.get_all(name)]
-    )
-
-
-def fields_of_lines(lines: Mapping[str, str]) -> str:
-    """As ``kept_fields``; ``lines``: each line by its field, which stands once."""
-    return written(
-        [[name, lines[key].partition(":")[2].strip(" \t")] for name, key in _PASSED_KEYS if key in lines]
-    )
-
-
-def identity_of(message: Request) -> str:
-    """Return what a phone knows the message by, as JSON; "" for one without a From tag (RFC 2543)."""
-    tag = message.from_tag
-    return written([message.call_id, tag, message.cseq.number]) if tag else ""
-
-
-def without_tag(address: NameAddr) -> str:
-    """Return a From or To value without its tag, the display name included."""
-    match = _ORDINARY.fullmatch(str(address))
-    if match is not None:
-        return match[1]
-    params = {name: one for name, one in address.params.items() if name != "tag"}
-    try:
-        return str(address.replace(params=params))
-    except LocalProtocolError:
-        return f"<{address.uri}>"
