@@ -145,6 +145,13 @@ COMPILED = (
     "modules/events/subscription.py",
     "modules/events/telling.py",
     "modules/events/writing.py",
+    "modules/messages/accepting.py",
+    "modules/messages/delivery.py",
+    "modules/messages/handing.py",
+    "modules/messages/holdings.py",
+    "modules/messages/keeping.py",
+    "modules/messages/recent.py",
+    "modules/messages/texts.py",
     "modules/presence/pidf.py",
     "modules/presence/plain.py",
     "modules/presence/views.py",
@@ -152,6 +159,7 @@ COMPILED = (
     "modules/publications/shelf.py",
     "module/metrics.py",
     "module/plain_socket.py",
+    "module/senders.py",
     "module/sockets.py",
 )
 # Among them, but left as they are: a class that others derive from which are not compiled, one that compiled

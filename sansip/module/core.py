@@ -40,6 +40,7 @@ from sansip.wire import SipUri
 if TYPE_CHECKING:
     from sansip.auth import Users
     from sansip.bans import Bans
+    from sansip.clock import Wall
     from sansip.limits import Limits
     from sansip.location import Binding, MemoryLocation
     from sansip.module.links import Link
@@ -175,6 +176,11 @@ class Core(Process):
     def unix(self, now: float) -> float:
         """Return the Unix time at ``now``."""
         return self._stack.wall.unix(now)
+
+    @property
+    def wall(self) -> Wall:
+        """The time of day, for code that asks for it again and again."""
+        return self._stack.wall
 
     def find(self, kind: type[ModuleType]) -> ModuleType | None:
         """Return the module of ``kind``, None where it is not configured."""

@@ -10,11 +10,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from sansip.location import Binding
+    from sansip.location import Binding, MemoryLocation
     from sansip.module.core import Core
     from sansip.routing import IncomingRequest
 
-__all__ = ["is_at_home", "proves_sender"]
+__all__ = ["is_at_home", "is_registered", "proves_sender"]
 
 
 def proves_sender(core: Core, request: IncomingRequest, sender: str) -> bool:
@@ -24,7 +24,15 @@ def proves_sender(core: Core, request: IncomingRequest, sender: str) -> bool:
 
 def is_at_home(core: Core, sender: str, host: str, now: float) -> bool:
     """Whether a phone of ``sender`` is registered from ``host``."""
-    return any(_host(one) == host for one in core.location.lookup(sender, now))
+    return is_registered(core.location, sender, host, now)
+
+
+def is_registered(location: MemoryLocation, sender: str, host: str, now: float) -> bool:
+    """Whether ``location`` knows a phone of ``sender`` at ``host``."""
+    for binding in location.lookup(sender, now):  # noqa: SIM110 - this is asked for each MESSAGE that is kept
+        if _host(binding) == host:
+            return True
+    return False
 
 
 def _host(binding: Binding) -> str:

@@ -29,8 +29,8 @@ Values: TypeAlias = tuple[Any, ...]
 Migration: TypeAlias = Callable[[dict[str, Any]], dict[str, Any] | None]
 
 _KINDS: dict[Any, Kind] = {str: "text", int: "integer", float: "real", bool: "boolean", bytes: "octets"}
-# Types of which each value fits a column of that kind; numbers have to be looked at.
-_PLAIN: dict[Kind, type] = {"text": str, "boolean": bool, "octets": bytes}
+# Types of which each value fits a column of that kind, if it is a number; integers have to be looked at.
+_PLAIN: dict[Kind, type] = {"text": str, "boolean": bool, "octets": bytes, "real": float}
 # A name that every database takes unquoted, with room for a prefix.
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,47}")
 # The range of 64 bits, signed.
@@ -112,7 +112,8 @@ class Table(Generic[Row]):
         read = self._read(row)
         values: Values = read if len(self.columns) > 1 else (read,)
         for plain, value, column in zip(self._plain, values, self.columns, strict=True):
-            if type(value) is not plain:
+            kind = type(value)
+            if kind is not plain or (kind is float and value - value != 0.0):
                 self._check_value(column, value)
         return values
 

@@ -12,7 +12,7 @@ from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any, Final
 
 from sansip.errors import RemoteProtocolError
-from sansip.module.senders import is_at_home, proves_sender
+from sansip.module.senders import is_registered, proves_sender
 from sansip.modules.messages.notices import MessageKept, MessageRefused
 from sansip.modules.messages.row import Kept
 from sansip.modules.messages.texts import (
@@ -60,7 +60,10 @@ def _uri_in(address: str) -> tuple[str, Uri] | None:
 class Accepting:
     """Takes messages for users who are not there. ``tick(now)``: something may expire one day."""
 
-    __slots__ = ("_alone", "_core", "_delivery", "_keeping", "_modules", "_stored", "_telling", "_tick")
+    __slots__ = (
+        "_alone", "_core", "_delivery", "_keeping", "_location", "_modules", "_stored", "_telling", "_tick",
+        "_wall",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -72,6 +75,8 @@ class Accepting:
         tick: Callable[[float], None],
     ) -> None:
         self._core = core
+        self._location = core.location
+        self._wall = core.wall
         self._keeping = keeping
         self._delivery = delivery
         self._telling = telling
@@ -190,14 +195,14 @@ class Accepting:
             or from_[2] is None
             or to is None
             # Others may have it, or know of it.
-            or core.node
-            or core.shares_rows
+            or keeping.shares
             or not keeping.complete
+            or core.node
             or not self._is_alone(arrived)
         ):
             return None
         sender = _uri_in(from_[1])
-        if sender is None or core.location.lookup(user, now):
+        if sender is None or self._location.lookup(user, now):
             return None
         date, life = lines.get("date"), None
         if date is not None:
@@ -207,7 +212,7 @@ class Accepting:
             if given is None or given[1] == "0":
                 return None
             life = int(given[1])
-        unix = core.unix(now)
+        unix = self._wall.unix(now)
         until = self._end(unix, date, life)
         number, tag = int(usage.cseq), from_[2]
         origin = keeping.origin((sender[0], tag, usage.call_id, number, "MESSAGE"), date, usage.body)
@@ -230,7 +235,7 @@ class Accepting:
         size += len(row.sender) + len(row.to)
         if keeping.held.limit_of(keeping.settings, user, whose, size):
             return None
-        if arrived.proves or is_at_home(core, whose, arrived.flow.host, now):
+        if arrived.proves or is_registered(self._location, whose, arrived.flow.host, now):
             row.reports = whose
         return partial(self._put, row, origin, whose)
 

@@ -60,6 +60,8 @@ class Delivery:
 
     def __init__(self, core: Core, module: Module, keeping: Keeping) -> None:
         self._core = core
+        self._location = core.location
+        self._wall = core.wall
         self._module = module
         self._keeping = keeping
         # Devices that did not take a message, by user and name, and the timers that try them again.
@@ -106,7 +108,7 @@ class Delivery:
 
     def kept(self, aor: str, now: float) -> None:
         """A message was kept for ``aor``: a device may have registered meanwhile."""
-        if self._core.once(f"deliver {aor}"):
+        if self._location.lookup(aor, now) and self._core.once(f"deliver {aor}"):
             self.deliver_to(aor, now)
 
     def deliver_to(self, aor: str, now: float, came: Collection[str] | None = None) -> None:
@@ -117,7 +119,7 @@ class Delivery:
         if self._keeping.has_none(aor):
             return
         # A phone with two ways (RFC 5626) is one device: the second one is no further registration.
-        for device in dict.fromkeys(map(_device, self._core.location.lookup(aor, now))):
+        for device in self._devices(aor, now):
             key = aor, device
             if came is None:
                 if key not in self._resting:
@@ -147,8 +149,11 @@ class Delivery:
 
     def unreached(self, user: str, now: float) -> None:
         """A message that was relayed has reached none of the devices of ``user``."""
-        for device in dict.fromkeys(map(_device, self._core.location.lookup(user, now))):
+        for device in self._devices(user, now):
             self._later((user, device), now)
+
+    def _devices(self, aor: str, now: float) -> dict[str, None]:
+        return {_device(one): None for one in self._location.lookup(aor, now)}
 
     def _later(self, key: tuple[str, str], now: float) -> None:
         """Try a device again, but not before its time."""
@@ -278,7 +283,10 @@ class Delivery:
     def binding(self, key: tuple[str, str], now: float) -> Binding | None:
         """Return where the device of a user is."""
         user, device = key
-        return next((one for one in self._core.location.lookup(user, now) if _device(one) == device), None)
+        for one in self._location.lookup(user, now):
+            if _device(one) == device:
+                return one
+        return None
 
     def begins(self, key: tuple[str, str], now: float) -> None:
         """A message leaves for the device."""
@@ -297,7 +305,7 @@ class Delivery:
         """Return the mark for an answer with ``status``."""
         if not 200 <= status < 300 and status not in _FOR_GOOD:
             # The next attempt is a transaction of its own.
-            return Given(row.user, row.id, device, 0, -self._core.unix(now))
+            return Given(row.user, row.id, device, 0, -self._wall.unix(now))
         return Given(row.user, row.id, device, status)
 
     def marked(self, row: Kept, mark: Given, now: float) -> bool:
@@ -318,7 +326,7 @@ class Delivery:
 
     def unix(self, now: float) -> float:
         """Return the time of day at ``now``."""
-        return self._core.unix(now)
+        return self._wall.unix(now)
 
     def put_mark(self, mark: Given, told: Callable[[Any, float], None], now: float) -> None:
         """Write ``mark``."""

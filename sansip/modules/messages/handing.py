@@ -13,7 +13,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
-from sansip.client import BriefAsker, same_branch
+from sansip.client import same_branch
 from sansip.modules.messages.row import Given, Kept
 from sansip.routing.lookup import target_of
 from sansip.transport import Flow
@@ -28,12 +28,12 @@ if TYPE_CHECKING:
     from sansip.client import BriefRequest, Client, Sending
     from sansip.location import Binding
     from sansip.modules.messages.recent import Recent
-    from sansip.wire import Response
+    from sansip.transport import Listener
+    from sansip.wire import Request, Response
 
 __all__ = ["Handing"]
 
 # Lines of one kind of character, and no other: each can be written as it is.
-_END: Final = "\r\n"
 _plain_lines: Final = compiled(r"(?:[\x21-\x7e][\x20-\x7e\t]*+\r\n)++").fullmatch
 
 
@@ -59,16 +59,20 @@ class _Delivery(Protocol):
     def over(self, key: tuple[str, str], result: object, now: float) -> None: ...
 
 
-class Handing(BriefAsker):
-    """The messages for one device of a user, from the first one on that it does not have."""
+class Handing:
+    """The messages for one device of a user, from the first one on that it does not have.
 
-    __slots__ = ("_at", "_delivery", "_device", "_key", "_row", "_rows")
+    It has the methods of a ``BriefAsker``, and is none: it is compiled, and that class is not.
+    """
+
+    __slots__ = ("_at", "_delivery", "_device", "_key", "_recent", "_row", "_rows")
 
     def __init__(self, delivery: _Delivery, key: tuple[str, str]) -> None:
         self._delivery = delivery
+        recent = self._recent = delivery.recent
         self._key = key
         self._device = key[1]
-        self._rows = delivery.recent.rows(key[0])
+        self._rows = recent.rows(key[0])
         self._at = 0
         # The one that is under way.
         self._row: Kept | None = None
@@ -85,28 +89,28 @@ class Handing(BriefAsker):
             self._delivery.over(self._key, error, now)
 
     def _goes(self, now: float) -> None:
-        delivery, rows = self._delivery, self._rows
+        delivery, rows, recent = self._delivery, self._rows, self._recent
         user = self._key[0]
-        if not delivery.recent.knows(user):
+        if not recent.knows(user):
             delivery.rest(self._key, now)
             return
         unix = delivery.unix(now)
         while self._at < len(rows):
             row = rows[self._at]
-            if delivery.wants(row, self._device, delivery.recent.marks(user, row.id), unix):
-                self._send(row, now)
+            marks = recent.marks(user, row.id)
+            if delivery.wants(row, self._device, marks, unix):
+                self._send(row, marks.get(self._device), now)
                 return
             self._at += 1
         delivery.over(self._key, True, now)
 
-    def _send(self, row: Kept, now: float) -> None:
+    def _send(self, row: Kept, mark: Given | None, now: float) -> None:
         delivery = self._delivery
         binding = delivery.binding(self._key, now)
         if binding is None:
             delivery.over(self._key, False, now)
             return
         client = delivery.client
-        mark = delivery.recent.marks(row.user, row.id).get(self._device)
         branch = same_branch(client.entropy, delivery.token(row, self._device, mark))
         made = None if delivery.asks_before else _written(row, delivery.body(row), binding, branch, client)
         if made is None:
@@ -115,9 +119,26 @@ class Handing(BriefAsker):
         self._row = row
         delivery.begins(self._key, now)
         data, flow, number = made
-        client.send_octets("MESSAGE", branch, data, flow, self, now, number=number, contact="")
+        asker: Any = self
+        client.send_octets("MESSAGE", branch, data, flow, asker, now, number=number, contact="")
 
-    # --- the answer
+    # --- as a ``BriefAsker``
+
+    def leaving(self, sending: Sending, request: Request, listener: Listener, now: float) -> None:
+        """A copy leaves."""
+
+    def provisional(self, sending: Sending, response: Response, now: float) -> None:
+        """The phone says that it takes longer."""
+
+    def ended(self, sending: Sending, now: float) -> None:
+        """No more responses will come."""
+
+    def next_cseq(self, sending: Sending) -> int | None:
+        """One more (RFC 3261 22.2)."""
+        return None
+
+    def resent(self, sending: Sending, request: Request, now: float) -> None:
+        """It is sent again with credentials."""
 
     def taken(self, brief: BriefRequest, now: float) -> None:
         """The phone has the message."""
@@ -166,16 +187,20 @@ def _written(
         or client.guarded.active
     ):
         return None
-    flow = hidden_way(target_of(binding), client.listeners) or numeric_way(uri, client.listeners)
+    flow = None
+    if binding.received is not None:
+        flow = hidden_way(target_of(binding), client.listeners)
+    if flow is None:
+        flow = numeric_way(uri, client.listeners)
     if flow is None or client.auth.answers(flow.host, None):
         return None
     listener = client.listeners[flow.listener]
     call_id, tag, number = identity
-    fields = [("Date", row.date), *row.header_fields, ("Call-ID", call_id)]
+    lines = [f"{name}: {value}\r\n" for name, value in row.header_fields]
     head = (
         f"MESSAGE {uri} SIP/2.0\r\n{listener.via};branch={branch}\r\nMax-Forwards: 70\r\n"
         f"From: {row.sender};tag={tag}\r\nTo: {row.to}\r\nCSeq: {number} MESSAGE\r\n"
-        f"{''.join([f'{name}: {value}{_END}' for name, value in fields])}"
+        f"Date: {row.date}\r\n{''.join(lines)}Call-ID: {call_id}\r\n"
         f"Content-Length: {len(body)}\r\n"
     )
     data = encode(f"{head}\r\n") + body

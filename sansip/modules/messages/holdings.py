@@ -45,7 +45,10 @@ class Holdings:
 
     def find(self, user: str, origin: str) -> str:
         """Return the id that ends with ``origin``, also where it is being written; "" without one."""
-        return next((one for one in self.rows.get(user, ()) if one.endswith(origin)), "")
+        for one in self.rows.get(user, ()):
+            if one.endswith(origin):
+                return one
+        return ""
 
     def fetched(self, user: str, id: str) -> None:
         """A device has the message: it counts for no limit of the user any more."""
@@ -70,14 +73,25 @@ class Holdings:
 
     def limit_of(self, settings: MessagesSettings, user: str, sender: str, size: int) -> str:
         """Return the limit that one more message would pass, "" where there is none."""
-        held = self.waiting.get(user, {})
+        held = self.waiting.get(user)
         if size > settings.size:
             return "size"
-        if len(held) >= settings.per_user:
+        number = same = strange = 0
+        if held:
+            number = len(held)
+            for one in held.values():
+                if one == sender:
+                    same += 1
+        if number >= settings.per_user:
             return "per_user"
-        if sum(1 for one in held.values() if one == sender) >= settings.per_sender:
+        if same >= settings.per_sender:
             return "per_sender"
         # RFC 3428 11: a name of another domain proves nothing; one of ours needs a password.
-        if self._strange(sender) and sum(map(self._strange, held.values())) >= settings.per_strangers:
-            return "per_strangers"
+        if self._strange(sender):
+            if held:
+                for one in held.values():
+                    if self._strange(one):
+                        strange += 1
+            if strange >= settings.per_strangers:
+                return "per_strangers"
         return "most" if self.total >= settings.most else ""

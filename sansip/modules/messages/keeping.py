@@ -48,17 +48,20 @@ class Keeping:
         recent: what is known of them without the store.
         settings: of now.
         recounted: users whose counts were read anew in this minute.
+        shares: whether other nodes write rows, too.
     """
 
     __slots__ = (
-        "_core", "_last", "_lost", "_origins", "complete", "held", "marks", "origins", "recent", "recounted",
-        "rows", "settings",
+        "_core", "_last", "_lost", "_origins", "_proxy", "complete", "held", "marks", "origins", "recent",
+        "recounted", "rows", "settings", "shares",
     )  # fmt: skip
 
     def __init__(self, core: Core, settings: MessagesSettings, lost: Callable[[], None]) -> None:
         self._core = core
         # Told that the counts may not be those of the rows any more.
         self._lost = lost
+        self._proxy = core.proxy
+        self.shares = core.shares_rows
         self.settings = settings
         self.rows = core.rows(KEPT)
         self.marks = core.rows(GIVEN)
@@ -72,7 +75,7 @@ class Keeping:
         self._origins = core.secret("origin")
 
     def _is_strange(self, sender: str) -> bool:
-        trust = self._core.proxy.trust
+        trust = self._proxy.trust
         if not trust.authenticates:
             return False
         try:
@@ -119,7 +122,7 @@ class Keeping:
 
     def has_none(self, user: str) -> bool:
         """Whether this node knows that no row of ``user`` is in the store, or being written."""
-        return self.complete and user not in self.held.rows and not self._core.shares_rows
+        return self.complete and user not in self.held.rows and not self.shares
 
     async def write(self, row: Kept, sender: str, allowed: Awaitable[bool]) -> Kept | None:
         """Write ``row`` if that is ``allowed``; return it, or None where it was not.
@@ -179,7 +182,7 @@ class Keeping:
     async def _put(self, row: Kept) -> bool:
         """Write ``row``; return False where another node has kept the same message."""
         origin = row.id[_ORIGIN:]
-        if not (row.request and self._core.shares_rows):
+        if not (row.request and self.shares):
             await self.rows.put(row)
             return True
         changes = self.rows.change(row), self.origins.change(Origin(row.user, origin, row.id))
@@ -228,7 +231,7 @@ class Keeping:
         marks = await self.marks.all(user, old)
         await self.marks.delete(*((one.user, one.id, one.device) for one in marks))
         await self.rows.delete((user, old))
-        if self._core.shares_rows:
+        if self.shares:
             await self.origins.delete((user, old[_ORIGIN:]))
         self.recent.remove(user, old)
         self.held.uncount(user, old)
@@ -266,7 +269,7 @@ class Keeping:
         found = self.held.find(user, origin)
         if found:
             return found
-        if self._core.shares_rows:
+        if self.shares:
             # Another node may have it.
             row = await self.origins.get(user, origin)
             return "" if row is None else row.id

@@ -1,7 +1,7 @@
 """What a row holds of its message, as text: its header fields, what a phone knows it by, and names.
 
-Theory of operation: lists are JSON, which is written here by hand: Python's encoder would be half of the work.
-This is a file of its own because it is compiled, and ``row`` is not.
+Theory of operation: lists are JSON, which is written here by hand: Python's encoder would be half of the
+work. This is a file of its own because it is compiled, and ``row`` is not.
 """
 
 from __future__ import annotations

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import Any
 
 import pytest
 
+from sansip.client import Asker, BriefAsker
 from sansip.modules.messages import handing
 from tests.modules.messages.kept import ways
 from tests.modules.messages.pair import PHONE, Pair
@@ -26,6 +28,15 @@ def made(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
 
     monkeypatch.setattr(handing, "_written", noting)
     return found
+
+
+def test_it_hears_what_an_asker_hears() -> None:
+    """It does not derive from ``BriefAsker``, and a ``Sending`` calls each of these."""
+    heard = [name for kind in (Asker, BriefAsker) for name in vars(kind) if not name.startswith("_")]
+    assert "ended" in heard
+    for name in heard:
+        whole = inspect.signature(getattr(BriefAsker, name))
+        assert inspect.signature(getattr(handing.Handing, name)) == whole
 
 
 def begun(pair: Pair, *texts: str, **given: str) -> None:
