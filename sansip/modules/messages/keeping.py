@@ -22,7 +22,7 @@ from sansip.rows import Expected, Write
 from sansip.wire import parse_name_addr, parse_uri
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
 
     from sansip.module import Core
     from sansip.modules.messages.settings import MessagesSettings
@@ -223,19 +223,29 @@ class Keeping:
 
     async def make_room(self, user: str, most: int) -> None:
         """Remove the oldest messages of ``user`` that a device has, where there are more than ``most``."""
-        for old in self.held.surplus(user, most):
-            await self.remove(user, old)
+        await self.remove([(user, old) for old in self.held.surplus(user, most)])
 
-    async def remove(self, user: str, old: str) -> list[Given]:
-        """Remove a message with its marks; return them."""
-        marks = await self.marks.all(user, old)
-        await self.marks.delete(*((one.user, one.id, one.device) for one in marks))
-        await self.rows.delete((user, old))
-        if self.shares:
-            await self.origins.delete((user, old[_ORIGIN:]))
-        self.recent.remove(user, old)
-        self.held.uncount(user, old)
-        return marks
+    async def remove(self, keys: Sequence[tuple[str, str]]) -> list[list[Given]]:
+        """Remove messages, each by its user and id, with their marks; return the marks of each.
+
+        A page of them is one write: it is removed whole, or not at all.
+        """
+        found: list[list[Given]] = []
+        for begin in range(0, len(keys), PAGE):
+            page = keys[begin : begin + PAGE]
+            marks = [await self.marks.all(*key) for key in page]
+            changes = [self.rows.change(delete=page)]
+            given = [(one.user, one.id, one.device) for each in marks for one in each]
+            if given:
+                changes.append(self.marks.change(delete=given))
+            if self.shares:
+                changes.append(self.origins.change(delete=[(user, old[_ORIGIN:]) for user, old in page]))
+            await self._core.ask(Write(tuple(changes)))
+            for user, old in page:
+                self.recent.remove(user, old)
+                self.held.uncount(user, old)
+            found += marks
+        return found
 
     def new_id(self, unix: float, origin: str = "") -> str:
         """Return an id that is behind all that were made here before."""

@@ -223,13 +223,13 @@ class Messages(Module):
         """Remove messages whose time is over, with their marks."""
         after: tuple[str, str] | None = None
         while rows := await self._kept.page(after=after, limit=PAGE):
-            for row in rows:
-                if row.until <= unix:
-                    marks = await self._keeping.remove(row.user, row.id)
-                    if not any(one.over for one in marks):
-                        self._expired.add()
-                        if row.reports:
-                            await self._telling.tell(row, "failed")
+            gone = [row for row in rows if row.until <= unix]
+            removed = await self._keeping.remove([(row.user, row.id) for row in gone])
+            for row, marks in zip(gone, removed, strict=True):
+                if not any(one.over for one in marks):
+                    self._expired.add()
+                    if row.reports:
+                        await self._telling.tell(row, "failed")
             after = (rows[-1].user, rows[-1].id)
 
     # --- operators
@@ -269,6 +269,5 @@ class Messages(Module):
         found = [row for row in rows if id in ("", row.id)]
         if not found:
             raise CommandError(f"messages.remove: {user!r:.80} has no such message (see messages.list)")
-        for row in found:
-            await self._keeping.remove(row.user, row.id)
+        await self._keeping.remove([(row.user, row.id) for row in found])
         return len(found)

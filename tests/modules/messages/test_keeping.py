@@ -9,7 +9,8 @@ import pytest
 
 from sansip.events import NodeChanged
 from sansip.module.core import Core
-from sansip.modules.messages.row import KEPT
+from sansip.modules.messages.keeping import PAGE
+from sansip.modules.messages.row import GIVEN, KEPT
 from sansip.rows import Change, MemoryRows, Read, Scan, Write
 from sansip.wire import Response
 from tests.modules.messages.kept import BOB, answer, begun, come, fetch, made, register, watch, ways, write
@@ -129,6 +130,25 @@ def test_nothing_is_read_where_nothing_is_kept() -> None:
     questions = [one for one in asked if isinstance(one, Read | Scan | Write)]
     # Where nodes share the rows, another one may have kept some.
     assert bool(questions) is bool(ways["shared"])
+
+
+@pytest.mark.parametrize("how", ["time", "command"])
+def test_many_are_removed_together(how: str) -> None:
+    """Each write waits for the time of its batch: a thousand of them one by one would be half a minute."""
+    bench = made(per_user=1_000, per_sender=1_000)
+    for number in range(PAGE + 10):
+        write(bench, str(number), "bob", "Expires: 100")
+    register(bench)
+    [first] = come(bench)
+    answer(bench, first)
+    asked = watch(bench)
+    if how == "time":
+        bench.wait(200)
+    else:
+        assert bench.command("messages.remove", user=BOB) == PAGE + 10
+    writes = [one for one in asked if isinstance(one, Write) and any(each.deleted for each in one.changes)]
+    assert [len(one.changes[0].deleted) for one in writes] == [PAGE, 10]
+    assert bench.command("messages.count") == bench.store.count(KEPT) == bench.store.count(GIVEN) == 0
 
 
 def test_one_that_comes_while_rows_are_read() -> None:
