@@ -252,4 +252,4 @@ def test_no_address_of_memory_is_recorded() -> None:
     from sansip.journal_values import plain
     from sansip.modules.calls.call import Talk
 
-    assert plain([Talk.later(lambda: pytest.fail("read"))]) == ["Talk"]
+    assert plain([Talk(None, None, read=lambda: pytest.fail("read"))]) == ["Talk"]

@@ -160,8 +160,12 @@ class Process:
 
     def new_id(self) -> str:
         """Return an id that nobody guesses. Of several workers, ``mine`` knows whose it is."""
-        mark = "" if self.seat is None else self.seat.digit
-        return mark + self.entropy.token()
+        return self.id_mark + self.entropy.token()
+
+    @property
+    def id_mark(self) -> str:
+        """What ``new_id`` begins with: the digit of this worker, "" where one process serves."""
+        return "" if self.seat is None else self.seat.digit
 
     def mine(self, id: str) -> bool:
         """Whether this process is the one to go on with what has an id of a process before it."""

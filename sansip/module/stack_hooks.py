@@ -14,6 +14,7 @@ from math import inf
 from typing import TYPE_CHECKING, Any, Final
 
 from sansip.module.base import DROP, PASS, Module, Reply
+from sansip.module.telling import Telling
 
 if TYPE_CHECKING:
     from sansip.module.order import Method
@@ -23,8 +24,6 @@ if TYPE_CHECKING:
 
 __all__ = ["StackHooks"]
 
-# Events that may lead to each other.
-_MOST_TOLD: Final = 100
 # Seconds after which a module whose clock failed is asked again.
 _AGAIN: Final = 1.0
 
@@ -37,14 +36,13 @@ class StackHooks:
     """
 
     __slots__ = (
-        "_event_received",
         "_failed",
         "_next_due",
         "_tell",
         "_telling",
         "_time_passed",
-        "_told",
         "due",
+        "event",
         "has_clocks",
         "message_arrived",
         "request_received",
@@ -60,8 +58,9 @@ class StackHooks:
         self._failed = failed
         self._tell = tell
         self.due = inf
-        # Events under way, each told by a module as it heard of the one before, and how many were told.
-        self._telling = self._told = 0
+        self._telling = Telling((), failed)
+        # (event, now): tells the modules that want to hear of it.
+        self.event = self._telling.tell
         self.replace(methods)
 
     def replace(self, methods: Mapping[str, tuple[Method, ...]]) -> None:
@@ -69,7 +68,7 @@ class StackHooks:
         self.message_arrived = methods["message_arrived"]
         self.stray_received = methods["stray_received"]
         self.request_received = methods["request_received"]
-        self._event_received = methods["event_received"]
+        self._telling.replace(methods["event_received"])
         self._time_passed = methods["time_passed"]
         # One that does nothing when time passes need not be asked when that is.
         clocks = {id(module) for module, _ in self._time_passed}
@@ -161,28 +160,6 @@ class StackHooks:
         except Exception as error:
             self._failed(method[0], name, error)
             return False
-
-    def event(self, event: Any, now: float) -> None:
-        """Tell the modules that want to hear of ``event``."""
-        if self._told >= _MOST_TOLD:
-            # Modules may emit an event when they get one. Such chains must not go on, and double, for ever.
-            return
-        self._telling += 1
-        self._told += 1
-        if self._told == _MOST_TOLD and self._event_received:
-            endless = RecursionError(f"{_MOST_TOLD} events, each told by a module that heard of another")
-            self._failed(self._event_received[0][0], "event_received", endless)
-        try:
-            for module, hook in self._event_received:
-                if isinstance(event, module.events):
-                    try:
-                        hook(event, now)
-                    except Exception as error:
-                        self._failed(module, "event_received", error)
-        finally:
-            self._telling -= 1
-            if not self._telling:
-                self._told = 0
 
     def has_due(self, deadline: float) -> None:
         """A module that tells its deadline has something to do at ``deadline``."""

@@ -177,7 +177,8 @@ def test_calls() -> None:
 def test_a_call_that_was_over_when_it_was_read() -> None:
     """A row of [calls] whose dialogs are gone ends at once, and is told then: its users are not busy."""
     rig = bench(calls=True)
-    call = Call("id", "c", "t", "sip:alice@elsewhere.test", USER, USER, "192.0.2.1", 1.0, answered=2.0)
+    call = Call("id", "c", "t", "sip:alice@elsewhere.test", USER, USER, "192.0.2.1", 1.0)
+    call.answered = 2.0
     pua = rig.stack.modules.get(Pua)
     pua.event_received(CallTakenBack(call), rig.now)
     assert USER in pua._busy

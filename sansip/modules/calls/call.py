@@ -8,7 +8,7 @@ is. A ``Talk`` keeps, as text, the values that a request of ours to either side 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from sansip.modules.calls.states import CALLING, State
@@ -59,25 +59,21 @@ class Talk:
     __slots__ = ("_read", "_sides", "alone", "expires", "interval", "probed", "unacked")
 
     def __init__(
-        self, caller: Side, callee: Side, unacked: float | None = None, expires: float | None = None
+        self,
+        caller: Side | None,
+        callee: Side | None,
+        unacked: float | None = None,
+        expires: float | None = None,
+        read: Callable[[], tuple[Side, Side]] | None = None,
     ) -> None:
-        self._sides: tuple[Side, Side] | None = (caller, callee)
-        self._read: Callable[[], tuple[Side, Side]] | None = None
+        """``read`` returns the sides where they are None: it is asked when they are needed."""
+        self._sides: tuple[Side, Side] | None = None if caller is None or callee is None else (caller, callee)
+        self._read = read
         self.unacked = unacked
         self.expires = expires
         self.alone = 0.0
         self.interval = 0.0
         self.probed = 0
-
-    @classmethod
-    def later(cls, read: Callable[[], tuple[Side, Side]]) -> Talk:
-        """Return a dialog whose sides ``read`` returns: they are asked for when they are needed."""
-        talk = cls.__new__(cls)
-        talk._sides, talk._read = None, read
-        talk.unacked = talk.expires = None
-        talk.alone = talk.interval = 0.0
-        talk.probed = 0
-        return talk
 
     @property
     def _both(self) -> tuple[Side, Side]:
@@ -97,7 +93,7 @@ class Talk:
         return self._both[1]
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, eq=False, init=False)
 class Call:
     """One call.
 
@@ -130,38 +126,76 @@ class Call:
     asked: str
     source: str
     began: float
-    rang: float | None = None
-    answered: float | None = None
-    ended: float | None = None
-    state: State = CALLING
-    status: int = 0
-    ended_by: str = ""
-    why: str = ""
-    target: str = ""
-    variables: dict[str, Any] = field(default_factory=dict)
-    keys: set[str] = field(default_factory=set)
-    talks: dict[str, Talk] = field(default_factory=dict)
-    won: Any = None
-    gateway: str = ""
-    tariff: Tariff | None = None
-    recorded: Later[None] | None = None
+    rang: float | None
+    answered: float | None
+    ended: float | None
+    state: State
+    status: int
+    ended_by: str
+    why: str
+    target: str
+    variables: dict[str, Any]
+    keys: set[str]
+    talks: dict[str, Talk]
+    won: Any
+    gateway: str
+    tariff: Tariff | None
+    recorded: Later[None] | None
     # Its number here: later calls have higher ones.
-    number: int = 0
+    number: int
     # The tags of sides in whose name this server has sent a request (``sansip.proxy.sequence``).
-    raised: set[str] = field(default_factory=set)
+    raised: set[str]
     # Whether its INVITE has left.
-    tried: bool = False
+    tried: bool
     # Why an operator ended it before it was answered: a 2xx that crosses the CANCEL gets a BYE.
-    given_up: str = ""
+    given_up: str
     # Who answered, by the To tag: the target that the INVITE was sent to, and the flow of the answer.
-    answers: dict[str, Any] = field(default_factory=dict)
+    answers: dict[str, Any]
     # The source that it counts for, while nothing is known of the caller.
-    stranger: Any = None
+    stranger: Any
     # The request, until it has its final answer: to cancel it by.
-    request: Any = None
+    request: Any
     # When it is looked at next.
-    due: float | None = None
-    over: bool = False
+    due: float | None
+    over: bool
+
+    def __init__(
+        self,
+        id: str,
+        call_id: str,
+        caller_tag: str,
+        caller: str,
+        callee: str,
+        asked: str,
+        source: str,
+        began: float,
+        number: int = 0,
+        stranger: Any = None,
+    ) -> None:
+        self.id = id
+        self.call_id = call_id
+        self.caller_tag = caller_tag
+        self.caller = caller
+        self.callee = callee
+        self.asked = asked
+        self.source = source
+        self.began = began
+        self.rang = self.answered = self.ended = None
+        self.state = CALLING
+        self.status = 0
+        self.ended_by = self.why = self.target = self.gateway = self.given_up = ""
+        self.variables = {}
+        self.keys = set()
+        self.talks = {}
+        self.won = self.request = None
+        self.tariff = None
+        self.recorded = None
+        self.number = number
+        self.raised = set()
+        self.tried = self.over = False
+        self.answers = {}
+        self.stranger = stranger
+        self.due = None
 
     @property
     def duration(self) -> float:

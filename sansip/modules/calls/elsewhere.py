@@ -39,13 +39,14 @@ class Elsewhere:
 
     def __init__(self, core: Core) -> None:
         self._core = core
+        self._alone = core.seat is None
         # Calls that were announced from here; calls of others.
         self._said: set[str] = set()
         self._known: dict[str, tuple[str, str, str | None]] = {}
 
     def answered(self, call: Call) -> None:
         """Tell the first worker of a call, if a module there asks."""
-        if self._core.tells_first(CallElsewhere):
+        if not self._alone and self._core.tells_first(CallElsewhere):
             self._said.add(call.id)
             word = (call.caller, call.asked, None if call.stranger is None else str(call.stranger))
             self._core.announce(f"{_KEY}{call.id}", word, own=True)

@@ -11,11 +11,14 @@ if TYPE_CHECKING:
 __all__ = ["CallAnswered", "CallFinished", "CallRang", "CallTakenBack", "CallTried", "CallsRead"]
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, init=False)
 class CallTakenBack:
     """A call that the process before kept goes on in this one."""
 
     call: Call
+
+    def __init__(self, call: Call) -> None:
+        self.call = call
 
 
 @dataclass(slots=True)
@@ -23,28 +26,37 @@ class CallsRead:
     """The calls that the process before kept have been taken back, or cannot be read now."""
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, init=False)
 class CallTried:
     """An INVITE leaves for the first time."""
 
     call: Call
 
+    def __init__(self, call: Call) -> None:
+        self.call = call
 
-@dataclass(slots=True)
+
+@dataclass(slots=True, init=False)
 class CallRang:
     """The first phone rings."""
 
     call: Call
 
+    def __init__(self, call: Call) -> None:
+        self.call = call
 
-@dataclass(slots=True)
+
+@dataclass(slots=True, init=False)
 class CallAnswered:
     """The first 2xx goes back to the caller."""
 
     call: Call
 
+    def __init__(self, call: Call) -> None:
+        self.call = call
 
-@dataclass(slots=True)
+
+@dataclass(slots=True, init=False)
 class CallFinished:
     """The call is over: refused, given up, or hung up; ``call.why`` says what ended it.
 
@@ -52,6 +64,9 @@ class CallFinished:
     """
 
     call: Call
+
+    def __init__(self, call: Call) -> None:
+        self.call = call
 
     def __str__(self) -> str:
         call = self.call

@@ -57,9 +57,10 @@ class Keeping:
         self._core = core
         self._node = node
         self._rows = core.rows(KEPT)
-        self._puts: dict[str, tuple[Call, Later[None]]] = {}
+        # By the ids of calls: what waits to be written, and the rows that there are.
+        self.puts: dict[str, tuple[Call, Later[None]]] = {}
         self._gone: set[str] = set()
-        self._written: set[str] = set()
+        self.written: set[str] = set()
         self._busy = False
         self.loaded = False
         self.trouble = ""
@@ -68,24 +69,24 @@ class Keeping:
 
     def put(self, call: Call, now: float) -> Later[None]:
         """Keep ``call`` as it is; the ``Later`` ends when the row is durable."""
-        known = self._puts.get(call.id)
+        known = self.puts.get(call.id)
         if known is not None:
             return known[1]
         later: Later[None] = Later()
-        self._puts[call.id] = (call, later)
+        self.puts[call.id] = (call, later)
         self._begin(now)
         return later
 
     def drop(self, call: Call, now: float) -> None:
         """``call`` is over; its row goes once its record is written."""
-        if call.id not in self._puts and call.id not in self._written:
+        if call.id not in self.puts and call.id not in self.written:
             return
 
         def gone(_value: Any, now: float) -> None:
-            waiting = self._puts.pop(call.id, None)
+            waiting = self.puts.pop(call.id, None)
             if waiting is not None:
                 waiting[1].set(None, now)
-            if call.id in self._written:
+            if call.id in self.written:
                 self._gone.add(call.id)
                 self._begin(now)
 
@@ -101,23 +102,23 @@ class Keeping:
 
     async def _write(self) -> None:
         try:
-            while self._puts or self._gone:
-                puts = dict(list(self._puts.items())[:_BATCH])
+            while self.puts or self._gone:
+                puts = dict(list(self.puts.items())[:_BATCH])
                 gone = list(self._gone)[:_BATCH]
                 for name in puts:
-                    del self._puts[name]
-                self._written.update(puts)
+                    del self.puts[name]
+                self.written.update(puts)
                 now = self._core.ua.now
                 rows = [self._row(call, now) for call, _ in puts.values() if not call.over]
                 try:
                     await self._rows.put(*rows, delete=[(self._node, name) for name in gone])
                 except Exception:
                     for name, entry in puts.items():
-                        self._puts.setdefault(name, entry)
+                        self.puts.setdefault(name, entry)
                     raise
                 self.trouble = ""
                 self._gone.difference_update(gone)
-                self._written.difference_update(gone)
+                self.written.difference_update(gone)
                 for _, later in puts.values():
                     later.set(None, self._core.ua.now)
             self._busy = False
@@ -163,13 +164,13 @@ class Keeping:
         now = self._core.ua.now
         found = []
         for row in rows:
-            self._written.add(row.id)
+            self.written.add(row.id)
             found.append(self._call(row, now))
             if row.node != self._node:
                 # The server listens elsewhere now.
-                self._written.discard(row.id)
+                self.written.discard(row.id)
                 await self._rows.put(self._row(found[-1], now), delete=[(row.node, row.id)])
-                self._written.add(row.id)
+                self.written.add(row.id)
         self.loaded = True
         return found
 
@@ -189,17 +190,17 @@ class Keeping:
             data["asked"],
             data["source"],
             data["began"] - ago,
-            rang=at(data["rang"]),
-            answered=row.answered - ago,
-            state=ANSWERED,
-            status=data["status"],
-            target=data["target"],
-            gateway=data["gateway"],
-            tariff=None if data["tariff"] is None else Tariff(**data["tariff"]),
-            variables=data["variables"],
-            keys=set(data["keys"]),
-            tried=True,
         )
+        call.rang = at(data["rang"])
+        call.answered = row.answered - ago
+        call.state = ANSWERED
+        call.status = data["status"]
+        call.target = data["target"]
+        call.gateway = data["gateway"]
+        call.tariff = None if data["tariff"] is None else Tariff(**data["tariff"])
+        call.variables = data["variables"]
+        call.keys = set(data["keys"])
+        call.tried = True
         for tag, (caller, callee, expires) in data["talks"].items():
             call.talks[tag] = Talk(self._side(caller), self._side(callee), None, at(expires))
         return call

@@ -15,7 +15,8 @@ from sansip.module import Slot, function
 from sansip.modules.calls.call import Call, Talk
 from sansip.modules.calls.events import CallTried
 from sansip.modules.calls.reinvite import Reinvite
-from sansip.modules.calls.riding import UNACKED, Riding
+from sansip.modules.calls.ride import UNACKED
+from sansip.modules.calls.riding import Riding
 from sansip.modules.calls.session import REFRESHES, Asked, ask, complete, interval_of, too_small
 from sansip.modules.calls.talks import contact_of
 from sansip.proxy.relayed import GONE
@@ -127,7 +128,7 @@ class Calls(Riding):
                 call.target = message.uri_text
                 if not call.tried:
                     call.tried = True
-                    self._tried.add()
+                    self._book.tried.add()
                     self.core.tell(CallTried(call), request.now)
         elif request.in_dialog:
             target = request.flows.target if request.flows is not None else None
@@ -174,7 +175,7 @@ class Calls(Riding):
         now, status = request.now, response.status
         if status < 200:
             if status != 100 and call.rang is None and call.state == "calling":
-                self._move(call, "rings", now)
+                self._book.move(call, "rings", now)
         elif status < 300:
             self._accepted(call, request, response, now)
             if self.settings.keep and not call.over:
@@ -184,7 +185,7 @@ class Calls(Riding):
             by = "caller" if status == 487 and request.cancelled else "callee"
             if request.context is None or call.given_up:
                 by = "server"
-            self._end(call, by, call.given_up or f"{status} {response.reason}", now)
+            self._book.end(call, by, call.given_up or f"{status} {response.reason}", now)
         return None
 
     def request_ended(self, request: IncomingRequest) -> None:
@@ -194,7 +195,7 @@ class Calls(Riding):
             call.request = None
             if call.state != "answered":
                 # Its answer was lost on the way to the caller (RFC 3261 17.2.4), or it was dropped.
-                self._end(call, "server", "no answer left", request.now)
+                self._book.end(call, "server", "no answer left", request.now)
 
     def _accepted(self, call: Call, request: IncomingRequest, response: Response, now: float) -> None:
         first = call.state in ("calling", "ringing")
@@ -204,7 +205,7 @@ class Calls(Riding):
             if first and target is not None:
                 call.won = target
                 call.target = str(target.uri or call.target)
-        self._goes_on(call, response.status if first else None, now)
+        self._book.goes_on(call, response.status if first else 0, now)
 
     def _add_talk(self, call: Call, request: IncomingRequest, response: Response, flow: Flow | None) -> None:
         if call.over:
@@ -234,7 +235,7 @@ class Calls(Riding):
         side.target = contact_of(request.message) or side.target
         other.target = contact_of(response) or other.target
         self._expects(talk, request, response, now)
-        self._look_again(call, now)
+        self._book.look_again(call, now)
         if self.settings.keep:
             self._keeping.put(call, now)
 
@@ -264,7 +265,9 @@ class Calls(Riding):
         if talk is None:
             return
         by = "caller" if side is talk.caller else "callee"
-        self._over(call, talk, by, "hung up" if method == "BYE" else f"{status} to {method}", request.now)
+        self._book.over(
+            call, talk, by, "hung up" if method == "BYE" else f"{status} to {method}", request.now
+        )
 
 
 async def _until(kept: Later[None]) -> None:

@@ -1,7 +1,6 @@
-"""The records of calls: they begin, change their state, and end; those of a process before are taken back.
+"""The records of calls in the life of the module: it starts, takes those of a process before back, reloads.
 
-Theory of operation: the hooks (``module``) say what happens to a call, and ``states`` what its next state is.
-A record ends in one place, ``_end``, and with it all its counts and its row.
+Theory of operation: the records themselves, and what becomes of them, are in ``book``.
 """
 
 from __future__ import annotations
@@ -10,20 +9,13 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Final
 
 from sansip.module import Again, Module, Slot
-from sansip.modules.calls.call import Call, Talk
-from sansip.modules.calls.counts import Counts
-from sansip.modules.calls.elsewhere import Elsewhere
-from sansip.modules.calls.events import CallAnswered, CallFinished, CallRang, CallsRead, CallTakenBack
+from sansip.modules.calls.book import Book
+from sansip.modules.calls.call import Call
+from sansip.modules.calls.events import CallsRead, CallTakenBack
 from sansip.modules.calls.keeping import KEPT, Keeping
 from sansip.modules.calls.settings import CallsSettings, judge
 from sansip.modules.calls.spiral import parent_of
-from sansip.modules.calls.states import TABLE, Happening
-from sansip.modules.calls.strangers import Strangers
-from sansip.modules.calls.supervision import Supervision, due
-from sansip.modules.calls.talks import Talks
 from sansip.modules.calls.together import Together
-from sansip.modules.calls.watch import Watch
-from sansip.seat import MOST
 from sansip.sources import source_of
 
 if TYPE_CHECKING:
@@ -32,8 +24,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Records"]
 
-# Seconds beyond ``limits.ring_time`` after which an INVITE that was never answered is forgotten.
-_SLACK: Final = 64.0
 # Seconds until the rows are asked for again.
 _AGAIN: Final = 1.0
 
@@ -54,12 +44,13 @@ class Records(Module):
 
     def __init__(self, settings: CallsSettings) -> None:
         super().__init__(settings)
-        self._calls: dict[str, Call] = {}
-        self._talks = Talks()
-        self._counts = Counts()
-        self._watch = Watch()
-        self._number = 0
-        self._strangers = Strangers()
+        book = self._book = Book(settings)
+        # Its parts: they live as long.
+        self._calls = book.calls
+        self._talks = book.talks
+        self._counts = book.counts
+        self._watch = book.watch
+        self._strangers = book.strangers
 
     # --- its life
 
@@ -69,21 +60,18 @@ class Records(Module):
 
     def start(self, core: Core, now: float) -> None:
         node = core.place
-        self._watch.tell = core.has_due
-        self._elsewhere = Elsewhere(core)
         self._keeping = Keeping(core, node)
         self._counts.tally = None if core.shares_rows else core.tally
         self._together = Together(core, node, self._counts, self.settings.lease) if core.shares_rows else None
         if self._together is not None:
             core.timers.start(now, self.settings.lease / 3, self, "renew")
+        self._book.start(core, self._keeping, self._together)
+        self._elsewhere = self._book.elsewhere
+        self._supervision = self._book.supervision
         self._is_read = not self.settings.keep
         self._restoring = Again(core, self._restore, _AGAIN, "", failed=self._unread)
         if self.settings.keep:
             self._restoring.begin(now)
-        self._supervision = Supervision(core, self._over, self._end, self._look_again)
-        self._tried = core.counter("tried", "Calls whose INVITE was relayed")
-        self._answered = core.counter("answered", "Calls that were answered")
-        self._ended = core.counter("ended", "Calls that ended, by who ended them", ("by",))
 
     async def _restore(self) -> None:
         """Take the calls of the process before."""
@@ -106,7 +94,7 @@ class Records(Module):
         return self._is_read
 
     def _take_back(self, call: Call, now: float) -> None:
-        call.number = self._next_number()
+        call.number = self._book.next_number()
         self._calls[call.id] = call
         self._talks.take_back(call)
         keys, call.keys = call.keys, set()
@@ -115,9 +103,9 @@ class Records(Module):
             if self._together is not None:
                 self._together.restored(key)
         if not call.talks:
-            self._end(call, "", "no dialog of it is known", now)
+            self._book.end(call, "", "no dialog of it is known", now)
         else:
-            self._look_again(call, now)
+            self._book.look_again(call, now)
         if not call.over:
             self._elsewhere.answered(call)
         self.core.tell(CallTakenBack(call), now)
@@ -133,6 +121,7 @@ class Records(Module):
     def configure(self, settings: CallsSettings, now: float) -> None:
         """Take other settings; a call that goes on is kept from its next refresh on."""
         super().configure(settings, now)
+        self._book.settings = settings
         if settings.keep and not self._keeping.loaded:
             self._restoring.begin(now)
         if self._together is not None:
@@ -164,17 +153,6 @@ class Records(Module):
     def __iter__(self) -> Iterator[Call]:
         return iter(self._calls.values())
 
-    @property
-    def _patience(self) -> float:
-        """Seconds after which an INVITE that was never answered is forgotten."""
-        return self.core.limits.ring_time + _SLACK
-
-    def _next_number(self) -> int:
-        """Return the number of a new call; no two workers have the same."""
-        self._number += 1
-        seat = self.core.seat
-        return self._number if seat is None else self._number * MOST + seat.number
-
     # --- states
 
     def _begin(self, request: IncomingRequest) -> Call | None:
@@ -195,7 +173,7 @@ class Records(Module):
                 return None
             message, arrived = request.message, request.arrived
             call = Call(
-                self.core.new_id(),
+                self._book.new_id(),
                 message.call_id,
                 message.from_tag or "",
                 str(message.from_.uri),
@@ -203,66 +181,15 @@ class Records(Module):
                 message.uri_text if arrived is None else arrived.uri_text,
                 request.flow.host,
                 request.now,
-                number=self._next_number(),
-                stranger=stranger,
+                self._book.next_number(),
+                stranger,
             )
             call.request = request
-            self._calls[call.id] = call
-            self._watch.look(call, request.now + self._patience, len(self._calls))
+            self._book.enter(call, request.now)
         self._of.set(request, call)
         return call
 
-    def _move(self, call: Call, happening: Happening, now: float) -> bool:
-        """Take ``call`` to its next state; return whether that is another one."""
-        before, call.state = call.state, TABLE[call.state, happening]
-        if call.state == before:
-            return False
-        call.over = call.state == "ended"
-        if call.state == "ringing":
-            call.rang = now
-            self.core.tell(CallRang(call), now)
-        elif call.state == "answered":
-            call.answered = now
-            self._answered.add()
-            self._elsewhere.answered(call)
-            self.core.tell(CallAnswered(call), now)
-        return True
-
-    def _over(self, call: Call, talk: Talk, by: str, why: str, now: float) -> None:
-        """One dialog of ``call`` has ended; with the last one the call has."""
-        if len(call.talks) > 1:
-            self._talks.end(call, talk)
-        else:
-            self._end(call, by, why, now)
-
-    def _end(self, call: Call, by: str, why: str, now: float) -> None:
-        if call.over:
-            return
-        self._move(call, "ends", now)
-        call.ended, call.ended_by, call.why = now, by, why
-        call.request = None
-        self._calls.pop(call.id, None)
-        self._elsewhere.over(call)
-        if call.stranger is not None:
-            self._strangers.give_back(call.stranger)
-        self._talks.forget(call)
-        for tag in call.raised:
-            self.core.proxy.shifts.forget(call.call_id, tag)
-        if call.keys:
-            keys = tuple(call.keys)
-            self._counts.forget(call)
-            if self._together is not None:
-                for key in keys:
-                    self._together.changed(key, now)
-        if call.tried:
-            self._ended.add(by or "nobody seen")
-            self.core.notify(CallFinished(call), now)
-        self._keeping.drop(call, now)
-
     # --- time
-
-    def _look_again(self, call: Call, now: float) -> None:
-        self._watch.look(call, due(call, self.settings, now), len(self._calls))
 
     def next_due(self) -> float | None:
         """Return when the next call is looked at."""
@@ -270,5 +197,4 @@ class Records(Module):
 
     def time_passed(self, now: float) -> None:
         """End calls whose time is over; probe calls that may be dead."""
-        for call in self._watch.passed(now):
-            self._supervision.look(call, self.settings, now)
+        self._book.time_passed(now)

@@ -12,7 +12,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from sansip.errors import RemoteProtocolError
-from sansip.modules.calls.riding import Ride as RecordedRide
+from sansip.modules.calls.ride import Ride as RecordedRide
 from sansip.modules.media import steering
 from sansip.modules.media.answering import RETRY, Answering
 from sansip.modules.media.asking import NoRelay, RelayFailed

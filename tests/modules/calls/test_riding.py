@@ -8,7 +8,7 @@ import pytest
 
 from sansip.module import PASS, Module, Use
 from sansip.modules.calls import CallAnswered, CallFinished, CallRang, Calls, CallTried
-from sansip.modules.calls.riding import Ride
+from sansip.modules.calls.ride import Ride
 from sansip.modules.events import Events
 from sansip.modules.publications import Publications
 from sansip.modules.watches import Watches

@@ -1,0 +1,58 @@
+"""Events told to modules: to each, in order, that names the class of the event.
+
+Theory of operation: a module may emit an event when it hears of one. Such chains are counted from the first
+of them, and end at a bound.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from sansip.module.order import Method
+
+__all__ = ["Telling"]
+
+# Events that may lead to each other.
+_MOST: Final = 100
+
+
+class Telling:
+    """Calls ``hooks``, the methods ``event_received``; ``failed`` hears of what they raise."""
+
+    __slots__ = ("_failed", "_hooks", "_told", "_under_way")
+
+    def __init__(self, hooks: tuple[Method, ...], failed: Callable[[Any, str, BaseException], None]) -> None:
+        self._hooks = hooks
+        self._failed = failed
+        # Events under way, each told by a module as it heard of the one before, and how many were told.
+        self._under_way = 0
+        self._told = 0
+
+    def replace(self, hooks: tuple[Method, ...]) -> None:
+        """Call these from now on: the same hooks, wrapped."""
+        self._hooks = hooks
+
+    def tell(self, event: Any, now: float) -> None:
+        """Tell the modules that want to hear of ``event``."""
+        if self._told >= _MOST:
+            # Such chains must not go on, and double, for ever.
+            return
+        hooks = self._hooks
+        self._under_way += 1
+        self._told += 1
+        if self._told == _MOST and hooks:
+            endless = RecursionError(f"{_MOST} events, each told by a module that heard of another")
+            self._failed(hooks[0][0], "event_received", endless)
+        try:
+            for module, hook in hooks:
+                if isinstance(event, module.events):
+                    try:
+                        hook(event, now)
+                    except Exception as error:
+                        self._failed(module, "event_received", error)
+        finally:
+            self._under_way -= 1
+            if not self._under_way:
+                self._told = 0
