@@ -1,35 +1,49 @@
 """What each module adds to the CPU time of a call: ``sansip serve`` beside Kamailio with its module.
 
-Theory of operation: as ``calls.py``, in one run: each server is measured plain and with each module, in
-turn, several rounds. The added cost is the median of a server with the module minus its own median without.
-The ratio is sansip's added cost to Kamailio's. What the two do is the same job:
+Theory of operation: each server is started once, plain and with each module, and all of them stay: an idle
+one costs next to nothing. A round offers a short load to each in turn, plain first, and the next round in the
+opposite order, so what the machine does meanwhile affects all alike. What is added is the difference to the
+plain one of the same server in the same round. Its median is told, with the bounds that hold it 95 times of
+100 (bootstrap over the rounds), and so is the ratio of sansip's to Kamailio's. A first round warms up, and
+does not count. What a transaction leaves behind is cleared up while other servers are measured, so it is in
+no figure. What the two do is the same job:
 
-- ``dispatcher``: two destinations in turn, OPTIONS off; Kamailio ``ds_select_domain`` with algorithm 4.
-- ``calls``: a record of each call in memory; Kamailio ``dialog``, in memory.
+- ``dispatcher``: two destinations in turn, the other one if the first fails, OPTIONS off; Kamailio
+  ``ds_select_domain`` with algorithm 4, and ``ds_next_domain`` in a failure route. sansip keeps a record of
+  each call there as well (``[calls]``), Kamailio none.
+- ``calls``: a record of each call in memory; Kamailio ``dialog``, in memory, with ``dlg_manage()``.
 - ``accounting``: calls, and a record of each in SQLite; Kamailio ``dialog`` and ``acc`` with CDRs in SQLite.
 - ``lcr``: ``--prefixes`` prefixes (1,000,000) and two gateways; Kamailio ``lcr`` from SQLite.
 
-    python -m benchmarks.modules --rate 300 --seconds 8 --rounds 3
+    python -m benchmarks.modules --rate 300 --seconds 2 --rounds 12
 """
 
 from __future__ import annotations
 
+import argparse
 import json
+import random
 import shutil
 import sqlite3
 import statistics
 import sys
-from collections.abc import Sequence
-from dataclasses import asdict
-from functools import partial
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.calls import DOMAIN, HOST, Result, line, measure, parser_of
+from benchmarks.calls import DOMAIN, HOST, Begin, Load, parser_of, pinned
 from benchmarks.ends import tables
 from sansip_server.modules import names
+from tools.cpu import cpu_seconds, idle_share, waited_seconds
 from tools.peers import KAMAILIO_MODULES, Program, free_port, kamailio, sansip_serve
 
-__all__ = ["CASES", "configured", "dialled"]
+__all__ = ["CASES", "Added", "Window", "added", "configured", "dialled", "verdict"]
+
+# Rounds drawn anew, for the bounds of a median.
+_DRAWS = 2_000
 
 # Kamailio's part in the place of ``lookup("location")``, and modules and parameters in front.
 LOCATION = 'if (!lookup("location")) { sl_send_reply("404", "Not Found"); exit; }'
@@ -54,6 +68,7 @@ request_route {
   WHERE
   if (!t_relay()) sl_reply_error();
 }
+MORE
 """
 
 
@@ -69,6 +84,7 @@ class Case:
         within: str = "",
         where: str = LOCATION,
         options: Sequence[str] = (),
+        more: str = "",
     ) -> None:
         self.toml = toml
         self.modules = modules
@@ -77,6 +93,7 @@ class Case:
         self.within = within
         self.where = where
         self.options = options
+        self.more = more
 
 
 DIALOG = ('modparam("dialog", "db_mode", 0)', 'modparam("dialog", "dlg_match_mode", 1)')
@@ -93,8 +110,16 @@ CASES = {
     "dispatcher": Case(
         '[calls]\n[dispatcher]\ntakes = "calls"\nprobe_interval = 0\nfile = "farm.csv"\n',
         "dispatcher",
-        ('modparam("dispatcher", "list_file", "FOLDER/farm.list")',),
-        where='if (!ds_select_domain("1", "4")) { sl_send_reply("503", "None"); exit; }',
+        (
+            'modparam("dispatcher", "list_file", "FOLDER/farm.list")',
+            # The others are kept for the failure route.
+            'modparam("dispatcher", "flags", 2)',
+            'modparam("dispatcher", "xavp_dst", "_dsdst_")',
+        ),
+        where='if (!ds_select_domain("1", "4")) { sl_send_reply("503", "None"); exit; }\n'
+        '  if (is_method("INVITE")) t_on_failure("NEXT");',
+        more='failure_route[NEXT] { if (t_check_status("5[0-9][0-9]|408") && ds_next_domain()) { '
+        't_on_failure("NEXT"); t_relay(); exit; } }',
     ),
     "calls": Case("[calls]\n", "dialog", DIALOG, begins='if (is_method("INVITE")) dlg_manage();'),
     "accounting": Case(
@@ -185,7 +210,7 @@ def begin_kamailio(
     lines += ['modparam("usrloc", "db_mode", 0)', 'modparam("registrar", "max_expires", 3600)']
     lines += [filled(one, folder, ports) for one in case.parameters]
     route = KAMAILIO_ROUTE.replace("WITHIN", case.within).replace("BEGINS", case.begins)
-    text = "\n".join(lines) + route.replace("WHERE", case.where)
+    text = "\n".join(lines) + route.replace("WHERE", case.where).replace("MORE", case.more)
     return kamailio(folder, listeners, [DOMAIN], ["-x", "fm", "-m", "6000", "-M", "3000"], prefix, text)
 
 
@@ -214,12 +239,166 @@ def fill_lcr(path: Path, ports: Sequence[int], count: int) -> None:
         )
 
 
+@dataclass
+class Window:
+    """One server under one short load: µs of CPU for each completed call, and how busy others were.
+
+    A large ``wait_share`` means that other programs used the server's core at the same time.
+    """
+
+    server: str
+    case: str
+    round: int
+    cpu_us: float
+    completed: int
+    failed: int
+    retransmissions: int
+    wait_share: float
+
+
+class Bench:
+    """A server that runs from the first round to the last, with its callees."""
+
+    def __init__(
+        self,
+        stack: ExitStack,
+        arguments: argparse.Namespace,
+        server: str,
+        case: str,
+        begin: Begin,
+        ports: list[int],
+    ) -> None:
+        directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="sansip-bench-")))
+        port = free_port()
+        self.name = server, case
+        self._arguments = arguments
+        self._stack = stack
+        self._program = stack.enter_context(
+            begin(directory, [f"udp:{HOST}:{port}"], pinned(arguments.server_core))
+        )
+        self._load = Load(arguments, "calls", port, directory, ports, dialled(case))
+        self._load.prepare(stack)
+        # Each measured anew, for a run takes minutes: the median of these counts.
+        self._idle = [idle_share(self._program.pid, arguments.idle)]
+
+    def play(self, number: int) -> Window:
+        """Offer the load once; return what it cost."""
+        load, pid, arguments = self._load, self._program.pid, self._arguments
+        del load.files[len(load.callees) :]
+        load.offered = 0
+        sent_again = load.totals()[2] if number else 0
+        self._idle.append(idle_share(pid, arguments.idle))
+        begun, spent, waited = time.monotonic(), cpu_seconds(pid), waited_seconds(pid)
+        load.run(self._stack)
+        elapsed = time.monotonic() - begun
+        waited = waited_seconds(pid) - waited
+        time.sleep(arguments.settle)
+        whole = time.monotonic() - begun
+        cost = cpu_seconds(pid) - spent - statistics.median(self._idle) * whole
+        completed, failed, again = load.totals()
+        return Window(
+            *self.name,
+            number,
+            round(cost * 1e6 / completed, 1) if completed else float("nan"),
+            completed,
+            failed,
+            max(again - sent_again, 0),
+            round(waited / elapsed, 3),
+        )
+
+
+@dataclass
+class Added:
+    """What a module adds, or a ratio: the median over the rounds, and its bounds at 95 of 100."""
+
+    median: float
+    low: float
+    high: float
+
+    def __str__(self) -> str:
+        return f"{self.median:+.1f} µs ({self.low:+.1f} to {self.high:+.1f})"
+
+
+def by_round(windows: Sequence[Window], server: str, case: str) -> dict[int, float]:
+    """Return the cost of a call in each round."""
+    return {one.round: one.cpu_us for one in windows if (one.server, one.case) == (server, case)}
+
+
+def differences(windows: Sequence[Window], server: str, case: str) -> dict[int, float]:
+    """Return what ``case`` added in each round to the plain one of the same server."""
+    plain = by_round(windows, server, "plain")
+    return {
+        number: cost - plain[number]
+        for number, cost in by_round(windows, server, case).items()
+        if number in plain
+    }
+
+
+def bounds(rounds: Sequence[int], figure: Callable[[Sequence[int]], float]) -> Added:
+    """Return ``figure`` of all rounds, and the bounds of it where the rounds are drawn anew."""
+    # Each run draws alike.
+    draw = random.Random(1)
+    drawn = sorted(figure(draw.choices(rounds, k=len(rounds))) for _ in range(_DRAWS))
+    return Added(figure(rounds), drawn[_DRAWS * 25 // 1000], drawn[_DRAWS * 975 // 1000])
+
+
+def added(windows: Sequence[Window], server: str, case: str) -> Added:
+    """Return what ``case`` adds to a call of ``server``."""
+    found = differences(windows, server, case)
+    return bounds(list(found), lambda rounds: statistics.median(found[one] for one in rounds))
+
+
+def ratio(windows: Sequence[Window], case: str) -> Added | None:
+    """Return sansip's added cost to Kamailio's; None where Kamailio's is not above zero in all draws."""
+    ours, theirs = differences(windows, "sansip", case), differences(windows, "kamailio", case)
+    rounds = [number for number in ours if number in theirs]
+    if not rounds or added(windows, "kamailio", case).low <= 0:
+        return None
+
+    def one(drawn: Sequence[int]) -> float:
+        below = statistics.median(theirs[number] for number in drawn)
+        above = statistics.median(ours[number] for number in drawn)
+        return above / below if below > 0 else float("inf")
+
+    return bounds(rounds, one)
+
+
+def verdict(windows: Sequence[Window], cases: Sequence[str], servers: Sequence[str]) -> str:
+    """Return the added cost of each module, and the ratio of it where both servers took part."""
+    lines = []
+    for server in servers:
+        costs = by_round(windows, server, "plain")
+        lines.append(
+            f"plain: {server} {statistics.median(costs.values()):.1f} µs a call, {len(costs)} rounds"
+        )
+    for case in cases:
+        if case == "plain":
+            continue
+        words = ", ".join(f"{server} {added(windows, server, case)}" for server in servers)
+        if "kamailio" in servers:
+            found = ratio(windows, case)
+            if found is None:
+                words += ", no ratio: what Kamailio adds is within the noise"
+            else:
+                words += f", ratio {found.median:.2f} ({found.low:.2f} to {found.high:.2f})"
+        lines.append(f"{case}: {words}")
+    return "\n".join(lines)
+
+
+def line(one: Window) -> str:
+    return (
+        f"{one.round:>2} {one.server:<8} {one.case:<10} {one.completed:>6} {one.failed:>4} "
+        f"{one.retransmissions:>4} {one.cpu_us:>8.1f} µs  wait {one.wait_share:.1%}"
+    )
+
+
 def main() -> int:
     parser = parser_of((__doc__ or "").split("\n")[0])
     known = [name for name in CASES if name == "plain" or name in names()]
     parser.add_argument("--only", choices=known[1:], action="append", help="module; may be repeated")
     parser.add_argument("--prefixes", type=int, default=1_000_000)
     parser.add_argument("--no-kamailio", action="store_true", help="sansip alone")
+    parser.set_defaults(rate=300, seconds=2, rounds=12, idle=0.5, settle=0.2)
     arguments = parser.parse_args()
     servers = {"sansip": begin_sansip} | ({} if arguments.no_kamailio else {"kamailio": begin_kamailio})
     needed = ["sipp", "taskset"] + ["kamailio"] * ("kamailio" in servers)
@@ -227,37 +406,33 @@ def main() -> int:
         print(f"not installed: {', '.join(missing)}", file=sys.stderr)
         return 2
     cases = ["plain", *(arguments.only or known[1:])]
-    results: list[Result] = []
-    for _ in range(arguments.rounds):
+    windows: list[Window] = []
+    with ExitStack() as stack:
+        benches = []
         for case in cases:
             for server, begin in servers.items():
                 ports = [free_port(), free_port()]
-                start = partial(begin, CASES[case], ports, arguments.prefixes)
-                result = measure(f"{server} {case}", "calls", arguments, start, ports, dialled(case))
-                results.append(result)
-                if not arguments.json:
-                    print(line(result), flush=True)
+
+                def start(
+                    folder: Path, listeners: Sequence[str], prefix: Sequence[str],
+                    begin: Callable[..., Program] = begin, case: str = case, ports: list[int] = ports,
+                ) -> Program:  # fmt: skip
+                    return begin(CASES[case], ports, arguments.prefixes, folder, listeners, prefix)
+
+                benches.append(Bench(stack, arguments, server, case, start, ports))
+        # Round 0 warms up.
+        for number in range(arguments.rounds + 1):
+            for bench in benches if number % 2 else benches[::-1]:
+                window = bench.play(number)
+                if number:
+                    windows.append(window)
+                    if not arguments.json:
+                        print(line(window), flush=True)
     if arguments.json:
-        print(json.dumps([asdict(result) for result in results], indent=1))
+        print(json.dumps([vars(window) for window in windows], indent=1))
     else:
-        print(verdict(results, cases, list(servers)))
+        print(verdict(windows, cases, list(servers)))
     return 0
-
-
-def verdict(results: Sequence[Result], cases: Sequence[str], servers: Sequence[str]) -> str:
-    """Return the added cost of each module, and the ratio of it where both servers took part."""
-
-    def median(server: str, case: str) -> float:
-        return statistics.median(one.cpu_us for one in results if one.server == f"{server} {case}")
-
-    lines = [f"plain: {', '.join(f'{server} {median(server, cases[0]):.1f} µs' for server in servers)}"]
-    for case in cases[1:]:
-        added = {server: median(server, case) - median(server, cases[0]) for server in servers}
-        words = ", ".join(f"{server} {cost:+.1f} µs" for server, cost in added.items())
-        if added.get("kamailio", 0.0) > 0:
-            words += f", ratio {added['sansip'] / added['kamailio']:.2f}"
-        lines.append(f"{case}: {words}")
-    return "\n".join(lines)
 
 
 if __name__ == "__main__":
