@@ -23,6 +23,9 @@ __all__ = ["PATIENCE", "Closed", "Line", "Silence"]
 
 # Seconds until an answer that does not come is missed.
 PATIENCE = 5.0
+# Servers and ports that lines over UDP had. RFC 3261 17.2.1: a failure is repeated for 32 s to a line that
+# closed without an ACK, and the kernel gives its port again: another case heard a 487 to its REGISTER.
+_had: set[tuple[int, int]] = set()
 _LENGTH = re.compile(rb"(?im)^(?:Content-Length|l)\s*:\s*(\d+)")
 
 
@@ -56,11 +59,18 @@ class Line:
         self._unread: list[bytes] = []
         family = socket.AF_INET6 if ":" in server[0] else socket.AF_INET
         kind = socket.SOCK_DGRAM if transport == "udp" else socket.SOCK_STREAM
-        self._socket = socket.socket(family, kind, socket.IPPROTO_SCTP if transport == "sctp" else 0)
-        if source is not None:
-            self._socket.bind(source)
-        self._socket.settimeout(PATIENCE)
-        self._socket.connect(server)
+        while True:
+            self._socket = socket.socket(family, kind, socket.IPPROTO_SCTP if transport == "sctp" else 0)
+            if source is not None:
+                self._socket.bind(source)
+            self._socket.settimeout(PATIENCE)
+            self._socket.connect(server)
+            known = server[1], self.local[1]
+            if transport != "udp" or source is not None or known not in _had:
+                break
+            self._socket.close()
+        if transport == "udp":
+            _had.add(known)
         if transport != "udp":
             # Small messages, each waited for. (SCTP_NODELAY is 3.)
             sctp = transport == "sctp"

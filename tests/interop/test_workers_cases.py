@@ -226,9 +226,14 @@ def test_forged_marks_do_no_harm(crew: Crew, lines: list[Line], mark: str) -> No
         line.send(
             request("BYE", f"sip:x@{crew.domain}", line, to=f"<sip:x@{crew.domain}>;tag=s-{mark}0123456789")
         )
-        assert len(line.received(0.15)) <= 1
-        line.send(request("OPTIONS", f"sip:{crew.domain}", line))
-        assert heard(line).what == "200"
+        call = f"after-{fresh()}"
+        line.send(request("OPTIONS", f"sip:{crew.domain}", line, call_id=call))
+        # The worker of the mark answers when it can: before or behind the worker of the line.
+        answers = [Message(data.decode()) for data in (line.receive(), *line.received(0.15))]
+        while not any(one.get("call-id") == call for one in answers):
+            answers.append(heard(line))
+        assert [one.what for one in answers if one.get("call-id") == call] == ["200"]
+        assert len(answers) <= 2
 
 
 def test_a_route_with_a_forged_digit_is_followed_once(crew: Crew, lines: list[Line]) -> None:
