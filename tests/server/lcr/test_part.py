@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
+import sys
+import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import pytest
@@ -158,3 +163,64 @@ def test_zones(tmp_path: Path) -> None:
         part.zone(FindZone("Mars/Olympus"))
     with pytest.raises(ValueError, match="a time zone of this machine"):
         LcrPart(LcrSettings(zone="Mars/Olympus"))
+
+
+# They let other threads run (``hashlib`` from 2 KB on, ``zlib`` from 5 KB on), however long they take.
+FREE = {"update", "crc32", "read", "readinto", "poll", "select", "waitpid", "acquire", "communicate"}
+
+
+def held(read: Callable[[], Any]) -> tuple[int, float]:
+    """Return how many functions ``read`` calls, and the CPU seconds in which no other thread can run."""
+    calls, spent, begun = 0, 0.0, 0.0
+
+    def note(_frame: FrameType, event: str, function: Any) -> None:
+        nonlocal calls, spent, begun
+        now = time.thread_time()
+        if event.endswith("call"):
+            calls += 1
+        if event in ("c_return", "c_exception") and function.__name__ in FREE:
+            # All since the call, which another thread had.
+            begun = now
+        spent, begun = spent + now - begun, time.thread_time()
+
+    begun = time.thread_time()
+    sys.setprofile(note)
+    try:
+        read()
+    finally:
+        sys.setprofile(None)
+    return calls, spent
+
+
+def test_loading_holds_up_no_call(tmp_path: Path) -> None:
+    """The loop waits while another thread holds the interpreter: not for longer than 20 ms, in all.
+
+    Counted in CPU time of the thread, and in functions, neither of which another program can change. What
+    would take the longer the more prefixes there are is done by the helper, or without the interpreter.
+    """
+    counts = []
+    for number in (1_000, 101_000):
+        part = LcrPart(settings(tmp_path, *(f"one,{100_000 + one},0.01" for one in range(number))))
+        table = part.load(LoadRates())
+        assert table is not None
+        assert table.prefixes == number
+        # It is packed by now, as it is when the helper has ended.
+        calls, seconds = held(part._read)
+        # A block of the file is read, added to the digest, and counted.
+        blocks = os.path.getsize(tmp_path / "rates.csv") // (1 << 20)
+        counts.append(calls - 3 * blocks)
+        assert seconds < 0.02
+        # The old table goes as the new one comes.
+        before = time.thread_time()
+        part._table = None
+        del table
+        assert time.thread_time() - before < 0.02
+    assert counts[0] == counts[1] < 200
+
+
+def test_what_holds_it_is_seen() -> None:
+    """Without this the test above would prove nothing."""
+    text = "[" + "1," * 3_000_000 + "1]"
+    calls, seconds = held(lambda: json.loads(text))
+    assert calls < 20
+    assert seconds > 0.02
