@@ -140,6 +140,7 @@ COMPILED = (
     "modules/dispatcher/order.py",
     "modules/failover/attempt.py",
     "modules/failover/health.py",
+    "modules/failover/trail.py",
     "modules/lcr/choice.py",
     "modules/lcr/lead.py",
     "modules/lcr/measuring.py",

@@ -27,6 +27,7 @@ from sansip.module.process import Named, Process
 from sansip.module.rows import Rows
 from sansip.module.sharing import Count, Limited, Shared
 from sansip.module.streams import Stream, whole
+from sansip.module.telling import Teller
 from sansip.module.websockets import WebSocketPeer
 from sansip.routing.awaitables import Question, ask
 from sansip.routing.loss import drop
@@ -67,7 +68,7 @@ class Core(Process):
         limits, domains, listeners, location, bans, users, sender, proxy: of the stack.
     """
 
-    __slots__ = ("_figures", "_guarding", "_own", "_rates", "_serves", "plain", "table")
+    __slots__ = ("_figures", "_guarding", "_own", "_rates", "_serves", "plain", "table", "teller")
 
     def __init__(self, stack: StackCore, module: Named, table: ModuleTable) -> None:
         super().__init__(stack, module)
@@ -80,6 +81,8 @@ class Core(Process):
         self._rates: Rates | None = None
         self._serves = False
         self._guarding: Guarding | None = None
+        # For compiled parts of the module: its ``tell`` and ``notify`` cost no interpreted call.
+        self.teller = Teller(stack)
 
     @property
     def timers(self) -> ModuleTimers:
@@ -398,11 +401,11 @@ class Core(Process):
 
     def notify(self, event: Any, now: float) -> None:
         """Tell the log, and the modules that want to hear of it, of ``event``."""
-        self._stack.tell(event, now)
+        self.teller.notify(event, now)
 
     def tell(self, event: Any, now: float) -> None:
         """Tell the modules that want to hear of ``event``, and not the log."""
-        self._stack.modules.event(event, now)
+        self.teller.tell(event, now)
 
     def unregister(self, binding: Binding, reason: str, now: float) -> None:
         """Remove a binding, here and in the store."""

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from sansip.module.order import Method
 
-__all__ = ["Telling"]
+__all__ = ["Teller", "Telling"]
 
 # Events that may lead to each other.
 _MOST: Final = 100
@@ -56,3 +56,20 @@ class Telling:
             self._under_way -= 1
             if not self._under_way:
                 self._told = 0
+
+
+class Teller:
+    """What a module says to others: ``Core.tell`` and ``Core.notify``, for its compiled parts."""
+
+    __slots__ = ("_stack",)
+
+    def __init__(self, stack: Any) -> None:
+        self._stack = stack
+
+    def tell(self, event: Any, now: float) -> None:
+        """Tell the modules that want to hear of ``event``, and not the log."""
+        self._stack.modules.event(event, now)
+
+    def notify(self, event: Any, now: float) -> None:
+        """Tell the log, and the modules that want to hear of it, of ``event``."""
+        self._stack.tell(event, now)

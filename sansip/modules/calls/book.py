@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from sansip.entropy import Entropy
     from sansip.module import Core
     from sansip.module.metrics import Counter
+    from sansip.module.telling import Teller
     from sansip.modules.calls.keeping import Keeping
     from sansip.modules.calls.settings import CallsSettings
     from sansip.modules.calls.together import Together
@@ -52,6 +53,7 @@ class Book:
         "_mark",
         "_number",
         "_place",
+        "_teller",
         "_together",
         "answered",
         "calls",
@@ -72,6 +74,7 @@ class Book:
     _limits: Any
     _mark: str
     _place: int
+    _teller: Teller
     _together: Together | None
     answered: Counter
     elsewhere: Elsewhere
@@ -91,6 +94,7 @@ class Book:
     def start(self, core: Core, keeping: Keeping, together: Together | None) -> None:
         """Begin to serve; ``together``: what counts with other nodes, where there are some."""
         self._core = core
+        self._teller = core.teller
         self._keeping = keeping
         self._together = together
         self._limits = core.limits
@@ -131,12 +135,12 @@ class Book:
         call.over = state == "ended"
         if state == "ringing":
             call.rang = now
-            self._core.tell(CallRang(call), now)
+            self._teller.tell(CallRang(call), now)
         elif state == "answered":
             call.answered = now
             self.answered.add()
             self.elsewhere.answered(call)
-            self._core.tell(CallAnswered(call), now)
+            self._teller.tell(CallAnswered(call), now)
         return True
 
     def over(self, call: Call, talk: Talk, by: str, why: str, now: float) -> None:
@@ -168,7 +172,7 @@ class Book:
                     self._together.changed(key, now)
         if call.tried:
             self.ended.add(by or "nobody seen")
-            self._core.notify(CallFinished(call), now)
+            self._teller.notify(CallFinished(call), now)
         keeping = self._keeping
         if keeping.puts or keeping.written:
             keeping.drop(call, now)

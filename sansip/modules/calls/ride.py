@@ -182,11 +182,12 @@ class Rides:
     ``shown(call, handle)``: the hooks of the module see the messages of the call from now on.
     """
 
-    __slots__ = ("_core", "_listeners", "book", "hears_acks", "sees_messages", "shown")
+    __slots__ = ("_core", "_listeners", "_teller", "book", "hears_acks", "sees_messages", "shown")
 
     def __init__(self, core: Core, book: Book, shown: Callable[[Call, Any], None]) -> None:
         self._core = core
         self._listeners = core.listeners
+        self._teller = core.teller
         self.book = book
         self.shown = shown
         self.hears_acks = self.sees_messages = True
@@ -202,10 +203,10 @@ class Rides:
         begins: Callable[[Any], None] | None = None,
     ) -> Record | None:
         """An INVITE leaves for ``contact`` as octets, ``data``; ``opening`` is what was read of it."""
-        book, core = self.book, self._core
+        book = self.book
         settings = book.settings
         host = flow.host
-        stranger = None if opening.proven or not core.is_stranger(flow) else source_of(host)
+        stranger = None if opening.proven or not self._core.is_stranger(flow) else source_of(host)
         if len(book.calls) >= settings.most:
             return None
         if stranger is not None and not book.strangers.take(stranger, settings.most_of_stranger):
@@ -229,7 +230,7 @@ class Rides:
         if begins is not None:
             begins(call)
         book.tried.add()
-        core.tell(CallTried(call), now)
+        self._teller.tell(CallTried(call), now)
         return ride
 
     def begins(

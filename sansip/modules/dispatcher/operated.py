@@ -174,16 +174,15 @@ class Operated(Module):
         return self._in_order(group, algorithm, key, members) + suspected
 
     def _in_order(self, group: str, algorithm: Algorithm, key: str, members: list[Member]) -> list[Member]:
-        number = self.core.entropy.number
         match algorithm:
             case "hash":
                 return order.by_hash(members, key)
             case "random":
-                return order.drawn(members, number)
+                return order.drawn(members, self.core.entropy.number)
             case "priority":
                 return order.by_priority(members)
             case "srv":
-                return order.by_srv(members, number)
+                return order.by_srv(members, self.core.entropy.number)
             case "least-calls":
                 return order.by_calls(members, lambda one: self._calls.count(one.key))
             case "least-latency":
