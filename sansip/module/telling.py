@@ -7,15 +7,15 @@ of them, and end at a bound.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Final
-
-if TYPE_CHECKING:
-    from sansip.module.order import Method
+from typing import Any, Final, TypeAlias
 
 __all__ = ["Teller", "Telling"]
 
 # Events that may lead to each other.
 _MOST: Final = 100
+
+# A module, and a method of it: ``order.Method`` (which imports what imports this file).
+Method: TypeAlias = tuple[Any, Callable[..., Any]]
 
 
 class Telling:

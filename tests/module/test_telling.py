@@ -46,7 +46,7 @@ def test_a_chain_ends() -> None:
         telling.tell(event, now)
         telling.tell(event, now)
 
-    telling = Telling(((One(), again),), lambda module, hook, error: failures.append(type(error)))  # type: ignore[arg-type]  # as far as it matters here
+    telling = Telling(((One(), again),), lambda module, hook, error: failures.append(type(error)))
     for _ in range(2):
         telling.tell(1, 0.0)
         assert (told, failures) == (100, [RecursionError])
