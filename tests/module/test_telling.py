@@ -54,7 +54,7 @@ def test_a_chain_ends() -> None:
 
 
 def test_wrapped() -> None:
-    """Whoever measures hooks puts others in their place."""
+    """A program that measures hooks puts others in their place."""
     told: list[str] = []
     module: Any = One()
     telling = Telling(((module, lambda event, now: told.append("before")),), lambda *_: None)
