@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from itertools import islice
 
 import pytest
 
 from sansip.stack import Stack
 from tests.fuzz.cost import Findings, run, stretched
-from tests.fuzz.targets import price as target
+from tests.fuzz.targets.price import price
 
 
 @pytest.mark.timeout(300)
@@ -32,7 +33,7 @@ def test_the_verdict_sees_what_is_dear(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(Stack, "datagram_received", slow)
     # A server that is there already was asked once for its way in.
-    monkeypatch.setattr(target, "_servers", {})
+    monkeypatch.setattr(sys.modules[price.__module__], "_servers", {})
     findings = Findings(None)
     findings.one(b"\0" * 30_000)
     assert "microseconds" in findings.found[0]

@@ -1,7 +1,7 @@
 """The records of calls: they begin, change their state, and end.
 
-Theory of operation: what happens to a call is said here by ``module`` and its hooks, and by ``ride`` for calls
-that pass as octets, and ``states`` what the next state is. A record ends in one place, ``end``, and
+Theory of operation: what happens to a call is said here, by ``module`` and its hooks and, for calls that pass
+as octets, by ``ride``, and ``states`` what the next state is. A record ends in one place, ``end``, and
 with it all its counts and its row. The module has one book as long as it lives.
 """
 
