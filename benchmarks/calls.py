@@ -7,6 +7,7 @@ and this program share another. The figure is the CPU time of the server (user +
 Everything stays on 127.0.0.1 and ends by itself.
 
     python benchmarks/calls.py --rate 400 --seconds 20 --rounds 3
+    python benchmarks/calls.py --only calls --transport tls
 """
 
 from __future__ import annotations
@@ -24,14 +25,16 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 if str(ROOT) not in sys.path:
     sys.path.insert(0, str(ROOT))
 
+from benchmarks.tls_ends import TlsEnds  # noqa: E402 (needs the path above)
 from tools.cpu import cpu_seconds, idle_share, system_seconds, waited_seconds  # noqa: E402 (needs the path above)
-from tools.peers import Program, Sipp, free_port, kamailio, sansip_serve  # noqa: E402 (needs the path above)
+from tools.peers import Program, Sipp, free_port, kamailio, kamailio_config, sansip_serve  # noqa: E402 (needs the path above)
 from tools.redises import redis_server  # noqa: E402 (needs the path above)
 
 SCENARIOS = Path(__file__).parent / "scenarios"
@@ -100,7 +103,9 @@ class Load:
         directory: Path,
         ports: Sequence[int] = (),
         number: str = "callee",
+        ends: TlsEnds | None = None,
     ) -> None:
+        self.ends = ends
         # Where the callees listen, any free ports without; and what is dialled, but for its last digit.
         self.ports = ports
         self.number = number
@@ -115,13 +120,21 @@ class Load:
 
     def prepare(self, stack: ExitStack) -> None:
         """Start and register the callees, when the workload has any."""
-        if self.workload != "calls":
+        has_callees = self.workload == "calls"
+        ends = self.ends
+        if ends is not None:
+            if has_callees and not self.ports:
+                self.ports = [free_port() for _ in range(self.arguments.sipps)]
+            ports = self.ports if has_callees else ()
+            stack.enter_context(ends.start(self.server[1], ports, pinned(self.arguments.sipp_core)))
+        if not has_callees:
             return
         for number in range(self.arguments.sipps):
             callee = self._start("uas.xml", number, calls=10**9, options=[])
             stack.enter_context(callee)
             callee.wait_until_bound()
-            register(f"callee{number}", callee.local[1], self.server[1], self.arguments.transport)
+            phone = callee.local[1] if ends is None else ends.fronts[number]
+            register(f"callee{number}", phone, self.server[1], self.arguments.transport)
             self.callees.append(callee)
 
     def run(self, stack: ExitStack) -> None:
@@ -153,9 +166,14 @@ class Load:
         transport = "u1" if self.arguments.transport == "udp" else "t1"
         if self.arguments.port_each and scenario != "uas.xml":
             transport, options = "un", [*options, "-max_socket", "4000"]
+        played, server = SCENARIOS / scenario, self.server
+        if self.ends is not None:
+            is_callee = scenario == "uas.xml"
+            played = self.ends.scenario(played, self.ends.fronts[number] if is_callee else None)
+            server = HOST, self.ends.near
         return Sipp(
-            SCENARIOS / scenario,
-            self.server,
+            played,
+            server,
             self.directory,
             local=(HOST, self.ports[number] if scenario == "uas.xml" and self.ports else free_port()),
             transport=transport,
@@ -202,6 +220,11 @@ class Load:
         return times[(len(times) * 99 + 99) // 100 - 1] if times else None
 
 
+def ends_of(arguments: argparse.Namespace, directory: Path) -> TlsEnds | None:
+    """Return what speaks TLS around SIPp, None where nothing has to."""
+    return TlsEnds(directory, HOST, DOMAIN) if arguments.transport == "tls" else None
+
+
 def pinned(core: int) -> list[str]:
     return ["taskset", "-c", str(core)]
 
@@ -226,14 +249,21 @@ def measure(
         directory = Path(temporary)
         port = free_port()
         listeners = [f"udp:{HOST}:{port}"]
-        if arguments.transport == "tcp":
-            listeners.append(f"tcp:{HOST}:{port}")
+        if arguments.transport != "udp":
+            listeners.append(f"{arguments.transport}:{HOST}:{port}")
         start: Callable[..., Program] = kamailio if name == "kamailio" else sansip_serve
         options = {"kamailio": ["-x", "fm"], "sansip+uvloop": ["--uvloop"]}.get(name, [])
         if name.partition("+")[2] in arguments.runtime:
             options = ["--runtime", name.partition("+")[2]]
+        ends = ends_of(arguments, directory)
         if name != "kamailio":
             options = [*options, *arguments.serve_option]
+            if ends is not None:
+                config = directory / "tls.toml"
+                config.write_text(ends.table)
+                options = [*options, "--config", str(config)]
+        elif ends is not None:
+            start = partial(kamailio, text=kamailio_config(listeners, [DOMAIN], certificate=ends.certificate))
         if name == "sansip+redis":
             options += shared(arguments, directory, stack)
         prefix = pinned(arguments.server_core)
@@ -241,7 +271,7 @@ def measure(
             server = stack.enter_context(start(directory, listeners, [DOMAIN], options, prefix))
         else:
             server = stack.enter_context(begin(directory, listeners, prefix))
-        load = Load(arguments, workload, port, directory, ports, number)
+        load = Load(arguments, workload, port, directory, ports, number, ends)
         load.prepare(stack)
 
         idle = idle_share(server.pid, arguments.idle)
@@ -303,7 +333,7 @@ def parser_of(description: str) -> argparse.ArgumentParser:
     parser.add_argument("--seconds", type=int, default=15, help="length of each measurement")
     parser.add_argument("--rounds", type=int, default=3, help="measurements of each server")
     parser.add_argument("--sipps", type=int, default=2, help="SIPp processes on each side")
-    parser.add_argument("--transport", choices=["udp", "tcp"], default="udp")
+    parser.add_argument("--transport", choices=["udp", "tcp", "tls"], default="udp")
     parser.add_argument("--server-core", type=int, default=0)
     parser.add_argument("--sipp-core", type=int, default=1)
     parser.add_argument("--idle", type=float, default=2.0, help="seconds of idling before the load")
@@ -342,7 +372,12 @@ def main() -> int:
     servers += [f"sansip+{runtime}" for runtime in arguments.runtime]
     if not arguments.no_kamailio:
         servers.append("kamailio")
-    needed = ["sipp", "taskset"] + ["kamailio"] * ("kamailio" in servers) + ["redis-server"] * arguments.redis
+    needed = (
+        ["sipp", "taskset"]
+        + ["haproxy"] * (arguments.transport == "tls")
+        + ["kamailio"] * ("kamailio" in servers)
+        + ["redis-server"] * arguments.redis
+    )
     missing = [name for name in needed if shutil.which(name) is None]
     if missing:
         print(

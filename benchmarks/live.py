@@ -10,6 +10,7 @@ depends on the rate and on the machine's other work, so two runs differ by a few
     python -m benchmarks.live                            both runtimes, all workloads
     python -m benchmarks.live --only calls --runtime asyncio --functions 40
     python -m benchmarks.live --kind instructions
+    python -m benchmarks.live --only calls --transport tcp
     python -m benchmarks.live --only calls --relay      each call has a media relay: Debian's rtpengine
     python -m benchmarks.live --only calls --module dispatcher --module lcr     as ``modules.py`` has them
     python -m benchmarks.live --redis                   the bindings are in a Redis of its own
@@ -73,7 +74,10 @@ def _serve_counted(out: Path, words: list[str]) -> None:
 
 @dataclass
 class Asked:
-    """What is counted: runtime, rate, module and its prefixes, a media relay, bindings in Redis."""
+    """What is counted: runtime, rate, module and its prefixes, a media relay, bindings in Redis.
+
+    ``transport``: that of SIPp.
+    """
 
     runtime: str
     rate: int
@@ -81,6 +85,7 @@ class Asked:
     prefixes: int = 1_000
     relay: bool = False
     redis: bool = False
+    transport: str = "udp"
 
 
 class _Run:
@@ -92,6 +97,7 @@ class _Run:
         options = calls.parser_of("").parse_args([])
         # Modules have a gateway at each of the two.
         options.rate, options.seconds, options.sipps = asked.rate, 6, 1 if asked.module == "plain" else 2
+        options.transport = asked.transport
         ports = [free_port() for _ in range(2)]
         port = free_port()
         words = [
@@ -103,20 +109,27 @@ class _Run:
             "--domain",
             calls.DOMAIN,
         ]
+        if asked.transport != "udp":
+            words += ["--listen", f"{asked.transport}:{calls.HOST}:{port}"]
+        ends = calls.ends_of(options, directory)
         if asked.relay:
             program, ng = media.rtpengine(directory, options.sipp_core)
             stack.enter_context(program)
-            config = directory / "media.toml"
-            config.write_text(media.tables(ng))
-            words += ["--config", str(config)]
+            settings = directory / "media.toml"
+            settings.write_text(media.tables(ng))
+            words += ["--config", str(settings)]
         else:
             words += modules.configured(modules.CASES[asked.module], ports, asked.prefixes, directory)
         if asked.redis:
             words += calls.shared(options, directory, stack)
+        if ends is not None:
+            with (directory / "sansip.toml").open("a") as config:
+                config.write(ends.table)
         self.server = stack.enter_context(Program([*before, *words], directory / "log", cwd=directory))
         self.server.wait_for(r"^ready$", 300)
         self._stack = stack
-        self._load = calls.Load(options, workload, port, directory, ports, modules.dialled(asked.module))
+        number = modules.dialled(asked.module)
+        self._load = calls.Load(options, workload, port, directory, ports, number, ends)
         self._load.prepare(stack)
         if workload != "registrations":
             self.play()
@@ -214,6 +227,7 @@ def main() -> int:
         "--relay", action="store_true", help="each call has a media relay (rtpengine) and no other module"
     )
     parser.add_argument("--redis", action="store_true", help="the bindings are in Redis")
+    parser.add_argument("--transport", choices=["udp", "tcp", "tls"], default="udp")
     parser.add_argument("--functions", type=int, default=0, help="print so many functions of each")
     parser.add_argument("--rate", type=int, help="a second; default: 50, and 30 for instructions")
     options = parser.parse_args()
@@ -228,7 +242,9 @@ def main() -> int:
     for workload, runtime, module in product(
         options.only or list(calls.WORKLOADS), runtimes, options.module or ["plain"]
     ):
-        asked = Asked(runtime, rate, module, options.prefixes, options.relay, options.redis)
+        asked = Asked(
+            runtime, rate, module, options.prefixes, options.relay, options.redis, options.transport
+        )
         name = f"{workload:14} {runtime:9} {module:11}"
         if options.kind == "instructions":
             print(f"{name} {instructions(asked, workload) / 1000:8.1f} k instructions each", flush=True)

@@ -217,13 +217,21 @@ request_route {
 """
 
 
-def kamailio_config(listeners: Sequence[str], domains: Sequence[str], children: int = 1) -> str:
-    """Return a configuration that does the same as ``sansip serve`` by default, and no more."""
+def kamailio_config(
+    listeners: Sequence[str], domains: Sequence[str], children: int = 1, certificate: Path | None = None
+) -> str:
+    """Return a configuration that does the same as ``sansip serve`` by default, and no more.
+
+    ``certificate``: with its key, for TLS.
+    """
     lines = ["#!KAMAILIO", "debug=1", "log_stderror=yes", f"children={children}", "tcp_children=1"]
     lines += ["auto_aliases=no", "dns=no", "rev_dns=no"]
     lines += [f"listen={listener}" for listener in listeners]
     lines += [f'alias="{domain}"' for domain in domains]
     lines += [f'loadmodule "{module}.so"' for module in KAMAILIO_MODULES.split()]
+    if certificate is not None:
+        lines += ["enable_tls=yes", 'loadmodule "tls.so"', 'modparam("tls", "tls_method", "TLSv1.2+")']
+        lines += [f'modparam("tls", "{name}", "{certificate}")' for name in ("certificate", "private_key")]
     lines += ['modparam("usrloc", "db_mode", 0)', 'modparam("registrar", "max_expires", 3600)']
     return "\n".join(lines) + KAMAILIO_ROUTE
 
