@@ -280,11 +280,17 @@ class Reception:
             return False
         # RFC 3261 17.1.3
         transaction = self._transactions.clients.get(f"{echo.branch} {echo.method}")
-        if not isinstance(transaction, Pair):
+        if transaction is None or isinstance(transaction, BriefRequest):
             return False
-        hop = transaction.hop
-        # RFC 3261 18.1.2: by the connection that the request left by.
-        return hop.conn == flow.conn and hop.address[0] == flow.address[0] and transaction.takes(echo, now)
+        pair = isinstance(transaction, Pair)
+        hop = transaction.hop if pair else transaction.flow
+        if hop.conn != flow.conn or hop.address[0] != flow.address[0]:
+            # RFC 3261 18.1.2: not by the connection that the request left by.
+            return False
+        if pair:
+            return bool(transaction.takes(echo, now))
+        user = transaction.user
+        return isinstance(user, Usual) and user.returns(transaction, echo, now)
 
     def _returns(self, data: bytes, listener: int, source: Address, now: float) -> bool:
         """Send a response back that came in a datagram from ``source``, if that can be done at once.

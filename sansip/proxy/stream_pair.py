@@ -122,13 +122,29 @@ class StreamPair(Pair):
 
     def timer_fired(self, name: str, now: float) -> None:
         if name == "look" and not self._state and self.hop.reliable:
-            # RFC 3261 17.1.1.2, 17.1.2.2: no Timer A or E. Timer B or F runs from now on.
+            # RFC 3261 17.1.1.2, 17.1.2.2: no Timer A or E.
+            first = self._first_deadline()
+            self._timer = self.proxy.timers.put(self._started + first, first - self._values.t1, self, "late")
+        elif name == "late":
             self._timer = None
-            self.unfold()
+            look, first = self._time_until_c(), self._first_deadline()
+            if not self._state:
+                self.unfold()
+            elif look > first:
+                self._timer = self.proxy.timers.put(self._started + look, look - first, self, "timer C")
+            else:
+                super().timer_fired("timer C", now)
         elif name == "half" and self._gone:
             self._client_over(now)
         else:
             super().timer_fired(name, now)
+
+    def _first_deadline(self) -> float:
+        """Return the seconds from the beginning to the first timer of the transactions, or of their user."""
+        # RFC 3261 16.6 step 11: Timer C; RFC 4320 4.1: the time of a 100.
+        look = self._time_until_c() if self.method == "INVITE" else self._time_until_100()
+        # Timer B or F.
+        return min(look, self._values.t1x64)
 
     def feed(self, given: str, argument: Any, now: float) -> None:
         """As ``Pair.feed``; or the connection to the next hop is lost (RFC 3261 17.1.4, 18.4)."""
@@ -143,6 +159,10 @@ class StreamPair(Pair):
 
     def _unfold(self) -> None:
         servers, owners = self.proxy.transactions.servers, self.proxy.transactions.owners
+        timer = self._timer
+        if timer is not None and timer.name == "late":
+            timer.cancel()
+            self._timer = None
         # Another transaction may have the key by now.
         later = servers.get(self._key)
         super()._unfold()
@@ -156,9 +176,9 @@ class StreamPair(Pair):
         hop = self.hop
         if client is None or not hop.reliable:
             return
-        timer = client.resend_timer
-        if timer is not None:
-            timer.cancel()
+        resends = client.resend_timer
+        if resends is not None:
+            resends.cancel()
             client.resend_timer = None
         connection = self.proxy.sender.connections.get(hop.conn)
         if connection is not None and connection.waiting.pop(self, 0) is None:

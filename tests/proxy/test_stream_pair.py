@@ -218,3 +218,50 @@ def test_an_answer_to_a_bye_is_held(caller: str, callee: str) -> None:
     stack.time_passed(both.now + 100.0)
     stack.time_passed(both.now + 200.0)
     assert stack.snapshot()["server_transactions"] == stack.snapshot()["client_transactions"] == 0
+
+
+@pytest.mark.parametrize(("caller", "callee"), [("tcp", "tcp"), ("udp", "tls")])
+@pytest.mark.parametrize("seconds", [3.0, 40.0])
+def test_a_slow_phone_unfolds_nothing(caller: str, callee: str, seconds: float) -> None:
+    """RFC 3261 17.1.1.2: without Timer A, nothing is to be done for a phone that answers late or rings long."""
+    both = phones(caller, callee)
+    both.give(both.caller, first("INVITE", both))
+    both.wait(10.0)
+    answer(both, "180 Ringing")
+    both.wait(seconds)
+    assert [one._folded for one in pairs(both)] == [True]
+    answer(both, "200 OK")
+    both.give(both.caller, within("ACK", both))
+    both.give(both.caller, within("BYE", both))
+    both.wait(2.0)
+    assert [one._folded for one in pairs(both)] == [True, True]
+    answer(both, "200 OK")
+    both.wait(100.0)
+    quick, long = both.held(True)
+    assert quick == long
+
+
+@pytest.mark.parametrize("status", ["", "180 Ringing"])
+def test_a_phone_that_never_answers(status: str) -> None:
+    """RFC 3261 17.1.1.2, 16.6 step 11: Timer B, then Timer C."""
+    both = phones("tcp", "tcp")
+    both.give(both.caller, first("INVITE", both))
+    if status:
+        both.wait(20.0)
+        answer(both, status)
+    both.wait(33.0)
+    assert both.caller.told.startswith(b"SIP/2.0 180" if status else b"SIP/2.0 408")
+    both.wait(400.0)
+    quick, long = both.held(True)
+    assert quick == long
+
+
+def test_an_answer_after_it_was_unfolded_passes() -> None:
+    """The transactions in its place take the octets of an answer, too."""
+    both = phones("tcp", "tcp")
+    rings(both)
+    for pair in pairs(both):
+        pair.unfold()
+    before = +both.done.yes
+    answer(both, "200 OK")
+    assert both.done.yes - before == {"SIP": 1}
