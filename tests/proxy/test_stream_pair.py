@@ -223,7 +223,7 @@ def test_an_answer_to_a_bye_is_held(caller: str, callee: str) -> None:
 @pytest.mark.parametrize(("caller", "callee"), [("tcp", "tcp"), ("udp", "tls")])
 @pytest.mark.parametrize("seconds", [3.0, 40.0])
 def test_a_slow_phone_unfolds_nothing(caller: str, callee: str, seconds: float) -> None:
-    """RFC 3261 17.1.1.2: without Timer A, nothing is to be done for a phone that answers late or rings long."""
+    """RFC 3261 17.1.1.2: there is no Timer A, so a phone may answer late or ring long."""
     both = phones(caller, callee)
     both.give(both.caller, first("INVITE", both))
     both.wait(10.0)
