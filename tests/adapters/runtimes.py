@@ -19,6 +19,7 @@ from typing import Any, TypeVar
 
 from sansip.actions import Action
 from sansip_asyncio import serve
+from sansip_asyncio.loop import PumpLoop
 from sansip_sockets import PAUSE, BoundListener, Hub, Pump, Wait, assemble, prepare
 from tests.adapters.fakes import PATIENCE
 
@@ -122,6 +123,12 @@ class OnAsyncio(Running):
 
     def ask_to_stop(self) -> None:
         self.loop.call_soon_threadsafe(self.server.stop)
+
+
+class OnPumpLoop(OnAsyncio):
+    """As ``sansip_asyncio.run`` has it."""
+
+    loop_factory = PumpLoop
 
 
 class OnUvloop(OnAsyncio):
@@ -308,6 +315,7 @@ class OnSelectors(Running):
 
 RUNTIMES: dict[str, type[Running]] = {
     "asyncio": OnAsyncio,
+    "asyncio-run": OnPumpLoop,
     "blocking": OnBlocking,
     "uvloop": OnUvloop,
     "gevent": OnGevent,

@@ -1,31 +1,25 @@
 """The front doors: ``async with serve(...)`` inside a program, ``run(...)`` as a program.
 
-Theory of operation: all that is particular to asyncio is here and in
-``waiter``: tasks for handlers that are coroutines, and the shape that asyncio's
+Theory of operation: all that is particular to asyncio is here, in
+``waiter`` and in ``loop``: tasks for handlers that are coroutines, and the shape that asyncio's
 users expect. ``sansip_sockets`` contains the work of a server.
 """
 
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Unpack
 
 from sansip.actions import Action
 from sansip.driver import AnyStack
+from sansip_asyncio.loop import PumpLoop
 from sansip_asyncio.waiter import Waiter
 from sansip_sockets import BoundListener, Build, Options, assemble, prepare, running
 from sansip_sockets.outcome import outcome
 
 __all__ = ["Server", "run", "serve"]
-
-
-class _Loop(asyncio.SelectorEventLoop):
-    """asyncio's loop, which asks for the time twice in each turn: here without a function in between."""
-
-    time = staticmethod(time.monotonic)
 
 
 class Server:
@@ -118,7 +112,7 @@ def run(
     ``BindError`` before anything else happens, and ``ModuleNotFoundError`` where
     uvloop is asked for and missing.
     """
-    loop_factory = _uvloop_factory() if uvloop else _Loop
+    loop_factory = _uvloop_factory() if uvloop else PumpLoop
     stack, bound = prepare(build, listeners, options.get("filters"))
 
     async def main() -> int:

@@ -1,0 +1,120 @@
+"""asyncio's loop, for a thread that does nothing but serve.
+
+Theory of operation: of each socket that is ready, asyncio makes a handle, and calls that in its next turn:
+seven functions for a wake-up. A loop waits in its selector, and may be given one. So this selector resumes
+the pumps itself, and waits on. It returns to the loop, with what is for the loop alone, when there is
+something else: an event of another socket, a call that somebody asked the loop for meanwhile, or the end of
+the time for which it was to wait. A loop that an embedding program runs is left as it is.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import select
+import selectors
+import time
+from collections.abc import Callable
+from contextvars import Context
+from typing import Any, TypeVarTuple, Unpack
+
+__all__ = ["PumpLoop"]
+
+_Ts = TypeVarTuple("_Ts")
+# What a pump's socket has that can be read, and no error.
+_READABLE = getattr(select, "EPOLLIN", 0)
+
+
+class _Selector(selectors.DefaultSelector):
+    """Calls what ``pumps`` has for a descriptor that is readable; ``failed`` gets exceptions."""
+
+    def __init__(self, failed: Callable[[Exception], None]) -> None:
+        super().__init__()
+        self._failed = failed
+        self.pumps: dict[int, Callable[[], None]] = {}
+        # Whether the loop has something to do that it did not know when it began to wait.
+        self.wanted = False
+        # A descriptor of its own for the same set; None where the system has no epoll.
+        epoll = getattr(select, "epoll", None)
+        self._epoll: Any = None if epoll is None else epoll.fromfd(os.dup(self.fileno()))
+
+    def select(self, timeout: float | None = None) -> list[Any]:
+        """Resume pumps until something else is ready or due; return what is ready for the loop."""
+        pumps = self.pumps
+        if not pumps or self._epoll is None:
+            return super().select(timeout)
+        poll, clock = self._epoll.poll, time.monotonic
+        until = None if timeout is None else clock() + timeout
+        self.wanted = False
+        while True:
+            ready = poll(timeout)
+            others = False
+            for fd, events in ready:
+                resume = pumps.get(fd)
+                if resume is None or events != _READABLE:
+                    others = True
+                    continue
+                try:
+                    resume()
+                except Exception as error:
+                    self._failed(error)
+            if others:
+                # Level-triggered: what was not served is still ready.
+                return super().select(0)
+            if self.wanted or not ready:
+                return []
+            if until is not None:
+                timeout = until - clock()
+                if timeout <= 0:
+                    return []
+
+    def close(self) -> None:
+        if self._epoll is not None:
+            self._epoll.close()
+        super().close()
+
+
+class PumpLoop(asyncio.SelectorEventLoop):
+    """A loop whose selector resumes pumps (``watch``)."""
+
+    # asyncio asks for the time twice in each turn: here without a function in between.
+    time = staticmethod(time.monotonic)
+
+    def __init__(self) -> None:
+        self._pumps = _Selector(self._pump_failed)
+        super().__init__(self._pumps)
+
+    def _pump_failed(self, error: Exception) -> None:
+        self.call_exception_handler({"message": "a pump raised", "exception": error})
+
+    def watch(self, fd: int, ready: Callable[[], None]) -> None:
+        """Call ``ready`` whenever ``fd`` is readable, which ends by ``unwatch``."""
+        self.add_reader(fd, ready)
+        self._pumps.pumps[fd] = ready
+
+    def unwatch(self, fd: int) -> None:
+        """End it."""
+        self._pumps.pumps.pop(fd, None)
+        self.remove_reader(fd)
+
+    # What the loop is asked for while its selector waits: it has to know.
+
+    def call_soon(
+        self, callback: Callable[[Unpack[_Ts]], object], *args: *_Ts, context: Context | None = None
+    ) -> asyncio.Handle:
+        self._pumps.wanted = True
+        return super().call_soon(callback, *args, context=context)
+
+    def call_at(
+        self,
+        when: float,
+        callback: Callable[[Unpack[_Ts]], object],
+        *args: *_Ts,
+        context: Context | None = None,
+    ) -> asyncio.TimerHandle:
+        self._pumps.wanted = True
+        return super().call_at(when, callback, *args, context=context)
+
+    def stop(self) -> None:
+        self._pumps.wanted = True
+        super().stop()
