@@ -37,8 +37,8 @@ _INNER: Final = _element(2, rf"(?:{_TEXT}|{_SPACE}(?:{_LEAF}{_SPACE})++)")
 _children: Final = compiled(
     rf"{_SPACE}(?:{_element(1, rf'(?:{_TEXT}|{_SPACE}(?:{_INNER}{_SPACE})++)')}{_SPACE})++"
 ).fullmatch
-# Line ends are written in another way, and the rest is no text.
-_other: Final = compiled(r"[^\t\n -~]").search
+# Other line ends are written in another way, and the rest is no text.
+_plain: Final = compiled(r"[\t\n -~]*+").fullmatch
 _begin: Final = compiled(
     r'(?:<\?xml version="1\.0"(?: encoding="(?:UTF-8|utf-8)")?(?: standalone="(?:yes|no)")?\?>)?+'
     rf'{_SPACE}<presence((?:[ \t\n]++{_NAME}(?::{_NAME})?+="[^<>&"\t\n]*+")++){_SPACE}>'
@@ -66,7 +66,7 @@ def plain_parts(body: bytes) -> list[PlainPart] | None:
     if len(body) > _MOST or not body.isascii():
         return None
     document = body.decode()
-    if _other(document) is not None:
+    if _plain(document) is None:
         return None
     begun = _begin(document)
     if begun is None:
