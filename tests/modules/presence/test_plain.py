@@ -109,17 +109,19 @@ def test_pieces_put_in() -> None:
     """Whatever is put in somewhere: what is taken is what lxml takes."""
     taken = 0
     for body in PLAIN:
-        for piece in PIECES:
-            for at in range(len(body) + 1):
+        for number, piece in enumerate(PIECES):
+            # Behind each tag, and at every fifth octet.
+            ends = [at + 1 for at, octet in enumerate(body) if octet == ord(">")]
+            for at in (*ends, *range(number % 5, len(body), 5)):
                 taken += agree(body[:at] + piece + body[at:])
-    assert taken > 500
+    assert taken > 100
 
 
 def test_spoiled_documents() -> None:
     """Near the edge of the plain form is where two readers would differ."""
     chance = random.Random(1)
     taken = 0
-    for _ in range(10_000):
+    for _ in range(3_000):
         body = bytearray(chance.choice(PLAIN))
         for _ in range(chance.choice((1, 2, 3))):
             if chance.random() < 0.5 or not body:
@@ -128,7 +130,7 @@ def test_spoiled_documents() -> None:
             else:
                 change(body, chance, [*PLAIN, *PIECES])
         taken += agree(bytes(body))
-    assert 100 < taken < 9_000
+    assert 50 < taken < 2_700
 
 
 def test_time_is_linear() -> None:
