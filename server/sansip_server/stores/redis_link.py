@@ -83,8 +83,7 @@ class Link:
         # Batches that have not left, and those that Redis has; and octets that the socket did not take.
         self._waiting: deque[_Batch] = deque()
         self._asked: deque[_Batch] = deque()
-        # Of octets or a view of them; compiled code takes a declared view for octets.
-        self._rest: Any = b""
+        self._rest: bytes | memoryview = b""
         self._marked = False
         self._timer: Timer | None = None
         # When Redis last finished an answer.
