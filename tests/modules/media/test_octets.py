@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import subprocess
+import sys
 from importlib.machinery import ExtensionFileLoader
 from importlib.util import module_from_spec, spec_from_loader
 from pathlib import Path
@@ -138,3 +141,51 @@ def test_only_octets(in_c: Any) -> None:
             call("text", "text")
         with pytest.raises(TypeError):
             call(b"one")
+
+
+SANITIZED = """
+import random, sys
+from importlib.machinery import ExtensionFileLoader
+from importlib.util import module_from_spec, spec_from_loader
+
+loader = ExtensionFileLoader("sansip.modules.media._octets", sys.argv[1])
+octets = module_from_spec(spec_from_loader(loader.name, loader))
+loader.exec_module(octets)
+chance, yes = random.Random(1), 0
+whole = (
+    b"INVITE sip:a@b SIP/2.0\\r\\nRecord-Route: <sip:a;b=c>\\r\\nContent-Type: application/sdp\\r\\n"
+    b"Content-Length: 61\\r\\n\\r\\nv=0\\r\\nc=IN IP4 192.0.2.1\\r\\nm=audio 4000 RTP/AVP 0 8\\r\\n0123456789"
+)
+sdp = whole.partition(b"\\r\\n\\r\\n")[2]
+reply = b"c d3:sdp%d:%b6:result2:oke" % (len(sdp), sdp)
+assert octets.place(whole) and octets.record_routes(whole) and octets.family(sdp, 9) and octets.reply(reply) == sdp
+for _ in range(4_000):
+    for text in (whole, sdp, reply):
+        data = bytearray(text)
+        for _ in range(chance.randrange(3)):
+            data[chance.randrange(len(data))] = chance.choice(b"\\r\\n :=mcrR0\\0")
+        data = bytes(data[: chance.randrange(len(data) + 1)])
+        octets.place(data), octets.record_routes(data), octets.same_media(data, sdp)
+        yes += bool(octets.family(data, 9)) + (octets.reply(data) is not None)
+print("sanitized", yes > 10)
+"""
+
+
+def test_under_sanitizers(tmp_path: Path) -> None:
+    """Octets of strangers: ASan and UBSan see a read behind them (as in ``tests/wire/test_head.py``)."""
+    if shutil.which("gcc") is None:
+        missing("no gcc")
+    from hatch_build import compile_octets
+
+    flags = ("-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-fno-omit-frame-pointer")
+    path = compile_octets(ROOT, tmp_path, *flags)
+    libraries = [
+        subprocess.check_output(["gcc", f"-print-file-name={name}"], text=True).strip()
+        for name in ("libasan.so", "libubsan.so")
+    ]
+    environment = dict(
+        os.environ, LD_PRELOAD=":".join(libraries), ASAN_OPTIONS="detect_leaks=0", PYTHONMALLOC="malloc"
+    )
+    command = [sys.executable, "-c", SANITIZED, str(path)]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, "sanitized True\n"), done.stderr[-4_000:]
