@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from sansip.rows import Change, Read, Table, Write
+from sansip.rows import Change, Expected, Read, Table, Write
 from sansip_server.rows.interface import RowStore
 from sansip_server.rows.memory import InMemory
 from sansip_server.rows.service import RowService
@@ -99,6 +99,29 @@ def test_no_pause_of_a_database(store: SqliteRows) -> None:
     bench.write("a")
     bench.write("b")
     assert bench.slept == []
+
+
+def test_one_that_expects_a_row(store: SqliteRows, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is judged where it stands among the others, which share transactions all the same."""
+    bench = Bench(store)
+    written: list[int] = []
+    plain = store.write
+
+    def noted(questions: Sequence[Write]) -> None:
+        written.append(len(questions))
+        plain(questions)
+
+    monkeypatch.setattr(store, "write", noted)
+
+    def swap(name: str, before: int | None, after: int) -> Write:
+        values = None if before is None else (name, before)
+        return Write((Change(TABLE, ((name, after),)),), (Expected(TABLE, (name,), values),))
+
+    questions = [put("a"), put("b"), put("c"), swap("c", 1, 2), swap("c", 1, 3), put("d"), put("e")]
+    assert bench.service.handlers[Write](questions) == [None, None, None, None, False, None, None]
+    assert written == [3, 1, 1, 2]
+    found = store.read(Read(TABLE, tuple((one,) for one in "abcde")))
+    assert found == [("a", 1), ("b", 1), ("c", 2), ("d", 1), ("e", 1)]
 
 
 def test_text_that_is_no_utf8(store: SqliteRows) -> None:

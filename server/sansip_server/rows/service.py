@@ -100,24 +100,36 @@ class RowService:
 
     @handler(batched=True)
     def _write(self, questions: Sequence[Write]) -> Sequence[Any]:
-        results: Sequence[Any] = [None] * len(questions)
-        try:
-            try:
-                if any(one.expected for one in questions):
-                    # One that is not written must not keep the others from it.
-                    results = [self._judged(one) for one in questions]
-                else:
-                    self._guarded("write", lambda: self._store.write(questions))
-            except DataRefused as error:
-                results = [error] if len(questions) == 1 else [self._alone(one) for one in questions]
-        except Exception as error:
-            return [error] * len(questions)
+        results: list[Any] = []
+        plain: list[Write] = []
+        for one in questions:
+            if one.expected:
+                # One that is not written must not keep the others from it. It may be about rows of theirs.
+                results += self._together(plain)
+                results.append(self._judged(one))
+                plain = []
+            else:
+                plain.append(one)
+        results += self._together(plain)
         self._batches += 1
         self._writes += len(questions)
         for result in results:
             if isinstance(result, DataRefused):
                 logger.warning("%s refuses rows: %s", self._store.name, result)
         return results
+
+    def _together(self, questions: list[Write]) -> list[Any]:
+        """Write ``questions`` in one transaction; return None for each, or the exception."""
+        if not questions:
+            return []
+        try:
+            try:
+                self._guarded("write", lambda: self._store.write(questions))
+            except DataRefused as error:
+                return [error] if len(questions) == 1 else [self._alone(one) for one in questions]
+        except Exception as error:
+            return [error] * len(questions)
+        return [None] * len(questions)
 
     def _judged(self, question: Write) -> Any:
         """Write ``question``; return False where it expects another row, or the exception."""
