@@ -186,7 +186,8 @@ class Play:
         uri, to = f"sip:bob@{DOMAIN}{caller.asked}", f"<sip:bob@{DOMAIN}>"
         lines = [caller.contact_line, *caller.fields]
         if caller.route:
-            lines.insert(0, f"Route: <sip:{SERVER[0]};lr>")
+            by = ";transport=tcp" if caller.tcp else ""
+            lines.insert(0, f"Route: <sip:{SERVER[0]}{by};lr>")
         invite = self.request(caller, "INVITE", uri, to, 1, *lines)
         sent = self.give("INVITE", caller, invite)
         kept: list[str] = []
@@ -258,6 +259,11 @@ SHAPES = (
     Shape("callee with a display name of q", callee=Phone("bob", ("192.0.2.2", 5060), contact=";q=0.5")),
     Shape("caller over TCP", caller=Phone("alice", ("192.0.2.1", 5062), tcp=True)),
     Shape("callee over TCP", callee=Phone("bob", ("192.0.2.2", 5062), uri=";transport=tcp", tcp=True)),
+    Shape(
+        "outbound proxy in Route over TCP",
+        caller=Phone("alice", ("192.0.2.1", 40000), route=True, tcp=True),
+        passwords=True,
+    ),
     Shape(
         "both over TCP behind a NAT",
         caller=Phone("alice", ("198.51.100.8", 40000), local=HOME, uri=";transport=tcp", tcp=True),

@@ -227,19 +227,24 @@ class Listeners:
         return None
 
     def leads_here(self, line: str, number: int) -> bool:
-        """Whether a Route line is what a phone writes whose outbound proxy is the UDP listener ``number``.
+        """Whether a Route line is what a phone writes whose outbound proxy is the listener ``number``.
 
-        It has one value, of which this is all: address and port, ``lr``, and the transport or none.
+        It has one value, of which this is all: address and port, ``lr``, and the transport (UDP: or none).
         """
         listener = self._by_id.get(number)
         if listener is None or not line.startswith("Route: <sip:"):
             return False
         before, semicolon, params = line[12:].lower().partition(";")
         host, port = listener.advertise_host or listener.host, listener.advertise_port or listener.port
+        transport = listener.transport
+        ends = _PRELOADED
+        if transport != UDP:
+            # A secure WebSocket is named as a plain one is, and left to the long way.
+            ends = (f";transport={transport};lr>", f";lr;transport={transport}>")
         return (
-            (before == listener.sent_by or (port == DEFAULT_PORT and before == host))
-            and f"{semicolon}{params}" in _PRELOADED
-            and self.named(host, port, UDP) is listener
+            (before == listener.sent_by or (port == DEFAULT_PORTS[transport] and before == host))
+            and f"{semicolon}{params}" in ends
+            and self.named(host, port, transport) is listener
         )
 
     def may_have_written(self, request: Message) -> bool:

@@ -321,10 +321,14 @@ def first(method: str, both: Both) -> bytes:
         both.invited = number
     elif method == "CANCEL":
         number = both.invited
+    route = f";transport={caller.kind}" if both.done.seed % 10 else ";transport=udp"
+    port = "" if both.done.seed % 4 else f":{PORTS[caller.kind]}"
+    routes = [f"Route: <sip:{SERVER}{port}{route};lr>"] if both.done.seed % 5 == 0 else []
     return _octets(
         [
             f"{method} sip:bob@biloxi.test SIP/2.0",
             caller.via(number),
+            *routes,
             "Max-Forwards: 70",
             f"From: <sip:alice@{'atlanta' if both.done.seed % 3 else 'biloxi'}.test>;tag=a",
             "To: <sip:bob@biloxi.test>",

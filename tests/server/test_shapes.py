@@ -20,6 +20,7 @@ RIDES = {
     "caller over TCP",
     "callee over TCP",
     "both over TCP behind a NAT",
+    "outbound proxy in Route over TCP",
 }
 
 

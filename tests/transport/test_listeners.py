@@ -105,3 +105,25 @@ def test_what_peers_read() -> None:
     assert LISTENERS[3].record_route == "Record-Route: <sip:198.51.100.10:5060;transport=tcp;lr"
     assert str(LISTENERS[5]) == "udp:[2001:db8::10]:5060"
     assert LISTENERS.transports == {"udp", "tcp"}
+
+
+@pytest.mark.parametrize(
+    ("value", "number", "leads"),
+    [
+        ("<sip:192.0.2.10;lr>", 1, True),
+        ("<sip:192.0.2.10:5060;transport=udp;lr>", 1, True),
+        ("<sip:192.0.2.10;transport=tcp;lr>", 4, True),
+        ("<sip:192.0.2.10:5060;lr;transport=TCP>", 4, True),
+        # It is the UDP listener that these name (RFC 3263 4.1), and another host.
+        ("<sip:192.0.2.10;lr>", 4, False),
+        ("<sip:192.0.2.10;transport=udp;lr>", 4, False),
+        ("<sip:192.0.2.10;transport=tcp;lr>", 1, False),
+        ("<sip:192.0.2.10;transport=tls;lr>", 4, False),
+        ("<sip:198.51.100.10;transport=tcp;lr>", 4, False),
+        ("<sip:192.0.2.10;transport=tcp>", 4, False),
+        ("<sip:192.0.2.10;transport=tcp;lr>, <sip:192.0.2.7;lr>", 4, False),
+    ],
+)
+def test_an_outbound_proxy_in_route(value: str, number: int, leads: bool) -> None:
+    """RFC 3261 16.4: a phone's outbound proxy is this server, by the transport that it uses."""
+    assert LISTENERS.leads_here(f"Route: {value}", number) is leads
