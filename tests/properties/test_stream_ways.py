@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from tests.properties.stream_ways import CONFIGS, play
 
 # ``python -m tests.properties.stream_ways`` goes on where this ends.
-PLAYS = int(os.environ.get("SANSIP_PLAYS", "250"))
+PLAYS = int(os.environ.get("SANSIP_PLAYS", "250")) // 2
 
 
 def test_plays_end_alike() -> None:
