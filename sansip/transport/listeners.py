@@ -237,7 +237,7 @@ class Listeners:
         before, semicolon, params = line[12:].lower().partition(";")
         host, port = listener.advertise_host or listener.host, listener.advertise_port or listener.port
         transport = listener.transport
-        ends = _PRELOADED
+        ends: tuple[str, ...] = _PRELOADED
         if transport != UDP:
             # A secure WebSocket is named as a plain one is, and left to the long way.
             ends = (f";transport={transport};lr>", f";lr;transport={transport}>")
