@@ -179,8 +179,8 @@ COMPILED = (
 # Among them, but left as they are: a class that others derive from which are not compiled, one that compiled
 # code could not fill, and settings: the configuration is read by their types, and mypyc keeps plain ones.
 INTERPRETED = ("client/asker.py", "proxy/config.py", "proxy/unseen.py", "registrar/config.py")
-# Below server/sansip_server/: what a registration in Redis passes through. Not the connection (redis_link.py):
-# compiled, it sent the rest of a full socket in a wrong order (tests/server/stores/test_redis_link.py).
+# Below server/sansip_server/: what a registration in Redis passes through. Not the connection: compiled,
+# redis_link.py sent the rest of a full socket in a wrong order (tests/server/stores/test_redis_link.py).
 COMPILED_SERVER = (
     "location_turns.py",
     "stores/redis_clock.py",
