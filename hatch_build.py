@@ -11,7 +11,7 @@ is one and the same. With the variable, the modules below are compiled in a copy
 tree, so that none of it is left beside the source, and put into the wheel next
 to their ``.py`` files: Python imports the extension where both exist. Compiled
 modules call each other without Python's ceremony, so what is compiled is the
-whole path of a message and nothing beside it. Two kinds of module stay as they
+whole path of a message, from socket to socket, and nothing beside it. Two kinds of module stay as they
 are: ``stack.py``, which embedding programs may subclass, and dataclasses that no message passes through.
 """
 
@@ -35,6 +35,7 @@ COMPILED = (
     "driver.py",
     "entropy.py",
     "keyed.py",
+    "reception.py",
     "sources.py",
     "sums.py",
     "wire/abnf.py",
@@ -176,6 +177,14 @@ COMPILED = (
     "module/sockets.py",
     "module/telling.py",
 )
+# The same for the adapters, each package below ``adapters``.
+COMPILED_ADAPTERS = (
+    "sockets/sansip_sockets/datagrams.py",
+    "sockets/sansip_sockets/driven.py",
+    "sockets/sansip_sockets/performing.py",
+    "blocking/sansip_blocking/receiver.py",
+    "blocking/sansip_blocking/several.py",
+)
 # Among them, but left as they are: a class that others derive from which are not compiled, one that compiled
 # code could not fill, and settings: the configuration is read by their types, and mypyc keeps plain ones.
 INTERPRETED = ("client/asker.py", "proxy/config.py", "proxy/unseen.py", "registrar/config.py")
@@ -293,9 +302,12 @@ def compile_modules(root: Path, directory: Path) -> None:
         for path in (root / "sansip").glob(pattern)
         if path.name != "__init__.py" and path.relative_to(root / "sansip").as_posix() not in INTERPRETED
     )
+    # As in the wheel, each package lies at the top.
     modules += [f"sansip_server/{name}" for name in COMPILED_SERVER]
+    modules += [name.partition("/")[2] for name in COMPILED_ADAPTERS]
+    folders = {root / "adapters" / name.rpartition("/")[0]: None for name in COMPILED_ADAPTERS}
     with tempfile.TemporaryDirectory() as workshop, contextlib.chdir(workshop):
-        for source in (root / "sansip", root / "server" / "sansip_server"):
+        for source in (root / "sansip", root / "server" / "sansip_server", *folders):
             shutil.copytree(source, source.name, ignore=shutil.ignore_patterns("__pycache__"))
         # Types are proved by `tox -e types`; here not even the dependencies are installed.
         extensions = mypycify(["--ignore-missing-imports", *modules], group_name="sansip")
