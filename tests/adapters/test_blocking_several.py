@@ -7,14 +7,15 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 import sansip_blocking
 from sansip.actions import Action, Ask, CloseDatagram, OpenDatagram, SendDatagram
-from sansip.module.sockets import FIRST
+from sansip.clock import Timers
+from sansip.limits import Limits
+from sansip.module.sockets import FIRST, Sockets
 from sansip_blocking.receiver import LOOK
 from sansip_sockets import READ
 from sansip_sockets.clients import DatagramClients
@@ -214,7 +215,7 @@ def test_a_relay_whose_answer_nobody_waits_for(relay: socket.socket, monkeypatch
     at, number = relay.getsockname(), FIRST
     stack = asking(at)
     # What the module waits for.
-    counts = stack.sockets = SimpleNamespace(questions=0, patient=0)  # type: ignore[attr-defined]  # as a stack has
+    counts = stack.sockets = Sockets(Timers(), Limits(), [], lambda: 1)  # type: ignore[attr-defined]  # as a stack has
     blocking: list[bool] = []
 
     def on_datagram(listener: int, data: bytes, source: Any) -> list[Action]:

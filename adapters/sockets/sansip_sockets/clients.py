@@ -103,7 +103,9 @@ class DatagramClients:
         # Clients whose socket is open: those above, and those that are being closed.
         self._open: set[_Client] = set()
         self.sockets: dict[int, _Client] = {}
-        self.asked: Asked = getattr(hub.driver.stack, "sockets", None) or _Unknown()
+        asked: Asked | None = getattr(hub.driver.stack, "sockets", None)
+        # Not by its truth: it has a length, and is empty now.
+        self.asked: Asked = _Unknown() if asked is None else asked
 
     def __len__(self) -> int:
         """Return how many sockets are open."""
