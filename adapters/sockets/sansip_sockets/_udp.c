@@ -122,6 +122,7 @@ static PyObject *datagrams_receive(Datagrams *self, PyObject *const *args, Py_ss
         socklen_t length = sizeof from;
         ssize_t size = recvfrom(fd, received, LONGEST, MSG_DONTWAIT, (struct sockaddr *)&from, &length);
         if (size < 0) return PyLong_FromLong(errno);
+        if (length == 0) return PyLong_FromLong(ESHUTDOWN);
         if (note(args[0], received, size, &from) < 0) return NULL;
     }
     return PyLong_FromLong(0);
@@ -148,10 +149,11 @@ static PyObject *datagrams_wait(Datagrams *self, PyObject *batch)
     if (buffer == NULL) return PyErr_NoMemory();
     waiting = NULL;
     struct sockaddr_storage from;
+    socklen_t length;
     ssize_t size;
     int error = 0;
     for (;;) {
-        socklen_t length = sizeof from;
+        length = sizeof from;
         Py_BEGIN_ALLOW_THREADS
         size = recvfrom(fd, buffer, LONGEST, 0, (struct sockaddr *)&from, &length);
         if (size < 0) error = errno;
@@ -161,6 +163,11 @@ static PyObject *datagrams_wait(Datagrams *self, PyObject *batch)
             give_back(buffer);
             return NULL;
         }
+    }
+    /* Of a socket that was shut down: there is no datagram, and no address was written. */
+    if (size >= 0 && length == 0) {
+        size = -1;
+        error = ESHUTDOWN;
     }
     int failed = size < 0 ? 0 : note(batch, buffer, size, &from);
     give_back(buffer);

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable
-from errno import EAGAIN
+from errno import EAGAIN, ESHUTDOWN
 from typing import Any, Protocol
 
 __all__ = ["Datagrams", "PlainDatagrams", "datagrams_of"]
@@ -36,7 +36,8 @@ class Datagrams(Protocol):
     def wait(self, batch: list[tuple[bytes, Any]], /) -> int:
         """Append the next datagram to ``batch``; a blocking socket waits for it.
 
-        Returns 0, or the number of the error; ``errno.EAGAIN`` where the time-out of the socket has passed.
+        Returns 0, or the number of the error; ``errno.EAGAIN`` where the time-out of the socket has passed,
+        ``errno.ESHUTDOWN`` where the socket was shut down.
         """
         ...
 
@@ -58,7 +59,10 @@ class PlainDatagrams:
         recvfrom, append = self._recvfrom, batch.append
         try:
             for _ in range(most):
-                append(recvfrom(DATAGRAM_SIZE, DONTWAIT))
+                datagram = recvfrom(DATAGRAM_SIZE, DONTWAIT)
+                if datagram[1] is None:
+                    return ESHUTDOWN
+                append(datagram)
         except BlockingIOError:
             return EAGAIN
         except OSError as error:
@@ -67,7 +71,10 @@ class PlainDatagrams:
 
     def wait(self, batch: list[tuple[bytes, Any]], /) -> int:
         try:
-            batch.append(self._recvfrom(DATAGRAM_SIZE))
+            datagram = self._recvfrom(DATAGRAM_SIZE)
+            if datagram[1] is None:
+                return ESHUTDOWN
+            batch.append(datagram)
         except BlockingIOError:
             return EAGAIN
         except OSError as error:

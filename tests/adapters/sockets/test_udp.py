@@ -82,6 +82,21 @@ def test_reads_what_waits(kind: Kind, sock: socket.socket, peer: socket.socket) 
     assert len(batch) == 3
 
 
+def test_a_socket_that_was_shut_down(kind: Kind, sock: socket.socket, peer: socket.socket) -> None:
+    """It ends each wait with no octets, and no address: that is no datagram of the last sender."""
+    datagrams = kind(sock)
+    batch: list[tuple[bytes, Any]] = []
+    sock.settimeout(5)
+    peer.sendto(b"last", sock.getsockname())
+    assert datagrams.wait(batch) == 0
+    sock.setblocking(True)
+    # As ``waits.wake`` does: the system refuses, having woken the reader.
+    with pytest.raises(OSError, match="not connected"):
+        sock.shutdown(socket.SHUT_RDWR)
+    assert datagrams.wait(batch) == errno.ESHUTDOWN
+    assert batch == [(b"last", peer.getsockname())]
+
+
 def test_each_source_has_its_address(kind: Kind, sock: socket.socket) -> None:
     """Addresses are kept by the class in C; those of many sources that take turns stay apart."""
     datagrams = kind(sock)
