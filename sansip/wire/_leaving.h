@@ -1,6 +1,6 @@
 /* What the ways of octets write: see splice.py and text_hash of loop.py in sansip/proxy.
  *
- * Part of _head.c. Both functions do what a twin in Python does, which tests compare them with.
+ * Part of _head.c. Its functions do what a twin in Python does, which tests compare them with.
  */
 
 /* The most replacements at a time, and the digits of a number that is put in. */
