@@ -4,7 +4,8 @@ Theory of operation: Redis remembers which keys a connection has read, and tells
 changed, expires or is thrown away (CLIENT TRACKING, in RESP3 on the connection itself). So what was read or
 written over the connection is present until then, and a look-up needs no trip. Messages and answers come in
 order over one connection: an answer counts only if no message came between it and its use. Nothing counts
-any more once the connection is gone.
+any more once the connection is gone. If packets of Redis are silently lost, so are its messages: ``Link``
+believes the versions for ``redis.timeout`` after it sent the latest command that Redis has answered.
 """
 
 from __future__ import annotations
