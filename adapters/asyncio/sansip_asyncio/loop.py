@@ -1,10 +1,10 @@
 """asyncio's loop, for a thread that does nothing but serve.
 
-Theory of operation: of each socket that is ready, asyncio makes a handle, and calls that in its next turn:
-seven functions for a wake-up. A loop waits in its selector, and may be given one. So this selector resumes
-the pumps itself, and waits on. It returns to the loop, with what is for the loop alone, when there is
-something else: an event of another socket, a call that somebody asked the loop for meanwhile, or the end of
-the time for which it was to wait. A loop that an embedding program runs is left as it is.
+Theory of operation: for each socket that is ready, asyncio queues a handle, and calls it later in the same
+turn: seven functions for a wake-up. asyncio waits in a selector, which the maker of a loop may choose. The
+selector of this loop resumes the pumps itself, and goes on waiting. It returns to the loop when there is
+something for the loop: an event of another socket, a callback or timer that a pump gave to the loop, or the
+end of the time-out. ``run`` makes such a loop; ``serve`` leaves the loop of an embedding program as it is.
 """
 
 from __future__ import annotations
@@ -21,20 +21,20 @@ from typing import Any, TypeVarTuple, Unpack
 __all__ = ["PumpLoop"]
 
 _Ts = TypeVarTuple("_Ts")
-# What a pump's socket has that can be read, and no error.
+# The events of a socket that can be read and has no error.
 _READABLE = getattr(select, "EPOLLIN", 0)
 
 
 class _Selector(selectors.DefaultSelector):
-    """Calls what ``pumps`` has for a descriptor that is readable; ``failed`` gets exceptions."""
+    """Calls the function in ``pumps`` of each descriptor that is readable; ``failed`` gets its exceptions."""
 
     def __init__(self, failed: Callable[[Exception], None]) -> None:
         super().__init__()
         self._failed = failed
         self.pumps: dict[int, Callable[[], None]] = {}
-        # Whether the loop has something to do that it did not know when it began to wait.
+        # Whether the loop has got a callback or a timer since it began to wait, so that it has to wake.
         self.wanted = False
-        # A descriptor of its own for the same set; None where the system has no epoll.
+        # The same epoll set by a descriptor of our own; None where the system has no epoll.
         epoll = getattr(select, "epoll", None)
         self._epoll: Any = None if epoll is None else epoll.fromfd(os.dup(self.fileno()))
 
@@ -59,7 +59,7 @@ class _Selector(selectors.DefaultSelector):
                 except Exception as error:
                     self._failed(error)
             if others:
-                # Level-triggered: what was not served is still ready.
+                # Level-triggered: sockets that were not served are still ready.
                 return super().select(0)
             if self.wanted or not ready:
                 return []
@@ -77,7 +77,7 @@ class _Selector(selectors.DefaultSelector):
 class PumpLoop(asyncio.SelectorEventLoop):
     """A loop whose selector resumes pumps (``watch``)."""
 
-    # asyncio asks for the time twice in each turn: here without a function in between.
+    # asyncio asks for the time twice in each turn; this saves the method between it and the clock.
     time = staticmethod(time.monotonic)
 
     def __init__(self) -> None:
@@ -88,16 +88,16 @@ class PumpLoop(asyncio.SelectorEventLoop):
         self.call_exception_handler({"message": "a pump raised", "exception": error})
 
     def watch(self, fd: int, ready: Callable[[], None]) -> None:
-        """Call ``ready`` whenever ``fd`` is readable, which ends by ``unwatch``."""
+        """Call ``ready`` whenever ``fd`` is readable, until ``unwatch``."""
         self.add_reader(fd, ready)
         self._pumps.pumps[fd] = ready
 
     def unwatch(self, fd: int) -> None:
-        """End it."""
+        """Call nothing for ``fd`` any more."""
         self._pumps.pumps.pop(fd, None)
         self.remove_reader(fd)
 
-    # What the loop is asked for while its selector waits: it has to know.
+    # A pump may call these while the selector waits: the selector then has to return.
 
     def call_soon(
         self, callback: Callable[[Unpack[_Ts]], object], *args: *_Ts, context: Context | None = None

@@ -30,11 +30,11 @@ if TYPE_CHECKING:
 
 __all__ = ["BRISK", "LOOK", "SPELL", "Receiver"]
 
-# Seconds that ``recvfrom`` waits at most, by which a timer may be late beyond ``SLACK`` of the hub. If no
-# datagram comes in this time, the selector waits for the next one.
+# Seconds that ``recvfrom`` waits at most; a timer may be that much later than ``SLACK`` of the hub allows. If
+# no datagram comes in this time, the selector waits for the next one.
 BRISK: Final = 0.005
-# Datagrams served before everything else gets its turn, and seconds after which it does: an operator does not
-# notice them. In its own turns the pump serves many more.
+# Everything else gets its turn after so many datagrams, or after so many seconds, whichever comes first: an
+# operator does not notice them. In its own turns the pump serves many more datagrams.
 LOOK: Final = 64
 SPELL: Final = 0.02
 

@@ -4,9 +4,10 @@ Theory of operation: a server has more than its listener to wait for where a med
 bindings are in Redis, or a worker thread writes them: three of the nine datagrams of a call come from a
 relay, each answer of a store by the inbox. None of them can wait for the others. So the thread asks the
 kernel (epoll) which sockets have something. It reads one datagram of the listener, and of each socket of a
-module, and resumes the pump of any other socket: without the turn of the loop, and without the second read
-that finds nothing. It is the set that the selector has, so there is nothing to keep in step. Whatever is not
-a plain "readable" is for the selector, whose turn also comes after ``LOOK`` waits and for the next timer.
+module as many as answers are waited for, and resumes the pump of any other socket: without the turn of the
+loop, and without the second read that finds nothing. It is the set that the selector has, so there is nothing
+to keep in step. Whatever is not a plain "readable" is for the selector, whose turn also comes after ``LOOK``
+waits and for the next timer.
 """
 
 from __future__ import annotations

@@ -42,7 +42,7 @@ class Asked(Protocol):
 
 
 class _Unknown:
-    """Those of a stack that does not tell."""
+    """No answers: for a stack that keeps no such counts."""
 
     questions = patient = 0
 
@@ -66,7 +66,7 @@ class _Client:
             self.error = without_frames(error)
             return
         if sys.platform == "linux" and self.sock.family == socket.AF_INET:
-            # Elsewhere a socket that is connected takes no address; and one of IPv6 has four parts.
+            # Other systems refuse an address on a connected socket; and an IPv6 address has four parts.
             datagrams = datagrams_of(self.sock)
             self.receive, self.sendto = datagrams.receive, datagrams.sendto
 
@@ -104,7 +104,7 @@ class DatagramClients:
         self._open: set[_Client] = set()
         self.sockets: dict[int, _Client] = {}
         asked: Asked | None = getattr(hub.driver.stack, "sockets", None)
-        # Not by its truth: it has a length, and is empty now.
+        # Compared with None: ``Sockets`` has a length, and is false while it is empty.
         self.asked: Asked = _Unknown() if asked is None else asked
 
     def __len__(self) -> int:
@@ -144,15 +144,15 @@ class DatagramClients:
         self._table.clear()
 
     def is_patient(self, fd: int) -> bool:
-        """Whether ``fd`` is a module's socket: it is in nobody's way unless an answer is waited for."""
+        """Whether ``fd`` is a module's socket: it may be read later while ``asked`` has nothing urgent."""
         client = self.sockets.get(fd)
         return client is not None and client.number <= FIRST and type(self.asked) is not _Unknown
 
     def read(self, client: _Client) -> bool:
-        """Take what ``client`` has to read; return False where its error was read, too."""
+        """Take the datagrams that ``client`` has; return False if the error of its socket was read, too."""
         hub, asked = self._hub, self.asked
         batch: list[tuple[bytes, Address]] = []
-        # As many as are waited for: so no read finds nothing.
+        # As many as answers are waited for: so hardly a read finds nothing.
         ended = client.receive(batch, min(asked.questions, BATCH) or 1)
         if batch:
             try:

@@ -1,9 +1,9 @@
 """Does what a driver returned: the way of every message out of the stack.
 
-Theory of operation: actions are done in order, and an exception of one is told and ends nothing. Then, what
-was written to connections leaves, the functions that wait for the end of the turn are called, and the heart
-of the hub is told of a deadline that is earlier than its own. Deadlines may be kept up to ``SLACK`` late;
-while the heart is due that soon, nothing is asked for.
+Theory of operation: actions are done in order; an exception of one is reported, and the next ones are done.
+Then the octets for connections leave, the functions that wait for the end of the turn are called, and the
+heart of the hub hears of a deadline that is earlier than its own. Deadlines may be kept up to ``SLACK`` late;
+while the heart wakes that soon anyway, nobody asks for the next deadline.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ class Performing:
         self._timed: Stack | None = stack if isinstance(stack, Stack) else None
 
     def perform(self, actions: list[Any], now: float) -> None:
-        """Do what the driver returned, in order. Raises nothing for one action's sake."""
+        """Do what the driver returned, in order. An exception of one action is reported, not raised."""
         sendto = self._sendto
         for action in actions:
             try:
