@@ -242,8 +242,8 @@ class Limits(_Least):
     # Live values of modules (`core.shared`) that a server without `rows` in Redis holds; about 500 octets
     # each. → `OSError` for the module that puts one more
     shared_values: int = 100_000
-    # Sockets that modules have open to peers of theirs (`core.datagrams`, `core.connect`). → a question to a
-    # further one fails
+    # Sockets that modules have open to peers of theirs (`core.datagrams`, `core.socket`, `core.connect`). → a
+    # question to a further one fails
     module_sockets: int = 256
     # Answers of such peers that are waited for at once, of all. → the next question fails
     module_questions: int = 10_000

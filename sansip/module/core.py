@@ -81,7 +81,7 @@ class Core(Process):
         self._rates: Rates | None = None
         self._serves = False
         self._guarding: Guarding | None = None
-        # For compiled parts of the module: its ``tell`` and ``notify`` cost no interpreted call.
+        # For compiled parts of the module: calls of its ``tell`` and ``notify`` are not interpreted.
         self.teller = Teller(stack)
 
     @property
@@ -182,7 +182,7 @@ class Core(Process):
 
     @property
     def wall(self) -> Wall:
-        """The time of day, for code that asks for it again and again."""
+        """The clock of ``unix``, for code that asks it for each message."""
         return self._stack.wall
 
     def find(self, kind: type[ModuleType]) -> ModuleType | None:
@@ -266,7 +266,7 @@ class Core(Process):
         received: Callable[[bytes, float], None],
         lost: Callable[[str, float], None],
     ) -> PlainSocket:
-        """Return one for a module that keeps its questions itself; see ``PlainSocket``."""
+        """Return a UDP socket for a module that matches questions and answers itself; see ``PlainSocket``."""
         peer = PlainSocket(self._stack.sockets, remote, received, lost, self.failed)
         peer.owner = self._own
         return peer

@@ -28,8 +28,8 @@ class Rates:
     def allow(self, key: str, count: float, per: float, now: float, cost: float = 1.0) -> bool:
         """Count one more of ``key``; return whether there are at most ``count`` in ``per`` seconds.
 
-        The bucket holds ``count`` tokens, and fills again evenly. What has a ``cost`` above that passes while
-        it is full, and has to be made up for.
+        The bucket holds ``count`` tokens, and fills again evenly. A ``cost`` above ``count`` passes while the
+        bucket is full; then nothing passes until it has filled from below zero.
         """
         tokens, looked = self._buckets.pop(key, (count, now))
         now = max(now, looked)

@@ -1,8 +1,9 @@
-"""UDP sockets of modules that keep their questions themselves: ``core.socket(remote)``.
+"""UDP sockets of modules that match questions and answers themselves: ``core.socket(remote, ...)``.
 
-Theory of operation: all that the peer says goes to ``received``, and ``lost`` hears when nothing comes any
-more. How many answers are waited for stands in ``Sockets``: a runtime reads a socket at once while somebody
-waits, and when it looks at everything else where nobody does (``Sockets.patient``).
+Theory of operation: every datagram of the peer goes to ``received``; ``lost`` is called when no answer to
+earlier datagrams will come any more. The module counts in ``Sockets.questions`` the answers that it waits
+for, and in ``Sockets.patient`` those of them that hold up no call. While there are others, the runtime reads
+the socket at once; else it may do so in its next turn.
 """
 
 from __future__ import annotations
@@ -28,8 +29,8 @@ _MOST: Final[int] = DATAGRAM
 class PlainSocket:
     """A UDP socket that talks to one peer.
 
-    ``received(data, now)`` gets all that it says; ``lost(reason, now)``: nothing comes any more for what was
-    sent. ``failed(where, error)`` hears of an exception of ``received``.
+    ``received(data, now)`` gets each of its datagrams; ``lost(reason, now)``: no answer to earlier datagrams
+    will come. ``failed(where, error)`` gets the exceptions of ``received``.
     """
 
     __slots__ = ("_failed", "_lost", "_number", "_received", "heard", "owner", "remote", "sockets")
@@ -46,7 +47,7 @@ class PlainSocket:
         self.sockets = sockets
         # It ends with its module; None: with the stack.
         self.owner: Owner | None = None
-        # When it said something last.
+        # When its latest datagram came.
         self.heard: float = -inf
         self._received = received
         self._lost = lost

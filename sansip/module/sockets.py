@@ -54,7 +54,7 @@ class Sockets:
         self.timers = timers
         self.limits = limits
         self.out = out
-        # Answers that are waited for, of all peers; and those of them that nobody needs to go on.
+        # Answers that are waited for, of all peers; and those of them that hold up no call.
         self.questions = 0
         self.patient = 0
         self._new_connection = new_connection

@@ -1,4 +1,4 @@
-"""Events told to modules: to each, in order, that names the class of the event.
+"""Events told to modules: to each one that names the class of the event, in their order.
 
 Theory of operation: a module may emit an event when it hears of one. Such chains are counted from the first
 of them, and end at a bound.
@@ -31,7 +31,7 @@ class Telling:
         self._told = 0
 
     def replace(self, hooks: tuple[Method, ...]) -> None:
-        """Call these from now on: the same hooks, wrapped."""
+        """Call ``hooks`` from now on."""
         self._hooks = hooks
 
     def tell(self, event: Any, now: float) -> None:

@@ -32,7 +32,8 @@ class Package:
         headers: fields of each 2xx to a SUBSCRIBE, and of each NOTIFY.
         hidden: Allow-Events does not name it (it serves lists of another package).
         ignores_body: the body of a SUBSCRIBE means nothing, whatever it is.
-        known: returns what ``content`` would of a subscription without a filter, if that is at hand; or None.
+        known: returns what ``content`` would of a subscription without a filter, if that was written for
+            another watcher already; or None.
         each: whether every transition counts: changes wait for each other, and none is left out.
     """
 
