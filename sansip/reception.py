@@ -3,6 +3,8 @@
 Theory of operation: a message is read and shown to the modules. A response goes to its client transaction, a
 request to its server transaction, or it is new: then the limits are looked at, a transaction is made, and the
 route runs. A message that cannot be accepted gets at most one answer, leaves no state, and causes an event.
+
+Before that, its first octets choose one quick way, which reads it in brief and makes no message of it.
 """
 
 from __future__ import annotations

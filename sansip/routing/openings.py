@@ -133,7 +133,7 @@ class Openings:
         over: Flow | None = None,
         opening: Opening | None = None,
     ) -> bool:
-        """Send the INVITE in ``data``, a datagram, on and return True; or do nothing.
+        """Send the INVITE in ``data`` on and return True; or do nothing.
 
         The default route is to decide on it. ``over``: the connection that it came by, if it is no datagram.
         ``opening``: what was read of it before.

@@ -2,9 +2,9 @@
 
 Theory of operation: a phone is reached over the connection that it registered over, while that lives, or by
 one to the address in its Contact (RFC 3261 18.1.1). Only its connection leads back to a peer whose Contact is
-not where it connected from, so our Record-Route values name it (``proxy.flow_tokens``). All this is decided
-as ``proxy.direct`` and ``flow_tokens`` do on the long way, from what was read in brief; whatever is not plain
-is for the long way.
+not where it connected from, so our Record-Route values name it (``proxy.flow_tokens``). The rules are
+those of ``proxy.direct`` and ``flow_tokens`` on the long way, applied to what was read in brief; whatever is
+not plain is for the long way.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ __all__ = [
     "way_back",
 ]
 
-# Contacts of which is kept where they lead.
+# The most Contacts whose URI is remembered.
 _KEPT: Final = 4_096
 
 
