@@ -43,6 +43,6 @@ _C: Final[Any] = _in_c()
 
 
 def keyed(key: bytes, size: int, person: bytes = b"") -> Keyed:
-    """Do as ``python_keyed``, by the C module where it is there."""
+    """Return what ``python_keyed`` returns, from the C module if there is one."""
     made: Keyed = python_keyed(key, size, person) if _C is None else _C(key, size, person)
     return made

@@ -119,7 +119,7 @@ class Book:
         return number if self._place < 0 else number * MOST + self._place
 
     def enter(self, call: Call, now: float) -> None:
-        """Have ``call`` on record; it is forgotten if its INVITE is never answered."""
+        """Enter ``call``; it is forgotten if its INVITE is never answered."""
         self.calls[call.id] = call
         ring_time: float = self._limits.ring_time
         self.watch.look(call, now + ring_time + _SLACK, len(self.calls))

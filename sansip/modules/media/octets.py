@@ -1,7 +1,7 @@
 """What is read of a message, and of the description in it, in their octets: the rules.
 
 Theory of operation: a call that rides has nothing taken apart. These functions find what is needed in its
-octets, and say nothing of what is not written as nearly all write it. There are the same in C beside these
+octets, and find nothing in what is written in an unusual way. The same functions are in C beside these
 (``_octets.c``, compiled at the installation where there is a compiler): this is the reference, and both
 return the same (``tests/modules/media/test_octets.py``).
 """
