@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 from sansip_sockets.waits import PAUSE, Pump, Wait
 
@@ -64,7 +64,7 @@ class Driven:
             self._end_timer = None
         self.resume(False)
 
-    def _belled(self, wait: Wait) -> None:
+    def _belled(self, wait: Any) -> None:
         if self._wait is wait:
             self.timed_out()
 
@@ -88,7 +88,8 @@ class Driven:
         if wait[2] is not None:
             self._end_timer = self._owner.after(wait[2], self.timed_out)
 
-    def _watch(self, wait: Wait) -> None:
+    def _watch(self, wait: Any) -> None:
+        # Any: where its length tells a type of tuple, the compiled build makes another object of it.
         kind, sock = wait[0], wait[1]
         if len(wait) == 4:
             wait[3].resume = partial(self._belled, wait)
