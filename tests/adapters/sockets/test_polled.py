@@ -10,7 +10,9 @@ from math import inf
 import pytest
 
 from sansip_sockets import PAUSE, READ, WRITE, PolledWaiter, Pump
+from sansip_sockets.inbox import Inbox
 from sansip_sockets.polled import CANCELLED
+from sansip_sockets.waits import Bell
 
 
 class Clock:
@@ -156,3 +158,18 @@ def test_cancelled_timers_do_not_pile_up(waiter, clock):
     kept()
     kept()
     assert waiter.deadline() == inf
+
+
+def test_a_bell_resumes_its_pump(waiter, pair):
+    """A wait of four parts ends when its bell rings, also where the pump is driven by compiled code."""
+    inbox = Inbox()
+    bell = Bell(inbox)
+    seen = []
+
+    def waiting() -> Pump:
+        seen.append((yield PAUSE, pair[0], 60.0, bell))
+
+    waiter.spawn(waiting())
+    bell.resume()
+    assert seen == [False]
+    inbox.close()
