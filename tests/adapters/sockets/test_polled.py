@@ -170,6 +170,6 @@ def test_a_bell_resumes_its_pump(waiter, pair):
         seen.append((yield PAUSE, pair[0], 60.0, bell))
 
     waiter.spawn(waiting())
-    bell.resume()
+    bell._rung()
     assert seen == [False]
     inbox.close()
