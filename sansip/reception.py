@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 from sansip.actions import Action, Address, SendDatagram
 from sansip.assembly import Assembly
@@ -25,6 +25,7 @@ from sansip.proxy.loop import Arrived
 from sansip.proxy.pair import Pair
 from sansip.proxy.stateless import forward_stray
 from sansip.proxy.usual import Usual
+from sansip.quick_ways import Answers, AnswersOver, AnswersRead, Relays, Sends, SendsLocated
 from sansip.routing import IncomingRequest, Route, run
 from sansip.routing.arrival import screen, take_route
 from sansip.routing.briefs import BEGINNINGS, Briefs
@@ -57,73 +58,6 @@ from sansip.wire.unread import LAZY, UnreadRequest, UnreadResponse, unread_respo
 __all__ = ["Reception"]
 
 _INVITE: Final = OPENING[0]
-
-
-class Answers(Protocol):
-    """Answers requests that are read in brief (``Briefs``, ``Usages``). Tests have others in their place."""
-
-    def answers(
-        self, data: bytes, listener: int, source: Address, force_rport: str, now: float, /
-    ) -> bool: ...
-
-
-class AnswersOver(Protocol):
-    """The same, also for requests that came over a stream."""
-
-    def answers(
-        self,
-        data: bytes,
-        listener: int,
-        source: Address,
-        force_rport: str,
-        now: float,
-        over: Flow | None = None,
-        /,
-    ) -> bool: ...
-
-
-class Sends(Protocol):
-    """Sends requests on that are read in brief (``Passages``, ``Openings``)."""
-
-    def sends(
-        self,
-        data: bytes,
-        listener: int,
-        source: Address,
-        force_rport: str,
-        now: float,
-        over: Flow | None = None,
-        /,
-    ) -> bool: ...
-
-
-class SendsLocated(Protocol):
-    """Sends an INVITE on whose opening was read, and whose binding is at hand (``Openings``)."""
-
-    def sends(
-        self,
-        data: bytes,
-        listener: int,
-        source: Address,
-        force_rport: str,
-        now: float,
-        over: Flow | None,
-        opening: Opening | None,
-        /,
-    ) -> bool: ...
-
-
-class AnswersRead(Protocol):
-    """Answers requests that were read (``Shortcut``)."""
-
-    def answers(self, request: Request, key: str, back: Flow, flow: Flow, now: float, /) -> bool: ...
-
-
-class Relays(Protocol):
-    """Sends requests on that were read (``QuickRelay``)."""
-
-    def relays(self, request: Request, key: str, back: Flow, flow: Flow, now: float, /) -> bool: ...
-    def decides(self, handle: IncomingRequest, now: float, /) -> bool: ...
 
 
 class Reception:
