@@ -160,18 +160,6 @@ class Reception:
         # RFC 5626 3.5.1 and common practice: keepalives want no answer.
         return len(data) < 8 and not data.strip(b"\r\n\0")
 
-    def answers_briefly(self, data: bytes, flow: Flow, now: float) -> bool:
-        """Answer a message of a stream that begins as ``BEGINNINGS`` say, if that can be done at once."""
-        core = self._core
-        return (
-            self.briefs is not None
-            and core.route is default_route
-            and not core.unstarted
-            and not core.draining
-            and flow.listener not in core.retiring.ends
-            and self.briefs.answers(data, flow.listener, flow.address, self.force_rport, now, flow)
-        )
-
     def _located(self, data: bytes, opening: Opening, flow: Flow, now: float) -> None:
         """Take an INVITE that was held while its callee was looked up; it counted against the limits."""
         core = self._core
@@ -186,25 +174,27 @@ class Reception:
 
     def takes_briefly(self, data: bytes, flow: Flow, now: float) -> bool:
         """Take a message that came by ``flow``, a connection, as octets, if that can be done."""
-        first = data[0]
-        if first in BEGINNINGS:
-            return self.answers_briefly(data, flow, now)
-        if self._siblings is not None:
-            return False
         if data.startswith(b"SIP/2.0 "):
-            return self._returns_over(data, flow, now)
+            return self._siblings is None and self._returns_over(data, flow, now)
         core = self._core
+        listener = flow.listener
         if (
             core.route is not default_route
             or core.unstarted
             or core.draining
-            or flow.listener in core.retiring.ends
+            or listener in core.retiring.ends
         ):
             return False
-        passed = self.passages if first in PASSING else self.openings if first == _INVITE else None
-        return passed is not None and passed.sends(
-            data, flow.listener, flow.address, self.force_rport, now, flow
-        )
+        first = data[0]
+        briefs = self.briefs
+        if first in BEGINNINGS:
+            return briefs is not None and briefs.answers(
+                data, listener, flow.address, self.force_rport, now, flow
+            )
+        if self._siblings is not None:
+            return False
+        sends = self.passages if first in PASSING else self.openings if first == _INVITE else None
+        return sends is not None and sends.sends(data, listener, flow.address, self.force_rport, now, flow)
 
     def _returns_over(self, data: bytes, flow: Flow, now: float) -> bool:
         """Send a response back that came by ``flow``, a connection, and answers a relay of octets."""

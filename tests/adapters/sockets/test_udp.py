@@ -83,7 +83,7 @@ def test_reads_what_waits(kind: Kind, sock: socket.socket, peer: socket.socket) 
 
 
 def test_a_socket_that_was_shut_down(kind: Kind, sock: socket.socket, peer: socket.socket) -> None:
-    """It ends each wait with no octets, and no address: that is no datagram of the last sender."""
+    """``recvfrom`` gives no octets and no address there: the sender before did not send them."""
     datagrams = kind(sock)
     batch: list[tuple[bytes, Any]] = []
     sock.settimeout(5)

@@ -1,4 +1,4 @@
-"""What one watcher got is at hand for those who see the same, and for nobody else."""
+"""Watchers who may see the same are sent the same octets, which are written once; nobody else is."""
 
 from __future__ import annotations
 
