@@ -71,7 +71,8 @@ class Stack(Assembly):
         self.reception = Reception(self, self.siblings)
         if type(self).datagram_received is _datagram_received:
             # Nothing lies between the driver and the way in, unless a subclass looks at datagrams.
-            self.datagram_received = self.reception.datagram_received  # type: ignore[method-assign]
+            way_in = self.reception.datagram_received
+            self.datagram_received = way_in  # type: ignore[method-assign]  # as it says above
 
     # --- inputs
 

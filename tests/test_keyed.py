@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-import subprocess
-import sys
 from hashlib import blake2b
 from importlib.machinery import ExtensionFileLoader
 from importlib.util import module_from_spec, spec_from_loader
@@ -20,6 +17,7 @@ import sansip
 from sansip import keyed as module
 from sansip.keyed import keyed, python_keyed
 from tests.missing import missing
+from tests.sanitized import run_sanitized
 
 ROOT = Path(sansip.__file__).parents[1]
 
@@ -101,26 +99,9 @@ print("sanitized")
 """
 
 
+@pytest.mark.timeout(300)
 def test_under_sanitizers(tmp_path: Path) -> None:
     """What a peer writes is hashed: no octet beside it is read."""
-    if shutil.which("gcc") is None:
-        missing("no gcc")
     from hatch_build import compile_hashes
 
-    flags = ("-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-fno-omit-frame-pointer")
-    path = compile_hashes(ROOT, tmp_path, *flags)
-    libraries = [
-        subprocess.check_output(["gcc", f"-print-file-name={name}"], text=True).strip()
-        for name in ("libasan.so", "libubsan.so")
-    ]
-    environment = dict(
-        os.environ,
-        LD_PRELOAD=":".join(libraries),
-        # The interpreter frees less than it allocates, on purpose.
-        ASAN_OPTIONS="detect_leaks=0",
-        PYTHONMALLOC="malloc",
-        PYTHONPATH=os.pathsep.join(filter(None, sys.path)),
-    )
-    command = [sys.executable, "-c", SANITIZED, str(path)]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stdout) == (0, "sanitized\n"), done.stderr[-4_000:]
+    run_sanitized(compile_hashes, tmp_path, SANITIZED)
