@@ -11,11 +11,7 @@ several in one.
 
 from __future__ import annotations
 
-import argparse
 import re
-import sys
-import time
-import traceback
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -34,6 +30,7 @@ from sansip.module import Use
 from sansip.modules.calls import Calls
 from sansip.proxy import ProxyConfig, stateless
 from sansip.routing import TrustedPeer, relaying
+from tests.properties.played import play_on, words
 from tests.properties.spelling import spell
 from tests.properties.ways import Follows, Looks
 from tests.proxy.sides import known
@@ -517,24 +514,7 @@ def _happens(both: Both, chance: Random) -> None:
 
 def main() -> None:
     """Play for a while."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--seconds", type=float, default=60.0)
-    parser.add_argument("--seed", type=int, default=1)
-    options = parser.parse_args()
-    yes: Counter[str] = Counter()
-    end = time.monotonic() + options.seconds
-    seed = options.seed * 1_000_000
-    plays = failed = 0
-    while time.monotonic() < end and failed < 5:
-        try:
-            yes += play(seed).yes
-        except Exception as error:
-            failed += 1
-            sys.stdout.write(f"--- seed {seed}: {''.join(traceback.format_exception(error)[-3:])}\n")
-            sys.stdout.flush()
-        plays += 1
-        seed += 1
-    sys.stdout.write(f"{plays} plays, {failed} failed; said yes: {dict(yes)}\n")
+    play_on(lambda seed: play(seed).yes, words(__doc__).parse_args())
 
 
 if __name__ == "__main__":

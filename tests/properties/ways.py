@@ -12,11 +12,7 @@ nothing. A seed names a play, and a failure says the seed.
 
 from __future__ import annotations
 
-import argparse
 import re
-import sys
-import time
-import traceback
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -38,6 +34,7 @@ from sansip.modules.keepalive import Keepalive
 from sansip.proxy import ProxyConfig, stateless
 from sansip.registrar import RegistrarConfig
 from sansip.routing import TrustedPeer, relaying
+from tests.properties.played import play_on, words
 from tests.properties.spelling import spell
 from tests.proxy.sides import CALLEE, CALLER, OTHER, REGISTER, REQUEST, WITHIN, Side, reply, wire
 from tests.routing.test_opening_proof import proof
@@ -359,27 +356,12 @@ def _held(stack: Any, ended: bool) -> list[Any]:
 
 def main() -> None:
     """Play for a while."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--seconds", type=float, default=60.0)
-    parser.add_argument("--seed", type=int, default=1)
+    parser = words(__doc__)
     parser.add_argument("--scanner", action="store_true", help="read with the C module")
     options = parser.parse_args()
     folder = TemporaryDirectory()
     read_by(pytest.MonkeyPatch(), build(Path(folder.name)) if options.scanner else None)
-    yes: Counter[str] = Counter()
-    end = time.monotonic() + options.seconds
-    seed = options.seed * 1_000_000
-    plays = failed = 0
-    while time.monotonic() < end:
-        try:
-            yes += play(seed).yes
-        except Exception as error:
-            failed += 1
-            sys.stdout.write(f"--- seed {seed}: {''.join(traceback.format_exception(error))}\n")
-            sys.stdout.flush()
-        plays += 1
-        seed += 1
-    sys.stdout.write(f"{plays} plays, {failed} failed; said yes: {dict(yes)}\n")
+    play_on(lambda seed: play(seed).yes, options)
 
 
 if __name__ == "__main__":
