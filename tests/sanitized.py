@@ -9,11 +9,13 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import sansip
 from tests.missing import missing
 
 __all__ = ["run_sanitized"]
 
-ROOT = Path(__file__).parents[1]
+# Where the sources in C lie, also beside an installed wheel.
+ROOT = Path(sansip.__file__).parents[1]
 FLAGS = ("-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-fno-omit-frame-pointer")
 
 
