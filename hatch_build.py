@@ -181,6 +181,7 @@ COMPILED = (
 COMPILED_ADAPTERS = (
     "sockets/sansip_sockets/datagrams.py",
     "sockets/sansip_sockets/driven.py",
+    "sockets/sansip_sockets/gathering.py",
     "sockets/sansip_sockets/performing.py",
     "blocking/sansip_blocking/receiver.py",
     "blocking/sansip_blocking/several.py",

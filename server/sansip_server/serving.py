@@ -307,6 +307,7 @@ def run_server(
             notify=events,
             handlers=handlers,
             drain_time=settings.drain_time + settings.node.linger,
+            gather=settings.gather,
             uvloop=settings.uvloop,
         )
     except BindError as error:

@@ -11,7 +11,9 @@ import pytest
 import sansip_blocking
 from sansip.actions import Ask, Notify, SendData, SendDatagram
 from sansip_blocking.receiver import BRISK, LOOK
+from sansip_blocking.several import TOGETHER
 from sansip_sockets import BindError, ControlSocket, bind, handler
+from sansip_sockets.gathering import SPAN
 from sansip_sockets.hub import SLACK
 from tests.adapters.fakes import PATIENCE, FakeStack, Listen, Question
 
@@ -74,6 +76,26 @@ def test_datagrams_one_behind_the_other():
         assert serve_brisk(server, sock, count) == [b"%d" % number for number in range(count)]
         # Some of them by the one way, some by the other: both are in use.
         assert seen.count(True) >= LOOK
+
+
+@pytest.mark.parametrize("awaited", [0, 1], ids=["alone", "beside another socket"])
+def test_datagrams_that_are_gathered(monkeypatch, awaited):
+    """They are served together; none is lost, none overtakes, and one that comes alone is not forgotten."""
+    slept: list[float] = []
+    monkeypatch.setattr(time, "sleep", slept.append)
+    with (
+        sansip_blocking.Server(lambda listeners: FakeStack(), [UDP], gather=SPAN) as server,
+        peer(server) as sock,
+    ):
+        # An answer that is waited for has the server wait for several sockets.
+        server.hub.awaited = awaited
+        server.hub.gathering.pause = SPAN
+        count = 3 * TOGETHER + 5
+        assert serve_brisk(server, sock, count) == [b"%d" % number for number in range(count)]
+        # One pause serves many.
+        assert 1 <= slept.count(SPAN) < count // 4
+        server.hub.gathering.pause = SPAN
+        assert serve_brisk(server, sock, 1) == [b"0"]
 
 
 @pytest.mark.parametrize("crowd", ["connection", "two listeners"])

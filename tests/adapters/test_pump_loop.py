@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from sansip_asyncio.loop import PumpLoop
+from sansip_sockets.gathering import SPAN, Gathering
 from tests.adapters.fakes import PATIENCE
 
 
@@ -106,3 +107,41 @@ def test_a_pump_that_raises(ends: tuple[socket.socket, socket.socket]) -> None:
     with asyncio.Runner(loop_factory=PumpLoop) as runner:
         runner.run(main())
     assert [type(one) for one in told] == [ZeroDivisionError]
+
+
+def test_datagrams_that_are_gathered(
+    ends: tuple[socket.socket, socket.socket], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The loop sleeps before it looks, but not past what is due, and not where nothing is gathered."""
+    ours, theirs = ends
+    slept: list[float] = []
+    gathering = Gathering(SPAN)
+
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        assert isinstance(loop, PumpLoop)
+        loop.gather(gathering)
+        done = loop.create_future()
+
+        def ready() -> None:
+            match ours.recv(10):
+                case b"busy":
+                    gathering.pause = SPAN
+                    theirs.send(b"last")
+                case b"last":
+                    gathering.pause = 0.0
+                    slept.append(0.0)
+                    done.set_result(None)
+
+        loop.watch(ours.fileno(), ready)
+        theirs.send(b"busy")
+        await asyncio.wait_for(done, PATIENCE)
+        gathering.pause = SPAN
+        # Due sooner than a pause would end.
+        await asyncio.sleep(SPAN / 2)
+        loop.unwatch(ours.fileno())
+
+    monkeypatch.setattr(time, "sleep", slept.append)
+    with asyncio.Runner(loop_factory=PumpLoop) as runner:
+        runner.run(main())
+    assert slept == [SPAN, 0.0]

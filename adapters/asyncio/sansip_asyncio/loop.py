@@ -4,7 +4,8 @@ Theory of operation: for each socket that is ready, asyncio queues a handle, and
 turn: seven functions for a wake-up. asyncio waits in a selector, which the maker of a loop may choose. The
 selector of this loop resumes the pumps itself, and goes on waiting. It returns to the loop when there is
 something for the loop: an event of another socket, a callback or timer that a pump gave to the loop, or the
-end of the time-out. ``run`` makes such a loop; ``serve`` leaves the loop of an embedding program as it is.
+end of the time-out. While datagrams are gathered (``sansip_sockets.gathering``) it sleeps before it asks
+what is ready. ``run`` makes such a loop; ``serve`` leaves the loop of an embedding program as it is.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ import time
 from collections.abc import Callable
 from contextvars import Context
 from typing import Any, TypeVarTuple, Unpack
+
+from sansip_sockets import Gathering
 
 __all__ = ["PumpLoop"]
 
@@ -34,6 +37,8 @@ class _Selector(selectors.DefaultSelector):
         self.pumps: dict[int, Callable[[], None]] = {}
         # Whether the loop has got a callback or a timer since it began to wait, so that it has to wake.
         self.wanted = False
+        # How long to sleep before the next wait; of the hub whose loop this is.
+        self.gathering = Gathering()
         # The same epoll set by a descriptor of our own; None where the system has no epoll.
         epoll = getattr(select, "epoll", None)
         self._epoll: Any = None if epoll is None else epoll.fromfd(os.dup(self.fileno()))
@@ -44,9 +49,13 @@ class _Selector(selectors.DefaultSelector):
         if not pumps or self._epoll is None:
             return super().select(timeout)
         poll, clock = self._epoll.poll, time.monotonic
+        gathering = self.gathering
         until = None if timeout is None else clock() + timeout
         self.wanted = False
         while True:
+            pause = gathering.pause
+            if pause and (timeout is None or timeout > pause):
+                time.sleep(pause)
             ready = poll(timeout)
             others = False
             for fd, events in ready:
@@ -86,6 +95,10 @@ class PumpLoop(asyncio.SelectorEventLoop):
 
     def _pump_failed(self, error: Exception) -> None:
         self.call_exception_handler({"message": "a pump raised", "exception": error})
+
+    def gather(self, gathering: Gathering) -> None:
+        """Sleep as ``gathering`` says before each wait."""
+        self._pumps.gathering = gathering
 
     def watch(self, fd: int, ready: Callable[[], None]) -> None:
         """Call ``ready`` whenever ``fd`` is readable, until ``unwatch``."""

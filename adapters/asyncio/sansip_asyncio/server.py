@@ -33,6 +33,8 @@ class Server:
         self._tasks: set[asyncio.Task[Any]] = set()
         self._closed = asyncio.Event()
         self.hub = assemble(stack, bound, self._waiter.spawn, start_coroutine=self._start, **options)
+        if isinstance(self._loop, PumpLoop):
+            self._loop.gather(self.hub.gathering)
         self.hub.start()
 
     def send(self, actions: list[Action]) -> None:

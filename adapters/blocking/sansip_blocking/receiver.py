@@ -8,7 +8,8 @@ the inbox is signalled, and when a timer is due. So the server does this only wh
 for nothing that is more urgent: no connection, no query, no worker thread, no full send buffer, no answer of
 Redis or of a module's peer. Otherwise all of them are waited for together (``several``). The pump of the
 socket stays where it waits, and the selector resumes it as always: it serves a backlog by turns of its
-sources, and reads the socket's errors.
+sources, and reads the socket's errors. Where datagrams come by the thousand the thread sleeps a moment first,
+and serves what has come together (``sansip_sockets.gathering``).
 """
 
 from __future__ import annotations
@@ -17,11 +18,13 @@ import contextlib
 import os
 import socket
 import struct
+import time
+from errno import EAGAIN
 from typing import TYPE_CHECKING, Final
 
 from sansip.actions import Address
 from sansip_blocking.jobs import Jobs
-from sansip_blocking.several import Several
+from sansip_blocking.several import TOGETHER, Several
 from sansip_sockets import READ, PolledWaiter
 from sansip_sockets.datagrams import DatagramSocket
 
@@ -72,10 +75,11 @@ class Receiver:
             self._take(sock)
         number = datagrams.number
         inbox = hub.inbox
-        wait = datagrams.datagrams.wait
+        wait, receive = datagrams.datagrams.wait, datagrams.datagrams.receive
         received = hub.driver.datagrams_received
         perform = hub.perform
         asked = hub.clients.asked
+        gathering = hub.gathering
         for served in range(LOOK):
             if jobs.running or hub.awaited or asked.questions > asked.patient:
                 if not self._several.serve(True):
@@ -85,7 +89,11 @@ class Receiver:
                     return True
                 continue
             batch: list[tuple[bytes, Address]] = []
-            if wait(batch):
+            ended = EAGAIN
+            if gathering.pause > 0.0:
+                time.sleep(gathering.pause)
+                ended = receive(batch, TOGETHER)
+            if not batch and (ended != EAGAIN or wait(batch)):
                 # No datagram came in time, or an error of an earlier send came, which the pump reads.
                 return served > 0
             now = clock()
@@ -93,7 +101,9 @@ class Receiver:
                 perform(received(number, batch, now), now)
             except Exception as error:
                 hub.report(f"datagrams on {hub.listeners[number]}", error)
-            if inbox.signalled or now >= until:
+            gathering.served(len(batch), now)
+            if inbox.signalled or now >= until or ended != EAGAIN:
+                # Something else is due; or an error came behind these, or more wait than one batch.
                 break
         return True
 

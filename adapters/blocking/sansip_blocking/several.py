@@ -3,7 +3,8 @@
 Theory of operation: a server has more than its listener to wait for where a media relay answers it, its
 bindings are in Redis, or a worker thread writes them: three of the nine datagrams of a call come from a
 relay, each answer of a store by the inbox. None of them can wait for the others. So the thread asks the
-kernel (epoll) which sockets have something. It reads one datagram of the listener, and of each socket of a
+kernel (epoll) which sockets have something. It reads one datagram of the listener (more where they are
+gathered: ``sansip_sockets.gathering``), and of each socket of a
 module as many as answers are waited for, and resumes the pump of any other socket: without the turn of the
 loop, and without the second read that finds nothing. It is the set that the selector has, so there is nothing
 to keep in step. Whatever is not a plain "readable" is for the selector, whose turn also comes after ``LOOK``
@@ -14,7 +15,8 @@ from __future__ import annotations
 
 import os
 import select
-from typing import TYPE_CHECKING, Any
+import time
+from typing import TYPE_CHECKING, Any, Final
 
 from sansip_sockets import READ
 
@@ -23,7 +25,10 @@ if TYPE_CHECKING:
     from sansip_blocking.jobs import Jobs
     from sansip_sockets import Hub, PolledWaiter
 
-__all__ = ["Several"]
+__all__ = ["TOGETHER", "Several"]
+
+# Datagrams served together at most, where they are gathered.
+TOGETHER: Final = 31
 
 
 class Several:
@@ -56,10 +61,15 @@ class Several:
         own, number, receive = only.sock.fileno(), only.number, only.datagrams.receive
         inbox, asked = hub.inbox.reader.fileno(), hub.clients.asked
         received, perform, read = hub.driver.datagrams_received, hub.perform, hub.clients.read
+        gathering = hub.gathering
         until, now = waiter.deadline(), clock()
         for served in self._looks:
             if now >= until:
                 return served > 0
+            most = 1
+            if gathering.pause > 0.0:
+                time.sleep(gathering.pause)
+                most = TOGETHER
             ready = poll(brisk)
             if not ready:
                 return served > 0
@@ -67,7 +77,7 @@ class Several:
             for fd, events in ready:
                 if fd == own:
                     batch: list[tuple[bytes, Address]] = []
-                    if receive(batch, 1) and not batch:
+                    if receive(batch, most) and not batch:
                         # An error of an earlier send came, which the pump reads.
                         return False
                     now = clock()
@@ -75,6 +85,7 @@ class Several:
                         perform(received(number, batch, now), now)
                     except Exception as error:
                         hub.report(f"datagrams on {hub.listeners[number]}", error)
+                    gathering.served(len(batch), now)
                 elif fd in sockets:
                     if not read(sockets[fd]):
                         return served > 0

@@ -12,6 +12,7 @@ from sansip_sockets.callbacks import CallbackWaiter, End
 from sansip_sockets.control import ControlSocket
 from sansip_sockets.ending import running, signals
 from sansip_sockets.filters import stream_filters
+from sansip_sockets.gathering import Gathering
 from sansip_sockets.hub import Hub
 from sansip_sockets.memory import tune_gc
 from sansip_sockets.polled import PolledWaiter
@@ -31,6 +32,7 @@ __all__ = [
     "CallbackWaiter",
     "ControlSocket",
     "End",
+    "Gathering",
     "Handlers",
     "Hub",
     "Offload",

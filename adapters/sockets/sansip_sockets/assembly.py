@@ -37,6 +37,8 @@ class Options(TypedDict, total=False):
         notify: called with every event of the stack.
         filters: transport to what makes the byte filters of its connections.
         limits: default ``stack.limits``, those in force.
+        gather: seconds, at most ``gathering.SPAN``, that the blocking runtime, and asyncio as a program,
+            sleep before they read while thousands of datagrams come in a second; default: none.
         report: called with a text and an exception when something went wrong
             inside; default: the log ``sansip.sockets``. At most ten each second.
     """
@@ -45,6 +47,7 @@ class Options(TypedDict, total=False):
     notify: Callable[[Any], None] | None
     filters: Mapping[str, FilterFactory] | None
     limits: Limits | None
+    gather: float
     report: Report | None
 
 
@@ -109,6 +112,7 @@ def assemble(
             handlers={Resolve: resolve, **(options.get("handlers") or {})},
             notify=options.get("notify"),
             report=options.get("report"),
+            gather=options.get("gather", 0.0),
             offload=offload,
             start_coroutine=start_coroutine,
         )

@@ -88,6 +88,7 @@ class DatagramSocket:
         received = hub.driver.datagrams_received
         perform = hub.perform
         clock = hub.clock
+        served = hub.gathering.served
         receive = self.datagrams.receive
         wait: Wait = (READ, self.sock, None)
         soon: Wait = (READ, self.sock, 0.0)
@@ -122,6 +123,7 @@ class DatagramSocket:
                         break
                     now = clock()
                     perform(received(number, batch, now), now)
+                    served(len(batch), now)
             except Exception as error:
                 hub.report(f"datagrams on {self._listener}", error)
             if self._had_error:
@@ -167,6 +169,7 @@ class DatagramSocket:
             if not batch:
                 break
             hub.perform(hub.driver.datagrams_received(self.number, batch, now), now)
+            hub.gathering.served(len(batch), now)
         if self._said:
             said = self._said[:]
             self._said.clear()

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 from sansip.actions import Action, Address, Disconnect, SendData
 from sansip.driver import Driver
 from sansip_sockets.bind import BoundListener
+from sansip_sockets.gathering import Gathering
 from sansip_sockets.inbox import Inbox
 from sansip_sockets.reports import Reports
 from sansip_sockets.sent import Sent
@@ -27,6 +28,7 @@ class Host(Protocol):
     clock: Callable[[], float]
     report: Reports
     inbox: Inbox
+    gathering: Gathering
     # Number of a UDP listener -> its way out.
     sendto: dict[int, Callable[[bytes, Any], Any]]
     sent: Sent

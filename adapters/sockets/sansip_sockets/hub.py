@@ -39,6 +39,7 @@ from sansip_sockets.bind import BoundListener
 from sansip_sockets.clients import DatagramClients
 from sansip_sockets.datagrams import DatagramSocket
 from sansip_sockets.drain import Drain
+from sansip_sockets.gathering import Gathering
 from sansip_sockets.inbox import Inbox
 from sansip_sockets.performing import SLACK, Performing
 from sansip_sockets.reports import Report, Reports
@@ -55,7 +56,8 @@ class Hub:
 
     ``spawn`` is the runtime's way to drive a pump. ``notify`` receives events;
     ``report(text, exception)`` receives faults inside (default: the log). ``offload`` runs a job in another
-    thread; ``start_coroutine`` is needed for handlers that are ``async def``.
+    thread; ``start_coroutine`` is needed for handlers that are ``async def``; ``gather`` is as in
+    ``Options``.
     """
 
     def __init__(
@@ -69,6 +71,7 @@ class Hub:
         report: Report | None = None,
         offload: Offload | None = None,
         start_coroutine: StartCoroutine | None = None,
+        gather: float = 0.0,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         judge(handlers, start_coroutine)
@@ -78,6 +81,7 @@ class Hub:
         self.report = Reports(report, clock)
         self.listeners = {listener.id: listener for listener in listeners}
         self.inbox = Inbox()
+        self.gathering = Gathering(gather)
         self.streams = Streams(self)
         self.clients = DatagramClients(self)
         self.datagrams: dict[int, DatagramSocket] = {}

@@ -42,6 +42,7 @@ _FIXED = {
     "runtime": _RUNTIME,
     "uvloop": _RUNTIME,
     "huge_pages": "the memory was moved at the start",
+    "gather": "the sockets took it when the server started",
     "workers": "the sockets of all workers are opened at the start",
     "drain_time": "the runtime took it when it began to wait for signals",
     "limits.users_known": "the table of users is made with the store, at the start",

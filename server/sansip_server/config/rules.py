@@ -25,6 +25,7 @@ from sansip_server.config.schema import Settings
 from sansip_server.config.ua import check_identity
 from sansip_server.config.workers import check_workers
 from sansip_server.runtimes import check_runtime
+from sansip_sockets.gathering import SPAN
 from sansip_sockets.tls import parse_name
 
 __all__ = ["ZERO_MEANS_OFF", "check_value", "cross_faults"]
@@ -33,6 +34,7 @@ __all__ = ["ZERO_MEANS_OFF", "check_value", "cross_faults"]
 ZERO_MEANS_OFF = frozenset(
     {
         "drain_time",
+        "gather",
         "store_interval",
         "keepalive.interval",
         "limits.pending_per_callee",
@@ -158,6 +160,8 @@ def cross_faults(settings: Settings) -> Iterator[tuple[str, str]]:
         value, bound = attrgetter(small)(settings), attrgetter(large)(settings)
         if value > bound:
             yield small, f"expected at most {large} ({bound:g}); found {value:g}"
+    if settings.gather > SPAN:
+        yield "gather", f"expected at most {SPAN:g} seconds, which nobody notices; found {settings.gather:g}"
     if settings.timers.c <= 180:
         yield "timers.c", f"expected more than 180 (RFC 3261 16.6 step 11); found {settings.timers.c:g}"
 

@@ -132,6 +132,11 @@ class Settings:
     # Move the server's memory into pages of 2 MB where Linux can (6.1 or newer): in a virtual machine a sixth
     # less CPU time for a call, for at most some MB more of memory.
     huge_pages: bool = True
+    # While more than 2,250 datagrams come in a second, sleep so many seconds (0.001 at most) before each look
+    # at the sockets, and serve together what has come: up to a third less CPU time for a call, whose set-up
+    # takes two or three times that longer. 0 serves each datagram at once. For the runtimes `blocking` and
+    # `asyncio`, without uvloop; the others serve at once.
+    gather: float = 0.001
     # How long, in seconds, running transactions may take to finish after
     # SIGTERM; new dialogs get 503 meanwhile. 32 is the longest a transaction
     # waits for an answer (64*T1).
