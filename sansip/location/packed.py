@@ -132,13 +132,19 @@ def pack_plain(
         size: int
         absent: int
         expired, since, last, size, absent = _unpack_some(held)
-        end = octets.index(b"\n") + 1
+        # Where contact and Call-ID end, each with its separator.
+        if len(octets) == len(text):
+            first = len(contact) + 1
+            second = first + len(call_id) + 1
+        else:
+            first = octets.index(b"\n") + 1
+            second = octets.index(b"\n", first) + 1
         if (
             _SIZE + size != len(held)
             or not absent & 16
             or expired <= now
-            or not held.startswith(octets[:end], _SIZE)
-            or (cseq <= last and held.startswith(octets[: octets.index(b"\n", end) + 1], _SIZE))
+            or held[_SIZE : _SIZE + first] != octets[:first]
+            or (cseq <= last and held[_SIZE : _SIZE + second] == octets[:second])
         ):
             return None
         registered = min(since, now)

@@ -104,8 +104,13 @@ class TransactionLayer(Transactions):
         """Make the server transaction of a new request; responses go to ``flow``."""
         if method == "CANCEL" or key in self.servers:
             key = f"{key} {method}"
-        make = InviteServerTransaction if method == "INVITE" else NonInviteServerTransaction
-        transaction = self.servers[key] = make(self, key, method, flow, user)
+        # Each class by its name: so the compiled build calls it without looking it up.
+        transaction: ServerTransaction
+        if method == "INVITE":
+            transaction = InviteServerTransaction(self, key, method, flow, user)
+        else:
+            transaction = NonInviteServerTransaction(self, key, method, flow, user)
+        self.servers[key] = transaction
         return transaction
 
     def open_client(
