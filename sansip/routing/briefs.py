@@ -87,9 +87,8 @@ class Briefs:
             return False
         if ":" in host:
             return False
-        sent_by = sent_host if brief.sent_port is None else f"{sent_host}:{sent_port}"
         listeners = core.listeners
-        key = f"{brief.branch} {sent_by}"
+        key = brief.key
         transactions = core.proxy.transactions
         ours = None if brief.port is None else int(brief.port)
         if (
@@ -97,7 +96,7 @@ class Briefs:
             or transactions.full
             or not listeners.serves(brief.host.lower(), ours)
             # RFC 3261 16.3 step 4: it may be a loop.
-            or listeners.is_own_sent_by(sent_by)
+            or listeners.is_own_sent_by(brief.sent_by)
         ):
             return False
         flow = Flow(UDP, listener, source) if over is None else over

@@ -214,8 +214,7 @@ class Openings:
             or ":" in host
         ):
             return False
-        sent_by = sent_host if opening.sent_port is None else f"{sent_host}:{opening.sent_port}"
-        key = f"{opening.branch} {sent_by}"
+        key = opening.key
         transactions = proxy.transactions
         listeners = proxy.listeners
         trust = proxy.trust

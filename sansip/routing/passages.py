@@ -175,8 +175,7 @@ class Passages:
             not flow.conn and ((sent_port or DEFAULT_PORT) != port or force_rport == "always")
         ):
             return False
-        sent_by = sent_host if sent_port is None else f"{sent_host}:{sent_port}"
-        key = f"{passing.branch} {sent_by}"
+        sent_by, key = passing.sent_by, passing.key
         transactions = proxy.transactions
         listeners = proxy.listeners
         goal = _AS_ASKED

@@ -669,6 +669,14 @@ static PyObject *head_read(PyObject *module, PyObject *const *given, Py_ssize_t 
     return tuple_of(items, at);
 }
 
+/* Write `value`, from its last digit before `end`; return where it begins. */
+static char *digits_before(char *end, unsigned long value)
+{
+    do *--end = (char)('0' + value % 10);
+    while (value /= 10);
+    return end;
+}
+
 /* --- brief: what an answer to a plain OPTIONS or REGISTER needs; see brief.py */
 
 /* The values of a contact, of [at, end): [display] "<" uri ">" [";expires=" digits]. */
@@ -765,6 +773,8 @@ static int further_fields(const uint8_t *p, const Index *x, Py_ssize_t *found)
     return 1;
 }
 
+static PyObject *sent_by_text(const uint8_t *p, const Index *x, int is_key);
+
 static PyObject *head_brief(PyObject *module, PyObject *data)
 {
     if (!PyBytes_CheckExact(data)) {
@@ -807,7 +817,7 @@ static PyObject *head_brief(PyObject *module, PyObject *data)
     int32_t from[5] = {0, 0, 0, 0, -1};
     sip_uri(p, x.from_uri, from, from + 1, from + 2, from + 3, from + 4);
     int behind = x.rport > x.branch;
-    PyObject *items[32];
+    PyObject *items[34];
     int at = 0;
     items[at++] = ascii(p, 0, x.method_end);
     items[at++] = text_or_none(p, x.user, x.user_end);
@@ -850,6 +860,8 @@ static PyObject *head_brief(PyObject *module, PyObject *data)
     items[at++] = Py_NewRef(Py_True);
     items[at++] = found[2] ? line_text(p, found[2], found[3] + 2) : Py_NewRef(Py_None);
     items[at++] = found[4] ? line_text(p, found[4], found[5] + 2) : Py_NewRef(Py_None);
+    items[at++] = sent_by_text(p, &x, 0);
+    items[at++] = sent_by_text(p, &x, 1);
     /* The lines that an answer copies, in the order of the request. */
     int32_t starts[5] = {x.via_line, x.from_line, x.to_line, x.call_id_line, x.cseq_line};
     int order[5] = {via, sender, to, call_id, cseq};

@@ -11,14 +11,6 @@ typedef struct {
     const char *text;
 } Edit;
 
-/* Write `value`, from its last digit before `end`; return where it begins. */
-static char *digits_before(char *end, unsigned long value)
-{
-    do *--end = (char)('0' + value % 10);
-    while (value /= 10);
-    return end;
-}
-
 /* spliced(came, begin, end, text, ...): see _head.pyi. */
 static PyObject *leaving_spliced(PyObject *module, PyObject *const *given, Py_ssize_t count)
 {

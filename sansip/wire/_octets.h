@@ -105,6 +105,31 @@ static PyObject *own_via(const uint8_t *p, const Index *x)
     return line;
 }
 
+/* The sent-by of the top Via as it is compared, behind its branch and a space where it is the key of a transaction. */
+static PyObject *sent_by_text(const uint8_t *p, const Index *x, int is_key)
+{
+    char digits[8], *first = digits + 8;
+    if (x->sent_port >= 0) {
+        first = digits_before(first, (unsigned long)x->sent_port);
+        *--first = ':';
+    }
+    Py_ssize_t colon = digits + 8 - first;
+    Py_ssize_t branch = is_key ? x->branch_end - x->branch + 1 : 0, host = x->sent_host_end - x->sent_by;
+    PyObject *text = PyUnicode_New(branch + host + colon, 127);
+    if (text == NULL) return NULL;
+    uint8_t *out = PyUnicode_1BYTE_DATA(text);
+    if (is_key) {
+        memcpy(out, p + x->branch, (size_t)branch - 1);
+        out[branch - 1] = ' ';
+    }
+    for (Py_ssize_t at = 0; at < host; at++) {
+        uint8_t octet = p[x->sent_by + at];
+        out[branch + at] = octet >= 'A' && octet <= 'Z' ? octet | 32 : octet;
+    }
+    memcpy(out + branch + host, first, (size_t)colon);
+    return text;
+}
+
 static PyObject *head_echo(PyObject *module, PyObject *data)
 {
     if (!PyBytes_CheckExact(data)) {
@@ -160,7 +185,7 @@ static PyObject *head_passing(PyObject *module, PyObject *data)
         || lines[ROUTE].count != 1 || !x.from_tag || !x.to_tag || !is_ipv4(p, x.host, x.host_end)
         || !unseparated(p, x.user, x.user_end))
         Py_RETURN_NONE;
-    PyObject *items[30];
+    PyObject *items[32];
     int at = 0;
     items[at++] = ascii(p, 0, x.method_end);
     items[at++] = ascii(p, x.uri, x.uri_end);
@@ -170,6 +195,8 @@ static PyObject *head_passing(PyObject *module, PyObject *data)
     items[at++] = host_text(p, x.sent_by, x.sent_host_end);
     items[at++] = port_number(x.sent_port);
     items[at++] = PyBool_FromLong(x.rport != 0);
+    items[at++] = sent_by_text(p, &x, 0);
+    items[at++] = sent_by_text(p, &x, 1);
     items[at++] = ascii(p, x.branch, x.branch_end);
     items[at++] = ascii(p, x.from_line, x.from_line_end - 2);
     items[at++] = ascii(p, x.from_tag, x.from_tag_end);
@@ -219,7 +246,7 @@ static PyObject *head_opening(PyObject *module, PyObject *data)
         Py_RETURN_NONE;
     /* The URI of From has been read without its parts. */
     sip_uri(p, x.from_uri, from, from + 1, from + 2, from + 3, from + 4);
-    PyObject *items[36];
+    PyObject *items[38];
     int at = 0;
     items[at++] = ascii(p, x.uri, x.uri_end);
     items[at++] = ascii(p, x.user, x.user_end);
@@ -229,6 +256,8 @@ static PyObject *head_opening(PyObject *module, PyObject *data)
     items[at++] = host_text(p, x.sent_by, x.sent_host_end);
     items[at++] = port_number(x.sent_port);
     items[at++] = PyBool_FromLong(x.rport != 0);
+    items[at++] = sent_by_text(p, &x, 0);
+    items[at++] = sent_by_text(p, &x, 1);
     items[at++] = ascii(p, x.branch, x.branch_end);
     items[at++] = ascii(p, x.from_line, x.from_line_end - 2);
     items[at++] = host_text(p, from[2], from[3]);

@@ -41,6 +41,8 @@ class Brief(NamedTuple):
         expires: digits.
         length: Content-Length is there, and 0.
         agent, supported: values of User-Agent and Supported, white space around them.
+        sent_by: ``sent_host`` in small letters, and ``sent_port`` as a number.
+        key: that of its transaction (RFC 3261 17.2.3).
     """
 
     method: str
@@ -74,6 +76,8 @@ class Brief(NamedTuple):
     length: str | bool | None
     agent: str | None
     supported: str | None
+    sent_by: str
+    key: str
 
 
 _TAG: Final = rf"(?:;tag={TOKEN})?+"
@@ -177,15 +181,18 @@ def _read_plainly(data: bytes) -> tuple[tuple[str | bool | None, ...], tuple[str
     if method != start[0]:
         return None
     contact = own.get("Contact")
+    sent_host, sent_port, _, branch, _ = values = via.groups()
+    sent_by = sent_host.lower() if sent_port is None else f"{sent_host.lower()}:{int(sent_port)}"
     parts = (
         *start,
-        via.string, *via.groups(),
+        via.string, *values,
         sender.string, *sender.groups(),
         to.string, *to.groups(),
         call_id.string, *call_id.groups(),
         cseq.string, number,
         *(_NO_CONTACT if contact is None else (contact.string, *contact.groups())),
         shared.get("Expires"), True, shared.get("User-Agent"), shared.get("Supported"),
+        sent_by, f"{branch} {sent_by}",
     )  # fmt: skip
     return parts, tuple(copied), len(lines) + head.count(",")
 

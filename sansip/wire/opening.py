@@ -118,6 +118,8 @@ class Opening(RequestInBrief):
             self.sent_host,
             self.sent_port,
             self.rport,
+            self.sent_by,
+            self.key,
             self.branch,
             self.from_,
             self.from_host,
@@ -225,15 +227,19 @@ def _parts_of(match: re.Match[str], kept: tuple[Any, ...], head: str, body: int)
     if not head.isascii():
         places = octets_at(head, places)
     uri, user, host, port, via, sent_host, sent_port, branch, from_, from_host = kept[8:18]
+    sent_host = sent_host.lower()
+    sent_by = sent_host if sent_port is None else f"{sent_host}:{int(sent_port)}"
     return (
         uri,
         user,
         host.lower(),
         None if port is None else int(port),
         via,
-        sent_host.lower(),
+        sent_host,
         None if sent_port is None else int(sent_port),
         rport is not None or rport_behind is not None,
+        sent_by,
+        f"{branch} {sent_by}",
         branch,
         from_,
         from_host.lower(),

@@ -97,6 +97,8 @@ class Passing(RequestInBrief):
             self.sent_host,
             self.sent_port,
             self.rport,
+            self.sent_by,
+            self.key,
             self.branch,
             self.from_,
             self.from_tag,
@@ -186,16 +188,20 @@ def _parts_of(match: re.Match[str], kept: tuple[Any, ...], head: str, body: int)
     )
     if not head.isascii():
         places = octets_at(head, places)
-    method, uri, host, port, via, sent_host, sent_port = kept[7:14]
+    method, uri, host, port, via, sent_host, sent_port, branch = kept[7:15]
+    sent_host = sent_host.lower()
+    sent_by = sent_host if sent_port is None else f"{sent_host}:{int(sent_port)}"
     return (
         method,
         uri,
         host,
         None if port is None else int(port),
         via,
-        sent_host.lower(),
+        sent_host,
         None if sent_port is None else int(sent_port),
         rport is not None or rport_behind is not None,
+        sent_by,
+        f"{branch} {sent_by}",
         *kept[14:],
         int(cseq),
         int(hops),

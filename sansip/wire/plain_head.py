@@ -128,7 +128,8 @@ class RequestInBrief(InBrief):
     Attributes:
         uri, host, port: of the Request-URI, a sip URI with one parameter at most.
         via: the line of the only Via; ``sent_host``, ``sent_port`` and ``branch`` of it; ``rport``: whether
-            it has that flag.
+            it has that flag; ``sent_by``: the first two as one text.
+        key: that of its transaction (RFC 3261 17.2.3).
         from_, from_tag, to, call_id_line, call_id, cseq_line, cseq: the lines and what is in them.
         credentials: the line of the only Proxy-Authorization, or None.
         hops: Max-Forwards.
@@ -153,8 +154,10 @@ class RequestInBrief(InBrief):
         "from_tag",
         "hops",
         "host",
+        "key",
         "port",
         "rport",
+        "sent_by",
         "sent_host",
         "sent_port",
         "to",
@@ -169,6 +172,8 @@ class RequestInBrief(InBrief):
     sent_host: str
     sent_port: int | None
     rport: bool
+    sent_by: str
+    key: str
     branch: str
     from_: str
     from_tag: str

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sansip.limits import DEFAULT
+from sansip.transaction import server_key
 from sansip.wire import Request, SipUri
 from sansip.wire import brief as brief_module
 from sansip.wire.brief import read_brief
@@ -73,6 +74,7 @@ def agree(data: bytes) -> bool:
     via = message.via
     assert len(message.vias) == 1
     assert (brief.sent_host.lower(), brief.branch) == (via.host, via.branch)
+    assert (brief.sent_by, brief.key) == (via.sent_by, server_key(message))
     assert (None if brief.sent_port is None else int(brief.sent_port)) == via.port
     assert ("rport" in via.params) == (brief.rport is not None or brief.rport_behind is not None)
     assert set(via.params) <= {"branch", "rport"}

@@ -9,6 +9,7 @@ import pytest
 from sansip.limits import DEFAULT
 from sansip.proxy.loop import DECIDING
 from sansip.proxy.octets import forwarded, trying
+from sansip.transaction import server_key
 from sansip.wire import Request, SipUri
 from sansip.wire.opening import READER, read_opening
 from sansip.wire.reader import read_message
@@ -54,6 +55,7 @@ def agree(data: bytes) -> bool:
     assert len(uri.params) <= 1
     via = message.via
     assert (opening.sent_host, opening.sent_port, opening.branch) == (via.host, via.port, via.branch)
+    assert (opening.sent_by, opening.key) == (via.sent_by, server_key(message))
     assert opening.rport == ("rport" in via.params)
     assert set(via.params) <= {"branch", "rport"}
     assert opening.via == message.first_line("via")

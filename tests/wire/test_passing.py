@@ -9,6 +9,7 @@ import pytest
 from sansip.limits import DEFAULT
 from sansip.proxy.loop import DECIDING
 from sansip.proxy.octets import forwarded
+from sansip.transaction import server_key
 from sansip.wire import Request, SipUri
 from sansip.wire.passing import READER, read_passing
 from sansip.wire.reader import read_message
@@ -48,6 +49,7 @@ def agree(data: bytes) -> bool:
     assert len(uri.params) <= 1
     via = message.via
     assert (passing.sent_host, passing.sent_port, passing.branch) == (via.host, via.port, via.branch)
+    assert (passing.sent_by, passing.key) == (via.sent_by, server_key(message))
     assert passing.rport == ("rport" in via.params)
     assert set(via.params) <= {"branch", "rport"}
     assert passing.via == message.first_line("via")
