@@ -25,7 +25,7 @@ class _Least:
         self.plain_count, self.plain_size = count, size
 
 
-@dataclass(slots=True)
+@dataclass
 class Limits(_Least):
     """Bounds, with safe defaults. Sizes are octets, times are seconds.
 

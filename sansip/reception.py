@@ -31,8 +31,10 @@ from sansip.routing.arrival import screen, take_route
 from sansip.routing.briefs import BEGINNINGS, Briefs
 from sansip.routing.default import route as default_route
 from sansip.routing.flows import looking
+from sansip.routing.gate import Gate
 from sansip.routing.loss import has_moved
 from sansip.routing.openings import OPENING, Openings
+from sansip.routing.parts import Parts
 from sansip.routing.passages import PASSING, Passages
 from sansip.routing.probing import alive_tag
 from sansip.routing.quick_relay import QuickRelay
@@ -60,12 +62,14 @@ __all__ = ["Reception"]
 _INVITE: Final = OPENING[0]
 
 
-class Reception:
+class Reception(Gate):
     """The way in for messages of one stack, whose parts are ``core``."""
 
     __slots__ = (
         "_at_hand",
         "_core",
+        "_parts",
+        "_retiring",
         "_siblings",
         "_transactions",
         "briefs",
@@ -83,6 +87,8 @@ class Reception:
     def __init__(self, core: Assembly, siblings: Siblings | None = None) -> None:
         config = core.config
         self._core = core
+        self._parts: Parts = core
+        self._retiring: dict[int, float] = core.retiring.ends
         self._transactions = core.transactions
         self._siblings = siblings
         self.rates: SourceRates
@@ -110,17 +116,17 @@ class Reception:
 
     def datagram_received(self, listener: int, data: bytes, source: Address, now: float) -> list[Action]:
         """Take one datagram that ``listener`` received from ``source`` (``Stack.datagram_received``)."""
-        core = self._core
+        parts = self._parts
         done = False
         if listener < 0 or data < b" ":
             done = self._is_other(listener, data, source, now)
         elif data.startswith(b"SIP/2.0 "):
             done = self._returns(data, listener, source, now)
         elif (
-            core.route is default_route
-            and not core.unstarted
-            and not core.draining
-            and listener not in core.retiring.ends
+            parts.route is default_route
+            and not parts.unstarted
+            and not parts.draining
+            and listener not in self._retiring
         ):
             # If it can be served at once, by what is read of it in brief.
             first = data[0]
@@ -136,9 +142,9 @@ class Reception:
         if not done:
             self.message_received(data, Flow(UDP, listener, source), now)
         # As in ``Stack._take``: nearly every input is this one.
-        if core.connections.failed:
-            core.settlement.settle(now)
-        out = core.out
+        if parts.connections.failed:
+            self._core.settlement.settle(now)
+        out = parts.out
         actions = out[:]
         out.clear()
         return actions
@@ -223,11 +229,11 @@ class Reception:
 
         It answers a usual relay (``proxy.usual``), or a request of ours that left as octets alone.
         """
-        core = self._core
-        looks = core.modules.stack_hooks.message_arrived
-        if core.unstarted or (looks and not LAZY):
+        parts = self._parts
+        looks = parts.modules.stack_hooks.message_arrived
+        if parts.unstarted or (looks and not LAZY):
             return False
-        echo = read_echo(data, core.limits)
+        echo = read_echo(data, parts.limits)
         if echo is None:
             return False
         # RFC 3261 17.1.3
@@ -416,16 +422,15 @@ class Reception:
 
     def allows(self, flow: Flow, now: float) -> bool:
         """Whether the sender at ``flow`` may send one more request; if not, tell so."""
-        core = self._core
         host = flow.address[0]
         # As in ``is_within_rate``: this is asked of nearly every request.
         if (
-            not core.limits.source_rate
+            not self._parts.limits.source_rate
             or self.rates.allow(source_of(host) if ":" in host else host, now)
-            or is_exempt(core, flow)
+            or is_exempt(self._core, flow)
         ):
             return True
-        core.notices.reached("source_rate", flow.host, now)
+        self._core.notices.reached("source_rate", flow.host, now)
         return False
 
     def is_within_rate(self, flow: Flow, now: float) -> bool:

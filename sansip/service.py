@@ -21,6 +21,7 @@ from sansip.proxy.trust import identity_of
 from sansip.questions import Inside, Questions
 from sansip.routing import Trusted
 from sansip.routing.changes import Changes
+from sansip.routing.parts import Parts
 from sansip.transport import Flow, Resolve
 from sansip.transport.dns import DnsLookup, Locator, Resolver
 from sansip.transport.flow_token import FlowTokens
@@ -30,14 +31,12 @@ from sansip.wire.host import host_key, host_text
 __all__ = ["Service"]
 
 
-class Service:
+class Service(Parts):
     """One stack, as its own parts see it."""
 
     changes: Changes | None
     locator: Locator | None
     modules: Modules
-    nodes: Nodes | None
-    out: list[Action]
     prover: Entropy
     questions: Questions
     # Hosts of this server, whose users have a realm by their name or by another.
@@ -45,8 +44,6 @@ class Service:
     resolver: Resolver | None
     tokens: FlowTokens
     trusted: Trusted
-    # Whether modules wait for the first input, when everything is restored.
-    unstarted: bool
     wall: Wall
 
     @property
@@ -57,6 +54,11 @@ class Service:
     @wall_offset.setter
     def wall_offset(self, offset: float | None) -> None:
         self.wall.offset = offset
+
+    @property
+    def parts(self) -> Parts:
+        """This stack, for ways that ask it at every message."""
+        return self
 
     def resolve(self, subject: Any, callback: Callable[[Any, float], None], now: float) -> None:
         self.ask(subject, callback, now)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from sansip.proxy.hooks import Hooks
 from sansip.proxy.pending import Pending
 from sansip.proxy.relayed import RelayedCalls
+from sansip.transport.sender import ActionSender
 
 if TYPE_CHECKING:
     from sansip.client import Client
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from sansip.proxy.sequence import Shifts
     from sansip.proxy.trust import TrustDomain
     from sansip.transaction import TimerValues, TransactionLayer
-    from sansip.transport import Flow, Listeners, Sender
+    from sansip.transport import Flow, Listeners
     from sansip.transport.flow_token import FlowTokens, Named
     from sansip.wire import Request
 
@@ -85,7 +86,10 @@ class Proxy:
         self.config = config
         self.listeners = listeners
         self.transactions = transactions
-        self.sender: Sender = transactions.sender
+        sender = transactions.sender
+        # Its class is known, so compiled code calls it straight.
+        assert isinstance(sender, ActionSender)
+        self.sender = sender
         self.timers: Timers = transactions.timers
         self.values: TimerValues = transactions.values
         self.entropy = entropy

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from sansip.location import Addresses, MemoryLocation, Nodes
     from sansip.proxy import Proxy
     from sansip.registrar import Registrar
+    from sansip.routing.parts import Parts
     from sansip.routing.trust import Trusted
     from sansip.transport import Listeners
     from sansip.ua import UserAgent
@@ -119,6 +120,10 @@ class Core(Protocol):
     durable: bool
     # The nodes that share the location; None where it is this server's alone.
     nodes: Nodes | None
+
+    # The same stack, for ways that ask it at every message.
+    @property
+    def parts(self) -> Parts: ...
 
     # The other workers of this server; None where it is one process.
     @property

@@ -7,7 +7,7 @@ nothing is asked twice.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,17 +21,22 @@ if TYPE_CHECKING:
 __all__ = ["Gate", "settle"]
 
 
-class Gate(Protocol):
+class Gate:
     """The reception, as the quick ways see it."""
+
+    __slots__ = ()
 
     def allows(self, flow: Flow, now: float) -> bool:
         """Count a request of the sender at ``flow``; if it may not send one more, tell so."""
+        raise NotImplementedError
 
     def turn_away(self, message: Request | Response, flow: Flow, verdict: Any, now: float) -> None:
         """Drop ``message``, or answer it, as modules want who have seen it arrive (``StackHooks.judge``)."""
+        raise NotImplementedError
 
     def take(self, request: Request, flow: Flow, now: float, counted: bool = False) -> None:
         """Take a request, which modules have admitted, the long way; ``counted``: as ``allows`` did."""
+        raise NotImplementedError
 
     def is_left(
         self, handle: IncomingRequest, before: Any, arrived: Callable[[], Arrived | None], now: float
@@ -41,6 +46,7 @@ class Gate(Protocol):
         If not, everything has been done. ``before``: what decides on it (``StackHooks.before``).
         ``arrived()`` is what the handle would know of it as it came.
         """
+        raise NotImplementedError
 
 
 def settle(usual: Usual, now: float) -> None:

@@ -95,8 +95,10 @@ class Openings:
     __slots__ = (
         "_core",
         "_gate",
+        "_hooks",
         "_located",
         "_modules",
+        "_parts",
         "_places",
         "_proxy",
         "_shortcut",
@@ -108,6 +110,7 @@ class Openings:
 
     def __init__(self, core: Core, gate: Gate, shortcut: Shortcut, *, located: bool = False) -> None:
         self._core = core
+        self._parts = core.parts
         self._gate = gate
         self._proxy = core.proxy
         self._ua = core.ua
@@ -119,6 +122,7 @@ class Openings:
         self._located = located
         # A set of modules, and whether one of them has a step for INVITEs: a set never changes.
         self._modules: object = None
+        self._hooks: Any = None
         self._steps = False
         # Contact -> where it leads, None where that is not plain.
         self._places: dict[str, tuple[str, int] | None] = {}
@@ -138,11 +142,11 @@ class Openings:
         The default route is to decide on it. ``over``: the connection that it came by, if it is no datagram.
         ``opening``: what was read of it before.
         """
-        core = self._core
+        parts = self._parts
         proxy = self._proxy
-        modules = core.modules
-        hooks = modules.stack_hooks
+        modules = parts.modules
         if modules is not self._modules:
+            self._hooks = modules.stack_hooks
             stages = modules.stages_of("INVITE")
             self._steps = bool(
                 stages["screen"]
@@ -152,19 +156,21 @@ class Openings:
                 or stages["relay"]
             )
             self._modules = modules
+        hooks = self._hooks
+        arriving = bool(hooks.message_arrived)
         if (
             self._steps
             or proxy.client.auth.accounts
             or proxy.shifts.steps
-            or (core.nodes is not None and not self._located)
-            or (hooks.message_arrived and (core.siblings is not None or over is not None))
+            or (parts.nodes is not None and not self._located)
+            or (arriving and (parts.siblings is not None or over is not None))
         ):
             return False
         looks = bool(proxy.hooks.active or hooks.request_received)
         if looks and modules.rides and _TIMED.search(data) is None:
             looks = False
-        if (looks and (over is not None or (core.siblings is not None and hooks.request_received))) or (
-            not LAZY and (looks or hooks.message_arrived)
+        if (looks and (over is not None or (parts.siblings is not None and hooks.request_received))) or (
+            not LAZY and (looks or arriving)
         ):
             return False
         if opening is None:
@@ -172,7 +178,7 @@ class Openings:
         if opening is None:
             return False
         flow = Flow(UDP, listener, source) if over is None else over
-        if not hooks.message_arrived:
+        if not arriving:
             return self._sends(opening, data, flow, force_rport, None, looks, now)
         message = unread_request("INVITE", (read_again, data))
         verdict = hooks.judge(message, flow, now)
@@ -233,7 +239,7 @@ class Openings:
             # RFC 3581 4
             noted = _noted(noted, host, port)
         # RFC 3261 22: a user of ours has to prove that.
-        asks = core.authenticator is not None and listeners.serves(opening.from_host)
+        asks = self._parts.authenticator is not None and listeners.serves(opening.from_host)
         if asks:
             if core.bearer is not None or (core.trusted.peers and core.trusted.of(flow) is not None):
                 return False
@@ -325,7 +331,7 @@ class Openings:
         proof = prove_caller(core, opening, flow, now) if asks else None
         if asks and proof is None:
             return False
-        siblings = core.siblings
+        siblings = self._parts.siblings
         if siblings is not None and not siblings.claims(key, now):
             # Another worker has it: it came before, from another port.
             return False
@@ -415,7 +421,7 @@ class Openings:
     ) -> tuple[Binding | None, tuple[Any, Lead] | None, str] | None:
         """Return the only binding of ``aor``, or who leads the INVITE, and in which stage; None: read it."""
         core = self._core
-        leading = core.modules.leading
+        leading = self._parts.modules.leading
         stage = "translate"
         led: tuple[Any, Lead] | bool = True
         if leading[stage]:

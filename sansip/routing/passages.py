@@ -67,16 +67,18 @@ _GROWTH: Final = 300
 class Passages:
     """Requests of dialogs on their way through one stack."""
 
-    __slots__ = ("_core", "_gate", "_modules", "_proxy", "_screens", "_ua", "_wall")
+    __slots__ = ("_core", "_gate", "_hooks", "_modules", "_parts", "_proxy", "_screens", "_ua", "_wall")
 
     def __init__(self, core: Core, gate: Gate) -> None:
         self._core = core
+        self._parts = core.parts
         self._gate = gate
         self._proxy = core.proxy
         self._ua = core.ua
         self._wall = core.wall
         # A set of modules, and whether one of them screens requests: a set never changes.
         self._modules: object = None
+        self._hooks: Any = None
         self._screens = False
 
     def sends(
@@ -92,27 +94,26 @@ class Passages:
 
         The default route is to decide on it. ``over``: the connection that it came by, if it is no datagram.
         """
-        core = self._core
+        parts = self._parts
         proxy = self._proxy
-        modules = core.modules
-        hooks = modules.stack_hooks
+        modules = parts.modules
         if data[0] == _ACK and _OF_REFUSAL in data:
             return self._ends(data, over or Flow(UDP, listener, source), now)
         if modules is not self._modules:
+            self._hooks = modules.stack_hooks
             self._screens = bool(modules.stages["screen"])
             self._modules = modules
+        hooks = self._hooks
+        arriving = bool(hooks.message_arrived)
         if (
             self._screens
             or proxy.client.auth.accounts
             or proxy.shifts.steps
             or not proxy.config.dialog_tokens
-            or (hooks.message_arrived and (core.siblings is not None or over is not None))
+            or (arriving and (parts.siblings is not None or over is not None))
             or (
                 not LAZY
-                and (
-                    hooks.message_arrived
-                    or (not modules.rides and (proxy.hooks.active or hooks.request_received))
-                )
+                and (arriving or (not modules.rides and (proxy.hooks.active or hooks.request_received)))
             )
         ):
             return False
@@ -122,7 +123,7 @@ class Passages:
         if passing is None or passing.method not in _METHODS:
             return False
         flow = Flow(UDP, listener, source) if over is None else over
-        if not hooks.message_arrived:
+        if not arriving:
             return self._sends(passing, data, flow, force_rport, None, now)
         message = unread_request(passing.method, (read_again, data))
         verdict = hooks.judge(message, flow, now)
@@ -158,8 +159,8 @@ class Passages:
         """Send what was read on; ``message`` is unread, None where no module has got one yet."""
         core = self._core
         proxy = self._proxy
-        modules = core.modules
-        hooks = modules.stack_hooks
+        modules = self._parts.modules
+        hooks = self._hooks
         looks = not modules.rides
         source = flow.address
         host, port = source[:2]
@@ -232,7 +233,9 @@ class Passages:
         if out is None:
             out = Flow(UDP, leaves.id, (passing.host, passing.port or DEFAULT_PORT))
         by_stream = flow.conn != 0 or out.reliable
-        if by_stream and (seen or core.siblings is not None or type(proxy.records) is not RelayedCalls):
+        if by_stream and (
+            seen or self._parts.siblings is not None or type(proxy.records) is not RelayedCalls
+        ):
             return False
         tcp_above = proxy.client.tcp_above
         if (
