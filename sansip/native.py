@@ -1,7 +1,7 @@
 """Classes of the compiled build that others may derive from.
 
-Theory of operation: mypyc reads the decorator when it compiles, and nothing is left of it when the program runs:
-so the package that declares it, which a build has, need not be there.
+Theory of operation: mypyc reads the decorator when it compiles, and nothing is left of it when the program
+runs: so the package that declares it, which a build has, need not be there.
 """
 
 from __future__ import annotations

@@ -11,11 +11,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from sansip.actions import Action, Notify
+from sansip.actions import Notify
 from sansip.clock import Wall
 from sansip.entropy import Entropy
 from sansip.events import BindingsChanged, RouteFailed
-from sansip.location import Nodes
 from sansip.module import Modules
 from sansip.proxy.trust import identity_of
 from sansip.questions import Inside, Questions

@@ -1,7 +1,7 @@
 """The parts of a stack that are asked for at every message.
 
-Theory of operation: a stack is an ordinary class, which programs may derive from; this base of it is compiled, so
-compiled ways of messages read what is declared here without a look-up by name.
+Theory of operation: a stack is an ordinary class, which programs may derive from; this base of it is
+compiled, so compiled ways of messages read what is declared here without a look-up by name.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ class Parts:
         route: what decides on requests.
         draining: whether new requests are refused.
         unstarted: whether modules wait for the first input, when everything is restored.
-        authenticator, nodes, siblings: None where passwords are not asked for, where the location is not shared,
-            and where this is the only worker (``core.Core``).
+        authenticator, nodes, siblings: None where passwords are not asked for, where the location is not
+            shared, and where this is the only worker (``core.Core``).
     """
 
     limits: Limits
