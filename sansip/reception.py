@@ -211,7 +211,7 @@ class Reception(Gate):
         if echo is None:
             return False
         # RFC 3261 17.1.3
-        transaction = self._transactions.clients.get(f"{echo.branch} {echo.method}")
+        transaction = self._transactions.clients.get(echo.key)
         if transaction is None or isinstance(transaction, BriefRequest):
             return False
         pair = isinstance(transaction, Pair)
@@ -237,7 +237,7 @@ class Reception(Gate):
         if echo is None:
             return False
         # RFC 3261 17.1.3
-        transaction = self._transactions.clients.get(f"{echo.branch} {echo.method}")
+        transaction = self._transactions.clients.get(echo.key)
         if transaction is None:
             return False
         if isinstance(transaction, Pair):

@@ -881,6 +881,7 @@ static PyObject *head_brief(PyObject *module, PyObject *data)
 #include "_octets.h"
 #include "_usage.h"
 #include "_leaving.h"
+#include "_cut.h"
 
 static PyMemberDef index_members[] = {
 #define MEMBER(name) {#name, T_INT, offsetof(Index, name), READONLY, NULL},
@@ -919,6 +920,15 @@ static PyMethodDef methods[] = {
     {"usage", head_usage, METH_O, "Return the parts of a plain SUBSCRIBE, PUBLISH or MESSAGE, or None."},
     {"spliced", (PyCFunction)(void (*)(void))leaving_spliced, METH_FASTCALL, "Return octets, some of them replaced."},
     {"text_hash", (PyCFunction)(void (*)(void))leaving_text_hash, METH_FASTCALL, "Return the CRC-32 of texts."},
+    {"echo_cut", cut_echo, METH_O, "Return the parts of a plain response, its Cut among them, or None."},
+    {"passing_cut", cut_passing, METH_O, "Return the parts of a plain request of a dialog, or None."},
+    {"opening_cut", cut_opening, METH_O, "Return the parts of a plain INVITE, or None."},
+    {"cut_text", (PyCFunction)(void (*)(void))cut_text, METH_FASTCALL, "Return a text of a Cut, or None."},
+    {"cut_repeats", (PyCFunction)(void (*)(void))cut_repeats, METH_FASTCALL, "Return the tag of To, or False."},
+    {"cut_returned", (PyCFunction)(void (*)(void))cut_returned, METH_FASTCALL, "Return a response without its Via."},
+    {"cut_answered", (PyCFunction)(void (*)(void))cut_answered, METH_FASTCALL, "Return an answer to an INVITE."},
+    {"cut_passed", (PyCFunction)(void (*)(void))cut_passed, METH_FASTCALL, "Return a request as it goes on."},
+    {"cut_opened", (PyCFunction)(void (*)(void))cut_opened, METH_FASTCALL, "Return an INVITE as it goes on."},
     {"noted", (PyCFunction)(void (*)(void))leaving_noted, METH_FASTCALL, "Return a Via line with its source."},
     {NULL, NULL, 0, NULL},
 };
@@ -937,7 +947,7 @@ PyMODINIT_FUNC PyInit__head(void)
         if (known_keys[which] == NULL) return NULL;
     }
     PyObject *module = PyModule_Create(&module_def);
-    if (module == NULL) return NULL;
+    if (module == NULL || PyType_Ready(&cut_type) < 0) return NULL;
     index_type = (PyTypeObject *)PyType_FromSpec(&index_spec);
     if (index_type == NULL || PyModule_AddObjectRef(module, "Index", (PyObject *)index_type) < 0) {
         Py_DECREF(module);

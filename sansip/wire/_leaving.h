@@ -11,46 +11,45 @@ typedef struct {
     const char *text;
 } Edit;
 
-/* spliced(came, begin, end, text, ...): see _head.pyi. */
-static PyObject *leaving_spliced(PyObject *module, PyObject *const *given, Py_ssize_t count)
+/* Fill what `edit` puts in: `text`, or a number by its `digits`; return 0 on an error. */
+static int take_edit(PyObject *text, Edit *edit, char *digits)
 {
-    if (count % 3 != 1 || count > 1 + 3 * MOST_EDITS || !PyBytes_CheckExact(given[0])) {
-        PyErr_SetString(PyExc_TypeError, "spliced takes bytes, and of each of up to 14 edits begin, end and text");
-        return NULL;
+    if (PyUnicode_Check(text) && PyUnicode_IS_COMPACT_ASCII(text)) {
+        edit->text = (const char *)PyUnicode_1BYTE_DATA(text);
+        edit->size = PyUnicode_GET_LENGTH(text);
+    } else if (PyUnicode_Check(text)) {
+        edit->text = PyUnicode_AsUTF8AndSize(text, &edit->size);
+        if (edit->text == NULL) return 0;
+    } else if (PyLong_Check(text)) {
+        unsigned long value = PyLong_AsUnsignedLong(text);
+        if (PyErr_Occurred()) return 0;
+        edit->text = digits_before(digits + DIGITS, value);
+        edit->size = digits + DIGITS - edit->text;
+    } else {
+        PyErr_SetString(PyExc_TypeError, "what is put in is a text, or a number");
+        return 0;
     }
-    Edit edits[MOST_EDITS];
-    char digits[MOST_EDITS][DIGITS];
-    Py_ssize_t length = PyBytes_GET_SIZE(given[0]), number = 0, at = 0;
-    for (Py_ssize_t one = 1; one < count; one += 3) {
-        PyObject *text = given[one + 2];
-        Edit edit = {PyLong_AsSsize_t(given[one]), PyLong_AsSsize_t(given[one + 1]), 0, NULL};
-        if (PyErr_Occurred()) return NULL;
-        if (PyUnicode_Check(text) && PyUnicode_IS_COMPACT_ASCII(text)) {
-            edit.text = (const char *)PyUnicode_1BYTE_DATA(text);
-            edit.size = PyUnicode_GET_LENGTH(text);
-        } else if (PyUnicode_Check(text)) {
-            edit.text = PyUnicode_AsUTF8AndSize(text, &edit.size);
-            if (edit.text == NULL) return NULL;
-        } else if (PyLong_Check(text)) {
-            unsigned long value = PyLong_AsUnsignedLong(text);
-            if (PyErr_Occurred()) return NULL;
-            edit.text = digits_before(digits[number] + DIGITS, value);
-            edit.size = digits[number] + DIGITS - edit.text;
-        } else {
-            PyErr_SetString(PyExc_TypeError, "what is put in is a text, or a number");
-            return NULL;
-        }
-        /* In the order of the octets. */
-        Py_ssize_t place = number++;
-        for (; place; place--) {
-            const Edit *before = &edits[place - 1];
-            if (before->begin < edit.begin || (before->begin == edit.begin && before->end <= edit.end)) break;
-            edits[place] = *before;
-        }
-        edits[place] = edit;
+    return 1;
+}
+
+/* Put `edit` among the `number` that are there, in the order of the octets. */
+static inline void put_edit(Edit *edits, Py_ssize_t number, Edit edit)
+{
+    Py_ssize_t place = number;
+    for (; place; place--) {
+        const Edit *before = &edits[place - 1];
+        if (before->begin < edit.begin || (before->begin == edit.begin && before->end <= edit.end)) break;
+        edits[place] = *before;
     }
+    edits[place] = edit;
+}
+
+/* Return the octets of `came` with these edits, which are in order. */
+static PyObject *edited(PyObject *given, const Edit *edits, Py_ssize_t number)
+{
+    Py_ssize_t size = PyBytes_GET_SIZE(given), length = size, at = 0;
     for (Py_ssize_t one = 0; one < number; one++) {
-        if (edits[one].begin < at || edits[one].end < edits[one].begin || edits[one].end > PyBytes_GET_SIZE(given[0])) {
+        if (edits[one].begin < at || edits[one].end < edits[one].begin || edits[one].end > size) {
             PyErr_SetString(PyExc_ValueError, "an edit stands in another one, or outside");
             return NULL;
         }
@@ -59,7 +58,7 @@ static PyObject *leaving_spliced(PyObject *module, PyObject *const *given, Py_ss
     }
     PyObject *spliced = PyBytes_FromStringAndSize(NULL, length);
     if (spliced == NULL) return NULL;
-    const char *came = PyBytes_AS_STRING(given[0]);
+    const char *came = PyBytes_AS_STRING(given);
     char *out = PyBytes_AS_STRING(spliced);
     at = 0;
     for (Py_ssize_t one = 0; one < number; one++) {
@@ -69,8 +68,26 @@ static PyObject *leaving_spliced(PyObject *module, PyObject *const *given, Py_ss
         out += edits[one].size;
         at = edits[one].end;
     }
-    memcpy(out, came + at, (size_t)(PyBytes_GET_SIZE(given[0]) - at));
+    memcpy(out, came + at, (size_t)(size - at));
     return spliced;
+}
+
+/* spliced(came, begin, end, text, ...): see _head.pyi. */
+static PyObject *leaving_spliced(PyObject *module, PyObject *const *given, Py_ssize_t count)
+{
+    if (count % 3 != 1 || count > 1 + 3 * MOST_EDITS || !PyBytes_CheckExact(given[0])) {
+        PyErr_SetString(PyExc_TypeError, "spliced takes bytes, and of each of up to 14 edits begin, end and text");
+        return NULL;
+    }
+    Edit edits[MOST_EDITS];
+    char digits[MOST_EDITS][DIGITS];
+    Py_ssize_t number = 0;
+    for (Py_ssize_t one = 1; one < count; one += 3) {
+        Edit edit = {PyLong_AsSsize_t(given[one]), PyLong_AsSsize_t(given[one + 1]), 0, NULL};
+        if (PyErr_Occurred() || !take_edit(given[one + 2], &edit, digits[number])) return NULL;
+        put_edit(edits, number++, edit);
+    }
+    return edited(given[0], edits, number);
 }
 
 static uint32_t crcs[256];

@@ -130,6 +130,20 @@ static PyObject *sent_by_text(const uint8_t *p, const Index *x, int is_key)
     return text;
 }
 
+/* Read `data`, a plain response; return 0 where it is none. */
+static int echo_read(PyObject *data, Index *x, Spelling *how, const uint8_t **bytes)
+{
+    const Spelling begin = {COMMON | BIT(CONTACT) | BIT(RECORD_ROUTE), BIT(MAX_FORWARDS), {{0, 0, 0}}};
+    *how = begin;
+    const Line *lines = how->lines;
+    if (!begun(data, x, how, bytes)) return 0;
+    const uint8_t *p = *bytes;
+    return x->status && lines[CONTACT].count <= 1 && lines[RECORD_ROUTE].count <= 1 && plain_ids(p, x)
+        && x->via == x->via_line + 5 && !x->rport
+        && (p[x->via_end] == '\r'
+            || (p[x->via_end] == ',' && p[x->via_end + 1] == ' ' && joined(p, x->via_end + 2) >= 0));
+}
+
 static PyObject *head_echo(PyObject *module, PyObject *data)
 {
     if (!PyBytes_CheckExact(data)) {
@@ -138,14 +152,10 @@ static PyObject *head_echo(PyObject *module, PyObject *data)
     }
     Index x;
     const uint8_t *p;
-    Spelling how = {COMMON | BIT(CONTACT) | BIT(RECORD_ROUTE), BIT(MAX_FORWARDS), {{0, 0, 0}}};
+    Spelling how;
+    if (!echo_read(data, &x, &how, &p)) Py_RETURN_NONE;
     const Line *lines = how.lines;
-    if (!begun(data, &x, &how, &p) || !x.status || lines[CONTACT].count > 1 || lines[RECORD_ROUTE].count > 1
-        || !plain_ids(p, &x) || x.via != x.via_line + 5
-        || x.rport || (p[x.via_end] != '\r' && (p[x.via_end] != ',' || p[x.via_end + 1] != ' ')))
-        Py_RETURN_NONE;
     int is_joined = p[x.via_end] == ',';
-    if (is_joined && joined(p, x.via_end + 2) < 0) Py_RETURN_NONE;
     PyObject *items[18];
     int at = 0;
     items[at++] = PyLong_FromLong(x.status);
@@ -169,6 +179,20 @@ static PyObject *head_echo(PyObject *module, PyObject *data)
     return tuple_of(items, at);
 }
 
+/* Read `data`, a plain request of a dialog; return 0 where it is none. */
+static int passing_read(PyObject *data, Index *x, Spelling *how, const uint8_t **bytes)
+{
+    const Spelling begin = {COMMON | BIT(MAX_FORWARDS) | BIT(ROUTE) | BIT(PROXY_AUTHORIZATION),
+                            DECIDING | BIT(PROXY_REQUIRE) | BIT(MAX_BREADTH), {{0, 0, 0}}};
+    *how = begin;
+    const Line *lines = how->lines;
+    if (!begun(data, x, how, bytes)) return 0;
+    const uint8_t *p = *bytes;
+    return !x->status && lines[PROXY_AUTHORIZATION].count <= 1 && plain_ids(p, x) && plain_via(p, x)
+        && plain_hops(p, x, &lines[MAX_FORWARDS]) && lines[ROUTE].count == 1 && x->from_tag && x->to_tag
+        && is_ipv4(p, x->host, x->host_end) && unseparated(p, x->user, x->user_end);
+}
+
 static PyObject *head_passing(PyObject *module, PyObject *data)
 {
     if (!PyBytes_CheckExact(data)) {
@@ -177,14 +201,9 @@ static PyObject *head_passing(PyObject *module, PyObject *data)
     }
     Index x;
     const uint8_t *p;
-    Spelling how = {COMMON | BIT(MAX_FORWARDS) | BIT(ROUTE) | BIT(PROXY_AUTHORIZATION),
-                    DECIDING | BIT(PROXY_REQUIRE) | BIT(MAX_BREADTH), {{0, 0, 0}}};
+    Spelling how;
+    if (!passing_read(data, &x, &how, &p)) Py_RETURN_NONE;
     const Line *lines = how.lines;
-    if (!begun(data, &x, &how, &p) || x.status || lines[PROXY_AUTHORIZATION].count > 1 || !plain_ids(p, &x)
-        || !plain_via(p, &x) || !plain_hops(p, &x, &lines[MAX_FORWARDS])
-        || lines[ROUTE].count != 1 || !x.from_tag || !x.to_tag || !is_ipv4(p, x.host, x.host_end)
-        || !unseparated(p, x.user, x.user_end))
-        Py_RETURN_NONE;
     PyObject *items[32];
     int at = 0;
     items[at++] = ascii(p, 0, x.method_end);
@@ -222,6 +241,27 @@ static PyObject *head_passing(PyObject *module, PyObject *data)
     return tuple_of(items, at);
 }
 
+/* Read `data`, a plain INVITE; return 0 where it is none. */
+static int opening_read(PyObject *data, Index *x, Spelling *how, const uint8_t **bytes)
+{
+    const Spelling begin = {COMMON | BIT(MAX_FORWARDS) | BIT(CONTACT) | BIT(ROUTE) | BIT(PROXY_AUTHORIZATION),
+                            DECIDING | BIT(RECORD_ROUTE) | BIT(PROXY_REQUIRE) | BIT(MAX_BREADTH), {{0, 0, 0}}};
+    *how = begin;
+    const Line *lines = how->lines;
+    int32_t uri = 0, uri_end = 0, tag = 0, tag_end = 0, contact[5] = {0, 0, 0, 0, -1};
+    if (!begun(data, x, how, bytes)) return 0;
+    const uint8_t *p = *bytes;
+    if (x->method_end != 6 || !STARTS(p, "INVITE ") || !plain_ids(p, x) || !plain_via(p, x)
+        || !plain_hops(p, x, &lines[MAX_FORWARDS]) || lines[CONTACT].count != 1 || lines[ROUTE].count > 1
+        || lines[PROXY_AUTHORIZATION].count > 1 || !x->from_tag || x->to_tag || !x->user)
+        return 0;
+    for (Py_ssize_t at = x->user; at < x->user_end; at++)
+        if (!IS(p[at], NAME) && p[at] != '-' && p[at] != '.' && p[at] != '+') return 0;
+    Py_ssize_t value = run(p, lines[CONTACT].begin + 8, BLANK);
+    return address(p, value, lines[CONTACT].end, &uri, &uri_end, contact, &tag, &tag_end) && !tag
+        && unseparated(p, contact[0], contact[1]);
+}
+
 static PyObject *head_opening(PyObject *module, PyObject *data)
 {
     if (!PyBytes_CheckExact(data)) {
@@ -230,20 +270,10 @@ static PyObject *head_opening(PyObject *module, PyObject *data)
     }
     Index x;
     const uint8_t *p;
-    Spelling how = {COMMON | BIT(MAX_FORWARDS) | BIT(CONTACT) | BIT(ROUTE) | BIT(PROXY_AUTHORIZATION),
-                    DECIDING | BIT(RECORD_ROUTE) | BIT(PROXY_REQUIRE) | BIT(MAX_BREADTH), {{0, 0, 0}}};
+    Spelling how;
+    if (!opening_read(data, &x, &how, &p)) Py_RETURN_NONE;
     const Line *lines = how.lines;
-    int32_t uri = 0, uri_end = 0, tag = 0, tag_end = 0, contact[5] = {0, 0, 0, 0, -1}, from[5] = {0, 0, 0, 0, -1};
-    if (!begun(data, &x, &how, &p) || x.method_end != 6 || !STARTS(p, "INVITE ") || !plain_ids(p, &x) || !plain_via(p, &x)
-        || !plain_hops(p, &x, &lines[MAX_FORWARDS]) || lines[CONTACT].count != 1 || lines[ROUTE].count > 1
-        || lines[PROXY_AUTHORIZATION].count > 1 || !x.from_tag || x.to_tag || !x.user)
-        Py_RETURN_NONE;
-    for (Py_ssize_t at = x.user; at < x.user_end; at++)
-        if (!IS(p[at], NAME) && p[at] != '-' && p[at] != '.' && p[at] != '+') Py_RETURN_NONE;
-    Py_ssize_t value = run(p, lines[CONTACT].begin + 8, BLANK);
-    if (!address(p, value, lines[CONTACT].end, &uri, &uri_end, contact, &tag, &tag_end) || tag
-        || !unseparated(p, contact[0], contact[1]))
-        Py_RETURN_NONE;
+    int32_t from[5] = {0, 0, 0, 0, -1};
     /* The URI of From has been read without its parts. */
     sip_uri(p, x.from_uri, from, from + 1, from + 2, from + 3, from + 4);
     PyObject *items[38];

@@ -11,7 +11,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from sansip.wire.abnf import IPV4, PLAIN_HOST, PLAIN_PORT, TOKEN, compiled
-from sansip.wire.head import read_echo_parts
+from sansip.wire.head import (
+    CUT_BRANCH,
+    CUT_METHOD,
+    CUT_TOP,
+    cut_repeats,
+    cut_returned,
+    cut_text,
+    read_echo_parts,
+)
 from sansip.wire.plain_head import LENGTH_LINE, TEXT, BriefReader, InBrief, head_pattern, line, octets_at
 from sansip.wire.splice import spliced
 
@@ -49,6 +57,11 @@ _via: Final = compiled(
 
 
 _spliced: Final[Any] = spliced
+# Replaced by tests where the scanner is not installed.
+_text: Final[Any] = cut_text
+_repeats: Final[Any] = cut_repeats
+_returned: Final[Any] = cut_returned
+_PARTS: Final = 18
 
 
 class Echo(InBrief):
@@ -56,46 +69,36 @@ class Echo(InBrief):
 
     Attributes:
         status: 100 to 699.
-        branch: of the top Via, whose line, but for what the sender has noted in it, is ``top``.
-        method: of CSeq.
-        from_, to, call_id, cseq: the lines, None where there are none; so are ``contact`` and ``recorded``,
-            those of Record-Route, with a line end between two.
+        key: of the transaction that it answers: branch of the top Via, and method of CSeq (RFC 3261 17.1.3).
+        contact, recorded: the lines of Contact and Record-Route, with a line end between two; None: none.
         goes_back: whether there is a Via below the top one.
         data: what goes back, which who takes it on writes; ``tag``: of To, once it ``repeats`` its request.
     """
 
     __slots__ = (
         "_begin",
+        "_cut",
         "_end",
+        "_lines",
         "_rest",
-        "_to_tag",
         "_via",
-        "branch",
-        "call_id",
         "contact",
-        "cseq",
         "data",
-        "from_",
         "goes_back",
-        "method",
+        "key",
         "recorded",
         "status",
         "tag",
-        "to",
-        "top",
     )
 
     status: int
-    branch: str
-    method: str
-    top: str
-    from_: str | None
-    to: str | None
-    _to_tag: str | None
-    call_id: str | None
-    cseq: str | None
+    key: str
     contact: str | None
     recorded: str | None
+    # What the C module has kept of it, in the place of all that follows; None where the pattern has read.
+    _cut: Any
+    # Branch, method, top Via, From, To, tag of To, Call-ID and CSeq.
+    _lines: tuple[Any, ...]
     _via: int
     _rest: int
     _begin: int
@@ -106,16 +109,23 @@ class Echo(InBrief):
 
     def __init__(self, came: bytes, parts: tuple[Any, ...]) -> None:
         self._came = came
+        if len(parts) < _PARTS:
+            (
+                self.status,
+                self.key,
+                self.contact,
+                self.recorded,
+                self.goes_back,
+                self._cut,
+                _,
+                self._body,
+            ) = parts
+            return
+        self._cut = None
+        self._lines = parts[1:9]
+        self.key = f"{parts[1]} {parts[2]}"
+        self.status = parts[0]
         (
-            self.status,
-            self.branch,
-            self.method,
-            self.top,
-            self.from_,
-            self.to,
-            self._to_tag,
-            self.call_id,
-            self.cseq,
             self.contact,
             self.recorded,
             # Where stand the top Via, the lines below it, the Record-Route line and its end, and the body.
@@ -127,7 +137,25 @@ class Echo(InBrief):
             # How many fields and commas there are.
             _,
             self._body,
-        ) = parts
+        ) = parts[9:]
+
+    @property
+    def branch(self) -> str:
+        """The branch of the top Via."""
+        text: str = self._lines[0] if self._cut is None else _text(self._cut, CUT_BRANCH)
+        return text
+
+    @property
+    def method(self) -> str:
+        """The method of CSeq."""
+        text: str = self._lines[1] if self._cut is None else _text(self._cut, CUT_METHOD)
+        return text
+
+    @property
+    def top(self) -> str:
+        """The line of the top Via, but for what the sender has noted in it."""
+        text: str = self._lines[2] if self._cut is None else _text(self._cut, CUT_TOP)
+        return text
 
     @property
     def came(self) -> bytes:
@@ -139,17 +167,17 @@ class Echo(InBrief):
 
         ``tag``: that of ``to``; if it is None, one may follow. It, or that one, is ``self.tag`` then.
         """
-        line = self.to
-        if (
-            self.top != via
-            or self.from_ != from_
-            or self.call_id != call_id
-            or self.cseq != cseq
-            or line is None
-        ):
+        cut = self._cut
+        if cut is not None:
+            found = _repeats(cut, via, from_, to, call_id, cseq, tag)
+            if found is False:
+                return False
+            self.tag = found
+            return True
+        _, _, top, own_from, line, own, own_call_id, own_cseq = self._lines
+        if top != via or own_from != from_ or own_call_id != call_id or own_cseq != cseq or line is None:
             return False
         if line != to:
-            own = self._to_tag
             if tag is not None or own is None or line != f"{to};tag={own}":
                 return False
             tag = own
@@ -158,8 +186,12 @@ class Echo(InBrief):
 
     def octets(self, recorded: str | None) -> bytes:
         """Return the response without its top Via; with ``recorded``, that is its Record-Route line."""
+        back: bytes
+        if self._cut is not None:
+            back = _returned(self._cut, recorded)
+            return back
         via, rest = self._via, self._rest
-        back: bytes = (
+        back = (
             _spliced(self._came, via, rest, "")
             if recorded is None
             else _spliced(self._came, via, rest, "", self._begin, self._end, recorded)

@@ -19,7 +19,22 @@ from sansip.wire.names import SPELLINGS
 from sansip.wire.uri import plain_sip_uri
 
 __all__ = [
+    "CUT_BRANCH",
+    "CUT_CALL_ID",
+    "CUT_CSEQ",
+    "CUT_FROM",
+    "CUT_FROM_HOST",
+    "CUT_METHOD",
+    "CUT_TAG",
+    "CUT_TO",
+    "CUT_TOP",
     "HAS_SCANNER",
+    "cut_answered",
+    "cut_opened",
+    "cut_passed",
+    "cut_repeats",
+    "cut_returned",
+    "cut_text",
     "noted_in_c",
     "read_echo_parts",
     "read_ending_parts",
@@ -46,9 +61,26 @@ _MODULE: Final[Any] = _scanner()
 HAS_SCANNER: Final[bool] = _MODULE is not None
 _read: Final[Any] = getattr(_MODULE, "read", None)
 read_parts: Final[Any] = getattr(_MODULE, "brief", None)
-read_echo_parts: Final[Any] = getattr(_MODULE, "echo", None)
-read_passing_parts: Final[Any] = getattr(_MODULE, "passing", None)
-read_opening_parts: Final[Any] = getattr(_MODULE, "opening", None)
+# Each with a ``Cut``: the octets, and where in them stands what is seldom asked for, or changes.
+read_echo_parts: Final[Any] = getattr(_MODULE, "echo_cut", None)
+read_passing_parts: Final[Any] = getattr(_MODULE, "passing_cut", None)
+read_opening_parts: Final[Any] = getattr(_MODULE, "opening_cut", None)
+cut_text: Final[Any] = getattr(_MODULE, "cut_text", None)
+cut_repeats: Final[Any] = getattr(_MODULE, "cut_repeats", None)
+cut_returned: Final[Any] = getattr(_MODULE, "cut_returned", None)
+cut_answered: Final[Any] = getattr(_MODULE, "cut_answered", None)
+cut_passed: Final[Any] = getattr(_MODULE, "cut_passed", None)
+cut_opened: Final[Any] = getattr(_MODULE, "cut_opened", None)
+# What ``cut_text`` takes: lines, the branch, the method of CSeq, the tag of To, the host of From, our Via.
+CUT_FROM: Final = 0
+CUT_TO: Final = 1
+CUT_CALL_ID: Final = 2
+CUT_CSEQ: Final = 3
+CUT_BRANCH: Final = 4
+CUT_METHOD: Final = 5
+CUT_TAG: Final = 6
+CUT_FROM_HOST: Final = 7
+CUT_TOP: Final = 8
 read_ending_parts: Final[Any] = getattr(_MODULE, "ending", None)
 read_usage_parts: Final[Any] = getattr(_MODULE, "usage", None)
 spliced_octets: Final[Any] = getattr(_MODULE, "spliced", None)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from sansip.wire.abnf import PLAIN_HOST, PLAIN_PORT, TOKEN
-from sansip.wire.head import read_opening_parts, spliced_octets
+from sansip.wire.head import CUT_FROM_HOST, cut_answered, cut_opened, cut_text, read_opening_parts
 from sansip.wire.plain_head import (
     ADDRESS,
     BEHIND_HOST,
@@ -69,7 +69,10 @@ _VIA, _HOPS, _ROUTE, _PROOF, _FROM, _TO, _CALL_ID, _CSEQ = [
 
 
 # Replaced by tests where the scanner is not installed.
-_spliced: Final[Any] = spliced_octets
+_opened: Final[Any] = cut_opened
+_answered: Final[Any] = cut_answered
+_text: Final[Any] = cut_text
+_PARTS: Final = 38
 
 
 class Opening(RequestInBrief):
@@ -77,7 +80,7 @@ class Opening(RequestInBrief):
 
     Attributes:
         user: of the Request-URI.
-        from_host: of the URI of From. To has no tag.
+        from_, to, call_id_line, cseq_line: the lines. To has no tag.
         contact: the line of the only Contact, which holds one address.
         route: the line of the only Route, or None. It does not go on.
         proven: whether its credentials have been found to be those of its sender; written by who checks.
@@ -89,15 +92,22 @@ class Opening(RequestInBrief):
         "_from",
         "_lines",
         "_to",
+        "_written_host",
+        "call_id_line",
         "contact",
-        "from_host",
+        "cseq_line",
+        "from_",
         "proven",
         "route",
+        "to",
         "user",
     )
 
     user: str
-    from_host: str
+    from_: str
+    to: str
+    call_id_line: str
+    cseq_line: str
     contact: str
     route: str | None
     _lines: int
@@ -105,10 +115,39 @@ class Opening(RequestInBrief):
     _to: int
     _call_id: int
     _cseq: int
+    _written_host: str
 
     def __init__(self, came: bytes, parts: tuple[Any, ...]) -> None:
         self._came = came
         self.proven = False
+        if len(parts) < _PARTS:
+            (
+                self.uri,
+                self.user,
+                self.host,
+                self.port,
+                self.via,
+                self.sent_host,
+                self.sent_port,
+                self.rport,
+                self.sent_by,
+                self.key,
+                self.from_,
+                self.from_tag,
+                self.to,
+                self.call_id_line,
+                self.call_id,
+                self.cseq_line,
+                self.cseq,
+                self.contact,
+                self.route,
+                self.credentials,
+                self._cut,
+                _,
+                self._body,
+            ) = parts
+            return
+        self._cut = None
         (
             self.uri,
             self.user,
@@ -120,16 +159,16 @@ class Opening(RequestInBrief):
             self.rport,
             self.sent_by,
             self.key,
-            self.branch,
+            self._written_branch,
             self.from_,
-            self.from_host,
+            self._written_host,
             self.from_tag,
             self.to,
             self.call_id_line,
             self.call_id,
             self.cseq_line,
             self.cseq,
-            self.hops,
+            hops,
             self.contact,
             self.route,
             self.credentials,
@@ -153,6 +192,14 @@ class Opening(RequestInBrief):
             _,
             self._body,
         ) = parts
+        self._left = hops - 1
+
+    @property
+    def from_host(self) -> str:
+        """The host of the URI of From."""
+        cut = self._cut
+        host: str = self._written_host if cut is None else _text(cut, CUT_FROM_HOST)
+        return host
 
     @property
     def deciding(self) -> tuple[str, ...]:
@@ -160,7 +207,7 @@ class Opening(RequestInBrief):
         route, credentials = self.route, self.credentials
         if route is None or credentials is None:
             return () if route is credentials else (route or credentials or "",)
-        return (route, credentials) if self._route < self._proof else (credentials, route)
+        return (route, credentials) if self._is_route_first else (credentials, route)
 
     def forwarded(self, uri: str, ours: str, noted: str, breadth: int, proven: bool = False) -> bytes:
         """Return the request as it goes on to ``uri``: ``ours`` above its other lines, its Via ``noted``.
@@ -169,32 +216,18 @@ class Opening(RequestInBrief):
         its credentials were for this server, and stay here (RFC 3261 22.3).
         RFC 3261 16.6 steps 1 to 4 and 8, RFC 5393 5.3.3.
         """
-        body, route, proof = self._body, self._route, self._proof
         sent: bytes
-        if _spliced is not None:
-            # The same, but for texts that would be made to be put in.
-            lines, last, left = self._lines, body - 2, self.hops - 1
-            sent = _spliced(
-                self._came,
-                7, lines, uri,
-                lines, lines, " SIP/2.0\r\n",
-                lines, lines, ours,
-                self._via, self._via_end, noted,
-                self._hops, self._hops_end, left,
-                route, route if self.route is None else self._route_end + 2, "",
-                proof, self._proof_end + 2 if proven else proof, "",
-                last, last, "Max-Breadth: ",
-                last, last, breadth,
-                last, last, "\r\n",
-            )  # fmt: skip
+        if self._cut is not None:
+            sent = _opened(self._cut, uri, ours, noted, breadth, proven)
             return sent
+        body, route, proof = self._body, self._route, self._proof
         sent = joined_pieces(
             self._came,
             0, self._lines, f"INVITE {uri} SIP/2.0\r\n{ours}",
             self._via, self._via_end, noted,
-            self._hops, self._hops_end, str(self.hops - 1),
+            self._hops, self._hops_end, str(self._left),
             route, route if self.route is None else self._route_end + 2, "",
-            proof, self._proof_end + 2 if proven else proof, "",
+            proof, self._proof_end + 2 if proven and proof else proof, "",
             body - 2, body - 2, f"Max-Breadth: {breadth}\r\n",
         )  # fmt: skip
         return sent
@@ -205,6 +238,10 @@ class Opening(RequestInBrief):
 
     def answer(self, start: str, noted: str, to: str, rest: str) -> bytes:
         """Return an answer (RFC 3261 8.2.6.2): its first line, Via and To, and ``rest`` behind the copied."""
+        octets: bytes
+        if self._cut is not None:
+            octets = _answered(self._cut, start, noted, to, rest)
+            return octets
         a, b, c, d, e = noted, self.from_, to, self.call_id_line, self.cseq_line
         if not self._via < self._from < self._to < self._call_id < self._cseq:
             places = self._via, self._from, self._to, self._call_id, self._cseq

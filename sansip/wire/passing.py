@@ -10,7 +10,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from sansip.wire.abnf import PLAIN_HOST, PLAIN_PORT, TOKEN, compiled
-from sansip.wire.head import read_passing_parts, spliced_octets
+from sansip.wire.head import (
+    CUT_CALL_ID,
+    CUT_CSEQ,
+    CUT_FROM,
+    CUT_TO,
+    cut_passed,
+    cut_text,
+    read_passing_parts,
+)
 from sansip.wire.plain_head import (
     ADDRESS,
     CALL_ID_LINE,
@@ -64,7 +72,9 @@ _is_ipv4: Final = compiled(r"[0-9]{1,3}\.[0-9]{1,3}\.[0-9]{1,3}\.[0-9]{1,3}").fu
 
 
 # Replaced by tests where the scanner is not installed.
-_spliced: Final[Any] = spliced_octets
+_passed: Final[Any] = cut_passed
+_text: Final[Any] = cut_text
+_PARTS: Final = 32
 
 
 class Passing(RequestInBrief):
@@ -77,6 +87,7 @@ class Passing(RequestInBrief):
     """
 
     __slots__ = (
+        "_lines",
         "method",
         "route",
         "to_tag",
@@ -85,9 +96,35 @@ class Passing(RequestInBrief):
     method: str
     to_tag: str
     route: str
+    # From, To, Call-ID and CSeq.
+    _lines: tuple[str, str, str, str]
 
     def __init__(self, came: bytes, parts: tuple[Any, ...]) -> None:
         self._came = came
+        if len(parts) < _PARTS:
+            (
+                self.method,
+                self.uri,
+                self.host,
+                self.port,
+                self.via,
+                self.sent_host,
+                self.sent_port,
+                self.rport,
+                self.sent_by,
+                self.key,
+                self.from_tag,
+                self.to_tag,
+                self.call_id,
+                self.cseq,
+                self.route,
+                self.credentials,
+                self._cut,
+                _,
+                self._body,
+            ) = parts
+            return
+        self._cut = None
         (
             self.method,
             self.uri,
@@ -99,16 +136,16 @@ class Passing(RequestInBrief):
             self.rport,
             self.sent_by,
             self.key,
-            self.branch,
-            self.from_,
+            self._written_branch,
+            from_,
             self.from_tag,
-            self.to,
+            to,
             self.to_tag,
-            self.call_id_line,
+            call_id_line,
             self.call_id,
-            self.cseq_line,
+            cseq_line,
             self.cseq,
-            self.hops,
+            hops,
             self.route,
             self.credentials,
             # Where stand the Via, the Route, the credentials, the digits of Max-Forwards, each with its end,
@@ -125,6 +162,32 @@ class Passing(RequestInBrief):
             _,
             self._body,
         ) = parts
+        self._left = hops - 1
+        self._lines = from_, to, call_id_line, cseq_line
+
+    @property
+    def from_(self) -> str:
+        """The line of From."""
+        line: str = self._lines[0] if self._cut is None else _text(self._cut, CUT_FROM)
+        return line
+
+    @property
+    def to(self) -> str:
+        """The line of To."""
+        line: str = self._lines[1] if self._cut is None else _text(self._cut, CUT_TO)
+        return line
+
+    @property
+    def call_id_line(self) -> str:
+        """The line of Call-ID."""
+        line: str = self._lines[2] if self._cut is None else _text(self._cut, CUT_CALL_ID)
+        return line
+
+    @property
+    def cseq_line(self) -> str:
+        """The line of CSeq."""
+        line: str = self._lines[3] if self._cut is None else _text(self._cut, CUT_CSEQ)
+        return line
 
     @property
     def size(self) -> int:
@@ -137,7 +200,7 @@ class Passing(RequestInBrief):
         route, credentials = self.route, self.credentials
         if credentials is None:
             return (route,)
-        return (route, credentials) if self._route < self._proof else (credentials, route)
+        return (route, credentials) if self._is_route_first else (credentials, route)
 
     def forwarded(self, ours: str, noted: str, breadth: int, proven: bool = False) -> bytes:
         """Return the request as it goes on: ``ours`` above its Via, which is ``noted``, no Route.
@@ -145,30 +208,17 @@ class Passing(RequestInBrief):
         ``proven``: its credentials were for this server, and stay here (RFC 3261 22.3).
         RFC 3261 16.4, 16.6 steps 3 and 8, RFC 5393 5.3.3.
         """
-        body, proof = self._body, self._proof
         passed: bytes
-        if _spliced is not None:
-            # The same, but for texts that would be made to be put in.
-            via, last, left = self._via, body - 2, self.hops - 1
-            passed = _spliced(
-                self._came,
-                via, via, ours,
-                via, via, "\r\n",
-                via, self._via_end, noted,
-                self._route, self._route_end + 2, "",
-                proof, self._proof_end + 2 if proven else proof, "",
-                self._hops, self._hops_end, left,
-                last, last, "Max-Breadth: ",
-                last, last, breadth,
-                last, last, "\r\n",
-            )  # fmt: skip
+        if self._cut is not None:
+            passed = _passed(self._cut, ours, noted, breadth, proven)
             return passed
+        body, proof = self._body, self._proof
         passed = joined_pieces(
             self._came,
             self._via, self._via_end, f"{ours}\r\n{noted}",
             self._route, self._route_end + 2, "",
-            proof, self._proof_end + 2 if proven else proof, "",
-            self._hops, self._hops_end, str(self.hops - 1),
+            proof, self._proof_end + 2 if proven and proof else proof, "",
+            self._hops, self._hops_end, str(self._left),
             body - 2, body - 2, f"Max-Breadth: {breadth}\r\n",
         )  # fmt: skip
         return passed

@@ -16,6 +16,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
 from sansip.wire.abnf import PLAIN_HOST, PLAIN_PORT, TOKEN, TOKEN_CLASS, WORD, compiled
+from sansip.wire.head import CUT_BRANCH, cut_text
 
 if TYPE_CHECKING:
     import re
@@ -60,6 +61,8 @@ VIA: Final = (
 )
 CALL_ID: Final = rf"Call-ID: (?P<call_id>{WORD}(?:@{WORD})?+)"
 
+# Replaced by tests where the scanner is not installed.
+_text: Final[Any] = cut_text
 # How the alternative for a line that stands once begins: it fails where its group has matched.
 _ONCE: Final = compiled(r"\(\?\((\w+)\)\(\?!\)\|")
 
@@ -130,29 +133,26 @@ class RequestInBrief(InBrief):
         via: the line of the only Via; ``sent_host``, ``sent_port`` and ``branch`` of it; ``rport``: whether
             it has that flag; ``sent_by``: the first two as one text.
         key: that of its transaction (RFC 3261 17.2.3).
-        from_, from_tag, to, call_id_line, call_id, cseq_line, cseq: the lines and what is in them.
+        from_, to, call_id_line, cseq_line: the lines; from_tag, call_id, cseq: what is in them.
         credentials: the line of the only Proxy-Authorization, or None.
-        hops: Max-Forwards.
     """
 
     __slots__ = (
+        "_cut",
         "_hops",
         "_hops_end",
+        "_left",
         "_proof",
         "_proof_end",
         "_route",
         "_route_end",
         "_via",
         "_via_end",
-        "branch",
+        "_written_branch",
         "call_id",
-        "call_id_line",
         "credentials",
         "cseq",
-        "cseq_line",
-        "from_",
         "from_tag",
-        "hops",
         "host",
         "key",
         "port",
@@ -160,7 +160,6 @@ class RequestInBrief(InBrief):
         "sent_by",
         "sent_host",
         "sent_port",
-        "to",
         "uri",
         "via",
     )
@@ -174,16 +173,14 @@ class RequestInBrief(InBrief):
     rport: bool
     sent_by: str
     key: str
-    branch: str
-    from_: str
     from_tag: str
-    to: str
-    call_id_line: str
     call_id: str
-    cseq_line: str
     cseq: int
-    hops: int
     credentials: str | None
+    # What the C module has kept of it, in the place of all that follows; None where the pattern has read.
+    _cut: Any
+    _written_branch: str
+    _left: int
     _via: int
     _via_end: int
     _hops: int
@@ -192,6 +189,27 @@ class RequestInBrief(InBrief):
     _route_end: int
     _proof: int
     _proof_end: int
+
+    @property
+    def branch(self) -> str:
+        """The branch of the only Via."""
+        cut = self._cut
+        branch: str = self._written_branch if cut is None else _text(cut, CUT_BRANCH)
+        return branch
+
+    @property
+    def hops(self) -> int:
+        """Max-Forwards."""
+        cut = self._cut
+        left: int = self._left if cut is None else cut.left
+        return left + 1
+
+    @property
+    def _is_route_first(self) -> bool:
+        """Whether Route stands before the credentials."""
+        cut = self._cut
+        before: bool = self._route < self._proof if cut is None else cut.route < cut.proof
+        return before
 
 
 class BriefReader(Generic[T]):

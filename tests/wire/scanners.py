@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 import sansip
-from sansip.wire import head
+from sansip.wire import head, plain_head
 
 __all__ = ["ROOT", "build", "load", "read_by"]
 
@@ -21,6 +21,13 @@ ROOT = Path(sansip.__file__).parents[1]
 _KINDS = ("brief", "echo", "ending", "opening", "passing", "usage")
 # Those of which a function of the module reads; of the others a ``BriefReader`` does.
 _FUNCTIONS = {"brief": "read_parts", "usage": "read_usage_parts"}
+
+# What asks a ``Cut``, by its name in the file that reads it, and in the module.
+_CUTS: dict[str, dict[str, str]] = {
+    "echo": {"_text": "cut_text", "_repeats": "cut_repeats", "_returned": "cut_returned"},
+    "opening": {"_text": "cut_text", "_opened": "cut_opened", "_answered": "cut_answered"},
+    "passing": {"_text": "cut_text", "_passed": "cut_passed"},
+}
 
 
 def load(path: Path) -> Any:
@@ -45,10 +52,12 @@ def read_by(patch: pytest.MonkeyPatch, scanner: Any, *names: str) -> None:
     """Have ``scanner`` read in brief, the patterns where it is None; ``names``: all kinds of messages."""
     for name in names or _KINDS:
         module = import_module(f"sansip.wire.{name}")
-        scan = None if scanner is None else getattr(scanner, name)
+        cuts = _CUTS.get(name)
+        scan = None if scanner is None else getattr(scanner, f"{name}_cut" if cuts else name)
         if name in _FUNCTIONS:
             patch.setattr(module, _FUNCTIONS[name], scan)
         else:
             patch.setattr(module.READER, "scan", scan)
-        if name in ("opening", "passing"):
-            patch.setattr(module, "_spliced", None if scanner is None else scanner.spliced)
+        for own, of_scanner in (cuts or {}).items():
+            patch.setattr(module, own, getattr(scanner, of_scanner, None))
+    patch.setattr(plain_head, "_text", getattr(scanner, "cut_text", None))

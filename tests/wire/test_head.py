@@ -214,6 +214,29 @@ from tests.wire.test_usage import AUTHORIZATION, LINES, MESSAGE, octets
 SUBSCRIBE, MESSAGE = octets([*LINES, AUTHORIZATION]), octets(MESSAGE, b"abc")
 scanner = load(Path(sys.argv[1]))
 yes = 0
+def cut_up(data):
+    for read in (scanner.echo_cut, scanner.passing_cut, scanner.opening_cut):
+        found = read(data)
+        if found is None:
+            continue
+        cut = found[-3]
+        texts = [scanner.cut_text(cut, which) for which in range(9)]
+        top, lines = texts[8], texts[:4]
+        for to in (lines[1], lines[1][:-6], lines[1] + "x", "é"):
+            for tag in (None, "2"):
+                scanner.cut_repeats(cut, top, lines[0], to, lines[2], lines[3], tag)
+        # Also where it is of another kind.
+        for ask, given in (
+            (scanner.cut_returned, (None,)),
+            (scanner.cut_returned, ("Record-Route: <sip:a>",)),
+            (scanner.cut_passed, ("Via: ours", "Via: é", 60, True)),
+            (scanner.cut_opened, ("sip:é", "Record-Route: a", "Via: b", 60, True)),
+            (scanner.cut_answered, ("SIP/2.0 100 Trying", "Via: é", "To: b", "rest")),
+        ):
+            try:
+                ask(cut, *given)
+            except ValueError:
+                pass
 MESSAGES += [OPTIONS, REGISTER, OK, BYE, INVITE, ACK, PROVEN, PROVEN_BYE, SUBSCRIBE, MESSAGE]
 cut = [data[:end] for data in MESSAGES for end in range(len(data))]
 MESSAGES += [INVITE.replace(b"To:", name.encode() + b": 1\\r\\nTo:") for name in [*SPELLINGS, "X-A"]]
@@ -223,6 +246,7 @@ for data in itertools.chain(MESSAGES, cut, itertools.islice(mutated(2), int(sys.
     for read in (scanner.brief, scanner.echo, scanner.passing, scanner.opening, scanner.ending):
         read(data)
     scanner.usage(data)
+    cut_up(data)
     scanner.spliced(data, len(data) // 2, len(data), "é", 0, len(data) // 3, "")
     scanner.text_hash(7, data.decode(errors="surrogateescape"), len(data))
     scanner.noted(data.decode("ascii", "ignore"), "192.0.2.1", len(data))
@@ -232,6 +256,7 @@ plain = [OK, BYE, INVITE, ACK, PROVEN, PROVEN_BYE]
 for data in itertools.islice(mutated(4, plain), int(sys.argv[2])):
     for read in (scanner.echo, scanner.passing, scanner.opening, scanner.ending):
         yes += read(data) is not None
+    cut_up(data)
 for data in itertools.islice(mutated(5, [SUBSCRIBE, MESSAGE]), int(sys.argv[2]) // 4):
     yes += scanner.usage(data) is not None
 assert yes > 100
