@@ -119,7 +119,9 @@ def run_server(
     # Redis has its own way to write together.
     pause = settings.store_interval if place is None else 0.0
     side: Side = "alone" if worker is None else "worker"
-    provision = Provision(lambda: RowService(open_rows(store, place, settings.redis), pause), side)
+    provision = Provision(
+        lambda: RowService(open_rows(store, place, settings.redis), pause, storage=storage), side
+    )
     values = None if place is None else SharedValues(place, settings.redis)
 
     shared = None

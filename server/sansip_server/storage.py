@@ -16,17 +16,19 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from sansip.auth import Lookup
 from sansip.limits import DEFAULT, Limits
 from sansip.location import Binding, LocationUpdate
+from sansip.rows import Write
 from sansip.stack import Stack
 from sansip_server.config.schema import Settings
 from sansip_server.faults import OperatorError, os_reason
 from sansip_server.known import KnownUsers
 from sansip_server.stores import DataRefused, Lock, Replaced, Store, lock_store, open_store
 from sansip_server.stores.clocks import SLACK
+from sansip_server.stores.sqlite import SqliteStore
 from sansip_server.timekeeping import Timekeeper
 from sansip_sockets import handler
 
@@ -40,6 +42,19 @@ _SWEEP = 3_600.0
 _KEPT = 86_400.0
 # Addresses-of-record written in one transaction where everything is written again.
 _RESYNC = 1_000
+
+
+class RowWrites(Protocol):
+    """The rows of modules, as ``Storage`` writes them beside registrations (``rows.RowService``)."""
+
+    def beside(self, questions: Sequence[Write]) -> Callable[[Any], None] | None:
+        """Return what writes ``questions`` in the transaction of a connection; None: only by themselves."""
+
+    def written(self, count: int) -> None:
+        """So many writes are durable."""
+
+    def write(self, questions: Sequence[Write]) -> Sequence[Any]:
+        """Write ``questions`` by themselves; return a result for each."""
 
 
 class Storage:
@@ -81,6 +96,8 @@ class Storage:
         self._batches = self._updates = 0
         self._seconds = self._slowest = 0.0
         self._swept = clock()
+        # Rows of modules in the same file; their writes come to ``_save``, too.
+        self._rows: RowWrites | None = None
         self.known = KnownUsers(limits.users_known)
         self.recall = self.known.recall
 
@@ -88,6 +105,16 @@ class Storage:
     def store(self) -> Store:
         """The database, for the other data in it."""
         return self._store
+
+    def save_with(self, rows: RowWrites) -> Callable[..., Any] | None:
+        """Return the function that is to write ``rows``, too: both are in one transaction.
+
+        None where they are no tables of one SQLite file that this process writes in batches.
+        """
+        if not self._interval or not isinstance(self._store, SqliteStore):
+            return None
+        self._rows = rows
+        return self._save
 
     def restore(self, stack: Stack) -> None:
         """Give ``stack`` the bindings that live. Raises OperatorError when they cannot be read."""
@@ -192,14 +219,48 @@ class Storage:
         self.known.learn(generation, lookups, found)
         return found
 
-    @handler(batched=True, patient=True)
-    def _save(self, updates: Sequence[LocationUpdate]) -> Sequence[Exception | None]:
-        results: Sequence[Exception | None] = [None] * len(updates)
+    @handler(batched=True, patient=True, mixed=True)
+    def _save(self, questions: Sequence[LocationUpdate | Write]) -> Sequence[Any]:
         # Meanwhile further updates wait in the adapter, and become one batch.
         wait = self._begun + self._interval - self._clock()
         if wait > 0:
             self._sleep(wait)
         begun = self._begun = self._clock()
+        updates = [one for one in questions if type(one) is LocationUpdate]
+        if len(updates) == len(questions):
+            return self._save_updates(updates, begun)
+        assert self._rows is not None
+        writes = [one for one in questions if type(one) is Write]
+        if not updates:
+            return self._rows.write(writes)
+        if self._save_both(updates, writes, self._rows):
+            self._saved(len(updates), begun)
+            return [None] * len(questions)
+        # Each by itself: that finds whose fault it is, and what one of them lacks is not the other's.
+        saved, written = iter(self._save_updates(updates, begun)), iter(self._rows.write(writes))
+        return [next(saved if type(one) is LocationUpdate else written) for one in questions]
+
+    def _save_both(self, updates: Sequence[LocationUpdate], writes: Sequence[Write], rows: RowWrites) -> bool:
+        """Write both in one transaction; return whether that was done."""
+        also = rows.beside(writes)
+        if also is None or self._behind or not isinstance(self._store, SqliteStore):
+            return False
+        try:
+            if self._lock is not None:
+                self._lock.check()
+            reading = self._keeper.reading()
+            self._store.save(updates, reading.zero, reading.id, also)
+        except Replaced:
+            self._behind = True
+            return False
+        except Exception as error:
+            logger.debug("store %s: registrations and rows are written apart: %s", self._name, error)
+            return False
+        rows.written(len(writes))
+        return True
+
+    def _save_updates(self, updates: Sequence[LocationUpdate], begun: float) -> Sequence[Exception | None]:
+        results: Sequence[Exception | None] = [None] * len(updates)
         try:
             try:
                 self._write(updates)
@@ -207,19 +268,23 @@ class Storage:
                 results = [error] if len(updates) == 1 else [self._alone(update) for update in updates]
         except Exception as error:
             return [self._failed("save", error)] * len(updates)
-        self._works("save")
-        self._refresh_users()
-        now = self._clock()
-        self._batches += 1
-        self._updates += len(updates)
-        self._seconds += now - begun
-        self._slowest = max(self._slowest, now - begun)
-        if now - self._swept >= _SWEEP:
-            self._sweep(now)
+        self._saved(len(updates), begun)
         for result in results:
             if result is not None:
                 logger.warning("store %s refuses a registration: %s", self._name, result)
         return results
+
+    def _saved(self, count: int, begun: float) -> None:
+        """A batch that began at ``begun`` is written."""
+        self._works("save")
+        self._refresh_users()
+        now = self._clock()
+        self._batches += 1
+        self._updates += count
+        self._seconds += now - begun
+        self._slowest = max(self._slowest, now - begun)
+        if now - self._swept >= _SWEEP:
+            self._sweep(now)
 
     def _refresh_users(self) -> None:
         """Check here whether users were changed, because the stack may ask for users rarely."""

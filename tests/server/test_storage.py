@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+import sqlite3
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from sansip import ListenerConfig, Stack, StackConfig
 from sansip.auth import Lookup
 from sansip.location import Binding, LocationUpdate
+from sansip.rows import Change, Expected, Read, Table, Values, Write
 from sansip_server.faults import OperatorError
+from sansip_server.rows.service import RowService
+from sansip_server.rows.sqlite import SqliteRows
 from sansip_server.storage import Storage
 from sansip_server.stores import DataRefused, Replaced
 from sansip_server.stores.clocks import Reading
+from sansip_server.stores.sqlite import SqliteStore
 
 ALICE = Lookup("alice", "biloxi.test")
 KEYS = {"MD5": "a" * 32}
@@ -200,3 +208,110 @@ def test_unreadable_at_the_start() -> None:
     store.fault = OSError("malformed")
     with pytest.raises(OperatorError, match="malformed; registrations cannot be read"):
         Storage(store).restore(stack_with())
+
+
+@dataclass
+class Note:
+    name: str
+    text: str
+
+
+NOTES = Table("notes", Note, key=("name",))
+
+
+def note(name: str, text: str = "x") -> Write:
+    return Write((Change(NOTES, ((name, text),)),))
+
+
+class Both:
+    """Registrations and rows of modules in one file; ``commits`` is how often it was written."""
+
+    def __init__(self, path: Path) -> None:
+        clock = Clock()
+        self.store = SqliteStore(path, timeout=0.01)
+        self.storage = Storage(self.store, interval=0.01, clock=clock, sleep=clock.sleep)
+        self.rows = SqliteRows(self.store)
+        self.service = RowService(self.rows, 0.01, clock, clock.sleep, storage=self.storage)
+        self.service.prepare([NOTES])
+        self.write = self.service.handlers[Write]
+        self._other = sqlite3.connect(path, isolation_level=None)
+        # The reading of the clock is noted before the first registration, in a transaction of its own.
+        self.storage._save([update("first")])
+
+    @property
+    def commits(self) -> int:
+        return int(self._other.execute("PRAGMA data_version").fetchone()[0])
+
+    def notes(self, *names: str) -> list[Values | None]:
+        return self.rows.read(Read(NOTES, tuple((name,) for name in names)))
+
+    def users(self) -> list[str]:
+        return [one.aor for one in self.store.bindings(0.0, 0.0)]
+
+
+@pytest.fixture
+def both(tmp_path: Path) -> Iterator[Both]:
+    made = Both(tmp_path / "sansip.db")
+    yield made
+    made._other.close()
+    made.store.close()
+
+
+def test_registrations_and_rows_are_one_transaction(both: Both) -> None:
+    """A kept message that is fetched costs a REGISTER and a mark: one flush to the disk, and one turn."""
+    assert both.write == both.storage.handlers[LocationUpdate]
+    before = both.commits
+    assert both.write([note("a"), update("u"), note("b"), update("v")]) == [None] * 4
+    assert both.commits == before + 1
+    assert both.notes("a", "b") == [("a", "x"), ("b", "x")]
+    assert both.users() == ["first", "u", "v"]
+    assert both.service.figures() == {"batches": 1, "writes": 2}
+    assert both.storage.figures()["updates"] == 3
+
+
+def test_what_one_lacks_is_not_the_others_fault(both: Both) -> None:
+    """A row that no database holds costs no phone its registration, and the other way round."""
+    bad: Any = Write((Change(NOTES, (("c", object()),)),))
+    refused, *fine = both.write([bad, note("d"), update("u")])
+    assert isinstance(refused, DataRefused)
+    assert fine == [None, None]
+    large = replace(update("w").after[0], cseq=1 << 70)
+    fine, refused = both.write([note("e"), LocationUpdate("w", (), (large,))])
+    assert fine is None
+    assert isinstance(refused, DataRefused)
+    assert both.notes("c", "d", "e") == [None, ("d", "x"), ("e", "x")]
+    assert both.users() == ["first", "u"]
+
+
+def test_a_row_that_expects_another_is_judged_alone(both: Both) -> None:
+    """A registration beside it is written, whatever becomes of it."""
+    expects = Write((Change(NOTES, (("a", "y"),)),), (Expected(NOTES, ("a",), ("a", "z")),))
+    assert both.write([note("a"), expects, update("u")]) == [None, False, None]
+    assert both.notes("a") == [("a", "x")]
+    assert both.users() == ["first", "u"]
+
+
+def test_a_replaced_file_gets_all_registrations_beside_rows(both: Both, tmp_path: Path) -> None:
+    """Also where the first batch that finds another file in its place has both in it."""
+    both.storage.restore(stack_with("old"))
+    SqliteStore(tmp_path / "new.db").close()
+    (tmp_path / "new.db").rename(tmp_path / "sansip.db")
+    row, registration = both.write([note("a"), update("u")])
+    assert registration is None
+    # The new file has no such table: the module's row is not taken for written.
+    assert isinstance(row, Exception)
+    assert sorted(both.users()) == ["first", "old", "u"]
+
+
+def test_a_fault_fails_both(both: Both) -> None:
+    """Nothing is acknowledged that is not there; what failed is written when the store works again."""
+    both._other.execute("BEGIN IMMEDIATE")
+    assert [type(one) for one in both.write([note("a"), update("u")])] == [sqlite3.OperationalError] * 2
+    assert not both.storage.health()["ok"]
+    assert not both.service.health()["ok"]
+    both._other.execute("ROLLBACK")
+    assert both.notes("a") == [None]
+    assert both.users() == ["first"]
+    assert both.write([note("a"), update("u")]) == [None, None]
+    assert both.storage.health()["ok"]
+    assert both.service.health()["ok"]

@@ -54,11 +54,11 @@ class Answering:
         self._answer_all = answer_all
         self._threads = None if offload is not None else Threads()
         self._how = (offload or self._threads, start_coroutine)
-        self._functions = dict(handlers)
-        self._handlers = {
-            question: self._handler(function, *self._how) for question, function in handlers.items()
-        }
-
+        self._functions: dict[type, Callable[..., Any]] = {}
+        self._handlers: dict[type, _Asked] = {}
+        # Those that take questions of several kinds together.
+        self._mixed: dict[Callable[..., Any], _Asked] = {}
+        self.answer_with(handlers)
         # Takes the questions of all other kinds; it gives the result to ``answer``.
         self.otherwise: Callable[[Ask], None] | None = None
 
@@ -111,10 +111,16 @@ class Answering:
                 )
             return _Coroutines(function, self._answer, start)
         assert offload is not None
+        mixed = getattr(function, "sansip_mixed", False)
+        if mixed and function in self._mixed:
+            return self._mixed[function]
         if getattr(function, "sansip_patient", False):
             # Where the runtime has one.
             offload = getattr(offload, "patiently", offload)
-        return Worker(function, self._answer, self._hub.inbox.post, offload, self._answer_all)
+        worker = Worker(function, self._answer, self._hub.inbox.post, offload, self._answer_all)
+        if mixed:
+            self._mixed[function] = worker
+        return worker
 
 
 class _Elsewhere:

@@ -35,6 +35,7 @@ def handler(
     parallel: int = 1,
     key: Callable[[Any], Hashable] | None = None,
     patient: bool = False,
+    mixed: bool = False,
 ) -> Callable[[AnyFunction], AnyFunction]:
     """Decorate a handler of questions that wants more than one thread and one question at a time.
 
@@ -46,10 +47,12 @@ def handler(
             answered, share its answer.
         patient: its answers may wait for some milliseconds until the stack's thread looks for them, if that
             is quicker (``sansip_blocking``).
+        mixed: a batched function that is given for several kinds of question takes them in one list.
     """
 
     def mark(function: AnyFunction) -> AnyFunction:
         function.sansip_patient = patient  # type: ignore[attr-defined]  # a mark that functions carry
+        function.sansip_mixed = mixed  # type: ignore[attr-defined]  # a mark that functions carry
         function.sansip_handler = (batched, parallel, key)  # type: ignore[attr-defined]  # a mark that functions carry
         return function
 

@@ -11,15 +11,20 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, TypeVar
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from sansip.rows import Read, Scan, Table, Values, Write
 from sansip_server.rows.interface import RowStore, Unexpected
 from sansip_server.rows.memory import InMemory
+from sansip_server.rows.sqlite import SqliteRows
 from sansip_server.rows.turns import MemoryTurns
 from sansip_server.stores.interface import DataRefused
 from sansip_sockets import handler
 from sansip_sockets.hub import Hub
+
+if TYPE_CHECKING:
+    from sansip_server.storage import Storage
 
 __all__ = ["RowService"]
 
@@ -33,6 +38,7 @@ class RowService:
 
     ``interval``: least seconds from the beginning of one batch of writes to that of the next; a lone write
     does not wait. 0, also for rows in memory: no pause. ``clock`` and ``sleep`` are the machine's.
+    ``storage`` has the registrations: in one SQLite file, what waits of both is one transaction.
     """
 
     def __init__(
@@ -41,6 +47,7 @@ class RowService:
         interval: float = 0.0,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
+        storage: Storage | None = None,
     ) -> None:
         self._store = store
         # Rows in memory are written in the loop, which must not sleep.
@@ -53,6 +60,9 @@ class RowService:
         self._failing: dict[str, tuple[float, str]] = {}
         self._batches = self._writes = 0
         self._turns: MemoryTurns | None = None
+        self._with: Callable[..., Any] | None = None
+        if storage is not None and isinstance(store, SqliteRows) and store.store is storage.store:
+            self._with = storage.save_with(self)
 
     def prepare(self, tables: Iterable[Table[Any]]) -> None:
         """Make the tables ready; raises ``OperatorError`` if the server must not start."""
@@ -61,7 +71,7 @@ class RowService:
     @property
     def handlers(self) -> dict[type, Callable[..., Any]]:
         """The function that the adapter calls for each kind of question."""
-        write = self._write_in_time if self._interval else self._write
+        write = self._with or (self._write_in_time if self._interval else self.write)
         return {Read: self._read, Scan: self._scan, Write: write}
 
     def attach(self, hub: Hub) -> None:
@@ -96,10 +106,26 @@ class RowService:
         if wait > 0:
             self._sleep(wait)
         self._begun = self._clock()
-        return self._write(questions)
+        return self.write(questions)
+
+    def beside(self, questions: Sequence[Write]) -> Callable[[Any], None] | None:
+        """Return what writes ``questions`` in the transaction of a connection; None: only by themselves.
+
+        One that expects rows is judged alone.
+        """
+        if not isinstance(self._store, SqliteRows) or any(one.expected for one in questions):
+            return None
+        return partial(self._store.put, questions)
+
+    def written(self, count: int) -> None:
+        """So many writes are durable, by what ``beside`` returned."""
+        self._batches += 1
+        self._writes += count
+        self._works("write")
 
     @handler(batched=True)
-    def _write(self, questions: Sequence[Write]) -> Sequence[Any]:
+    def write(self, questions: Sequence[Write]) -> Sequence[Any]:
+        """Write ``questions``; return a result for each."""
         results: list[Any] = []
         plain: list[Write] = []
         for one in questions:
@@ -158,6 +184,9 @@ class RowService:
                 logger.error("%s fails: %s; what needs its rows waits or is refused", self._store.name, error)
             self._failing.setdefault(what, (time.time(), str(error)))
             raise
+        self._works(what)
+        return result
+
+    def _works(self, what: str) -> None:
         if self._failing.pop(what, None) is not None and not self._failing:
             logger.warning("%s works again", self._store.name)
-        return result

@@ -10,6 +10,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from sansip.rows import Read, Scan, Table, Values, Write
@@ -37,7 +38,7 @@ class SqliteRows:
     """The rows in the file of ``store``, which the caller closes."""
 
     def __init__(self, store: SqliteStore) -> None:
-        self._store = store
+        self._store = self.store = store
         self.name = store.name
         self._known: dict[str, _Statements] = {}
 
@@ -117,25 +118,28 @@ class SqliteRows:
     def write(self, questions: Sequence[Write]) -> None:
         """Make all durable, or none."""
         try:
-            with self._store.guarded() as connection, transaction(connection):
-                self._check(connection, questions)
-                for expected in (one for question in questions for one in question.expected):
-                    codec = self._statements(expected.table).codec
-                    read = self._statements(expected.table).read
-                    row = connection.execute(read, codec.key(expected.key)).fetchone()
-                    if (None if row is None else codec.read(row)) != expected.values:
-                        raise Unexpected
-                for question in questions:
-                    for change in question.changes:
-                        statements = self._statements(change.table)
-                        if change.rows:
-                            _put(connection, statements, change.rows)
-                        if change.deleted:
-                            connection.executemany(
-                                statements.delete, [statements.codec.key(one) for one in change.deleted]
-                            )
+            self._store.write(partial(self.put, questions))
         except REFUSALS as error:
             raise DataRefused(str(error)) from error
+
+    def put(self, questions: Sequence[Write], connection: sqlite3.Connection) -> None:
+        """Write in the transaction of ``connection``."""
+        self._check(connection, questions)
+        for expected in (one for question in questions for one in question.expected):
+            codec = self._statements(expected.table).codec
+            read = self._statements(expected.table).read
+            row = connection.execute(read, codec.key(expected.key)).fetchone()
+            if (None if row is None else codec.read(row)) != expected.values:
+                raise Unexpected
+        for question in questions:
+            for change in question.changes:
+                statements = self._statements(change.table)
+                if change.rows:
+                    _put(connection, statements, change.rows)
+                if change.deleted:
+                    connection.executemany(
+                        statements.delete, [statements.codec.key(one) for one in change.deleted]
+                    )
 
     def _check(self, connection: sqlite3.Connection, questions: Sequence[Write]) -> None:
         """Raise ``Outdated`` if another program migrated a table that is to be written."""

@@ -2,7 +2,8 @@
 
 Theory of operation: write-ahead logging, so that looking up a user never waits
 for a registration being written. A batch of registrations is one transaction:
-its cost is one flush to disk, however many phones wait for it (group commit).
+its cost is one flush to disk, however many phones wait for it (group commit). Rows of modules that wait at the
+same time are in it, too (``save``).
 With ``full`` synchronisation a 200 survives a power failure, with ``normal`` only the death of
 the process. An address-of-record is written as a whole, because it has few bindings.
 
@@ -20,9 +21,10 @@ import errno
 import os
 import sqlite3
 import threading
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 from sansip.auth import Lookup
 from sansip.location import Binding, LocationUpdate
@@ -79,7 +81,7 @@ _CHANGED = (
 
 
 class SqliteStore:
-    """One file. Every thread that uses it gets a connection of its own.
+    """One file. Every thread that reads it gets a connection of its own; all threads write over one.
 
     ``timeout``: seconds to wait while another process writes. Raises
     ``sqlite3.Error`` and ``OSError`` from the methods.
@@ -91,6 +93,9 @@ class SqliteStore:
         self._synchronous = synchronous
         self._timeout = timeout
         self._local = threading.local()
+        # One writes at a time. Of several connections each would read the pages again that another wrote.
+        self._writer = _Held()
+        self._writing = threading.Lock()
         self._connections: list[sqlite3.Connection] = []
         # Device and inode of the file that is open; None until it is known.
         self._file: tuple[int, int] | None = None
@@ -117,13 +122,14 @@ class SqliteStore:
         status = os.stat(self.name)
         return status.st_dev, status.st_ino
 
-    def _connection(self) -> sqlite3.Connection:
-        local = self._local
+    def _connection(self, held: Any = None) -> sqlite3.Connection:
+        """Return the connection that is ``held``; by default the one of this thread."""
+        local = self._local if held is None else held
         connection: sqlite3.Connection | None = getattr(local, "connection", None)
         if connection is not None:
             if local.life == self._life:
                 return connection
-            self._drop()
+            self._drop(local)
         connection = sqlite3.connect(
             self.path, timeout=self._timeout, isolation_level=None, check_same_thread=False
         )
@@ -133,10 +139,10 @@ class SqliteStore:
         connection.execute(f"PRAGMA synchronous = {self._synchronous}")
         return connection
 
-    def _drop(self) -> None:
-        """Close this thread's connection."""
-        connection: sqlite3.Connection | None = getattr(self._local, "connection", None)
-        self._local.connection = None
+    def _drop(self, held: Any) -> None:
+        """Close the connection that is ``held``."""
+        connection: sqlite3.Connection | None = getattr(held, "connection", None)
+        held.connection = None
         if connection is not None:
             self._connections.remove(connection)
             connection.close()
@@ -152,8 +158,29 @@ class SqliteStore:
             raise
         except (sqlite3.Error, OSError):
             # A file that was restored in place is read anew.
-            self._drop()
+            self._drop(self._local)
             raise
+
+    def write(self, work: Callable[[sqlite3.Connection], None]) -> None:
+        """Have ``work(connection)`` done as one transaction: all of it is durable, or nothing is written."""
+        with self._writing:
+            try:
+                if self._found() != self._file:
+                    self._take_file()
+                connection = self._connection(self._writer)
+                connection.execute("BEGIN IMMEDIATE")
+                try:
+                    work(connection)
+                    connection.execute("COMMIT")
+                except BaseException:
+                    if connection.in_transaction:
+                        connection.execute("ROLLBACK")
+                    raise
+            except (DataRefused, *REFUSALS):
+                raise
+            except (sqlite3.Error, OSError):
+                self._drop(self._writer)
+                raise
 
     def _take_file(self) -> None:
         """Open the file that now bears the name, if it is a store."""
@@ -215,6 +242,7 @@ class SqliteStore:
             connection.close()
         self._connections.clear()
         self._local = threading.local()
+        self._writer = _Held()
 
     # --- users
 
@@ -281,24 +309,36 @@ class SqliteStore:
             connection.execute("INSERT INTO clocks VALUES (?, ?, ?)", reading)
         return reading
 
-    def save(self, updates: Sequence[LocationUpdate], offset: float, clock: int | None = None) -> None:
-        """Write all updates in one transaction; nothing is written when it fails."""
-        rows: list[tuple[object, ...]] = []
-        counts: list[tuple[object, int]] = []
+    def save(
+        self,
+        updates: Sequence[LocationUpdate],
+        offset: float,
+        clock: int | None = None,
+        also: Callable[[sqlite3.Connection], None] | None = None,
+    ) -> None:
+        """Write all updates in one transaction, with what ``also`` writes; nothing is written if it fails."""
         # Of several updates of one address-of-record the last holds them all.
-        for aor, update in {update.aor: update for update in updates}.items():
-            rows += [binding_row(b, slot, offset, encode, clock) for slot, b in enumerate(update.after)]
-            counts.append((encode(aor), len(update.after)))
+        latest = {update.aor: update for update in updates}.values()
+
+        def work(connection: sqlite3.Connection) -> None:
+            if self._replaced:
+                self._replaced = False
+                raise Replaced(self.name)
+            try:
+                _put(connection, latest, offset, clock, str)
+            except UnicodeEncodeError:
+                # A look at each text costs as much as its writing, and nearly all are UTF-8. Rows before this
+                # one are put once more.
+                _put(connection, latest, offset, clock, encode)
+            if also is not None:
+                also(connection)
+
         try:
-            with self.guarded() as connection, transaction(connection):
-                if self._replaced:
-                    self._replaced = False
-                    raise Replaced(self.name)
-                connection.executemany(_BIND, rows)
-                connection.executemany(_TRIM, counts)
-            self._note_log()
+            self.write(work)
         except REFUSALS as error:
             raise DataRefused(str(error)) from error
+        if self._log is None:
+            self._note_log()
 
     def bindings(self, unix: float, offset: float, boot: str = "") -> Iterable[Binding]:
         """Return the bindings that have not expired at ``unix``, with times in the stack's clock."""
@@ -330,6 +370,30 @@ class SqliteStore:
             old = [(number,) for number in spent(readings, used, boot)]
             connection.executemany("DELETE FROM clocks WHERE id = ?", old)
         return gone
+
+
+class _Held:
+    """Where a connection is kept that several threads use, in turn."""
+
+    connection: sqlite3.Connection | None = None
+    life = 0
+
+
+def _put(
+    connection: sqlite3.Connection,
+    updates: Iterable[LocationUpdate],
+    offset: float,
+    clock: int | None,
+    encode: Callable[[str], Any],
+) -> None:
+    """Put the bindings of each user, and delete those that are more."""
+    rows = [
+        binding_row(one, slot, offset, encode, clock)
+        for update in updates
+        for slot, one in enumerate(update.after)
+    ]
+    connection.executemany(_BIND, rows)
+    connection.executemany(_TRIM, [(encode(update.aor), len(update.after)) for update in updates])
 
 
 def _inode(path: str) -> int | None:

@@ -150,7 +150,9 @@ def _serve(
         store = None if storage is None else storage.store
         # Redis has its own way to write together.
         pause = settings.store_interval if place is None else 0.0
-        provision = Provision(lambda: RowService(open_rows(store, place, settings.redis), pause), "parent")
+        provision = Provision(
+            lambda: RowService(open_rows(store, place, settings.redis), pause, storage=storage), "parent"
+        )
         provision.start({use.kind: use.settings for use in uses(settings.modules)})
         supervisor = Supervisor()
         fit(settings.limits, raise_limit(), tell=False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from sansip.actions import Ask
 from sansip.transport import Resolve
 from sansip_sockets import Threads, handler
+from sansip_sockets.answering import Answering
 from sansip_sockets.resolve import resolve
 from sansip_sockets.workers import Worker
 from tests.adapters.fakes import PATIENCE
@@ -69,6 +71,32 @@ def test_the_answers_of_a_batch_go_together():
     jobs.pop()()
     assert told == [[(0, "A")], [(1, "B"), (2, "C")]]
     assert alone == []
+
+
+def test_questions_of_several_kinds_in_one_batch():
+    """Registrations and rows are in one file: two threads would wait for each other there."""
+    jobs: list[Any] = []
+    told: list[Any] = []
+    hub: Any = SimpleNamespace(inbox=SimpleNamespace(post=Bench._post))
+    mixed: Any = handler(batched=True, mixed=True)(lambda given: [str(one) for one in given])
+    apart: Any = handler(batched=True)(lambda given: [str(one) for one in given])
+
+    def asked(function: Any) -> int:
+        jobs.clear()
+        answering = Answering(
+            hub, lambda *_: None, {int: function}, jobs.append, None, lambda all_: told.append(all_)
+        )
+        # A module comes by a reload.
+        answering.answer_with({int: function, float: function}, anew=True)
+        for number, question in enumerate((1, 2.0, 3)):
+            answering.ask(Ask(number, question))
+        return len(jobs)
+
+    assert asked(apart) == 2
+    assert asked(mixed) == 1
+    jobs.pop()()
+    jobs.pop()()
+    assert told == [[(0, "1")], [(1, "2.0"), (2, "3")]]
 
 
 def test_one_thread_answers_each_question_at_once():

@@ -170,7 +170,7 @@ def test_full_disk(path: Path) -> None:
     """A file that cannot grow fails the batch and keeps its content."""
     store = SqliteStore(path)
     store.save([LocationUpdate(AOR, (), (FULL,))], 0.0)
-    connection = store._connection()
+    connection = store._connection(store._writer)
     connection.execute("PRAGMA max_page_count = 8")
     many = [LocationUpdate(f"sip:{n}@b", (), (replace(FULL, aor=f"sip:{n}@b"),)) for n in range(1_000)]
     with pytest.raises(sqlite3.OperationalError, match="full"):
