@@ -1,34 +1,23 @@
 """Questions to the outside: asked, answered, or given up.
 
 Theory of operation: a question is an ``Ask`` action with a number; the callback of the asker gets the answer,
-or an exception if no answer came in time. Their number and their time are bounded.
+or an exception if no answer came in time. Their number and their time are bounded. Questions that the stack
+answers itself are a file of their own (``inside``), for this one is compiled.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from sansip.actions import Action, Ask
 from sansip.errors import LocalProtocolError
+from sansip.inside import Callback
 
 if TYPE_CHECKING:
     from sansip.clock import Timer, Timers
     from sansip.limits import Limits
 
-__all__ = ["Inside", "Questions"]
-
-Callback = Callable[[Any, float], None]
-
-
-class Inside:
-    """A question that the stack answers itself: it is put to no one outside, and has a time of its own."""
-
-    __slots__ = ()
-
-    def put(self, callback: Callback, now: float) -> None:
-        """Ask; ``callback(result or exception, now)`` is called once, now or later."""
-        raise NotImplementedError
+__all__ = ["Questions"]
 
 
 class Questions:

@@ -15,9 +15,10 @@ from sansip.actions import Notify
 from sansip.clock import Wall
 from sansip.entropy import Entropy
 from sansip.events import BindingsChanged, RouteFailed
+from sansip.inside import Inside
 from sansip.module import Modules
 from sansip.proxy.trust import identity_of
-from sansip.questions import Inside, Questions
+from sansip.questions import Questions
 from sansip.routing import Trusted
 from sansip.routing.changes import Changes
 from sansip.routing.parts import Parts

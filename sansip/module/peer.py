@@ -13,7 +13,7 @@ from math import inf
 from typing import TYPE_CHECKING, Any, Protocol
 
 from sansip.errors import LocalProtocolError
-from sansip.questions import Inside
+from sansip.inside import Inside
 from sansip.routing.awaitables import Question
 
 if TYPE_CHECKING:

@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar
 
 from sansip.errors import LocalProtocolError
+from sansip.inside import Callback, Inside
 from sansip.module.limiting import Rates
-from sansip.questions import Callback, Inside
 from sansip.routing.awaitables import Question
 from sansip.rows import Key, Table, Values
 

@@ -13,8 +13,8 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from sansip.inside import Inside
 from sansip.location import LocationUpdate, Outcome
-from sansip.questions import Inside
 from sansip.routing.awaitables import Question
 
 if TYPE_CHECKING:

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 
 from sansip.client import Asker
 from sansip.errors import LocalProtocolError, RemoteProtocolError
+from sansip.inside import Callback, Inside
 from sansip.modules.calls.hangup import written
 from sansip.modules.calls.talks import contact_of
-from sansip.questions import Callback, Inside
 from sansip.routing.awaitables import Question
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Generator
 from typing import TYPE_CHECKING, Any, Protocol
 
-from sansip.questions import Callback, Inside
+from sansip.inside import Callback, Inside
 from sansip.routing.awaitables import Question
 
 if TYPE_CHECKING:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from sansip.inside import Callback
     from sansip.module.peer import Exchange
-    from sansip.questions import Callback
 
 __all__ = ["Command"]
 

@@ -20,11 +20,11 @@ from sansip.modules.media.command import Command
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+    from sansip.inside import Callback
     from sansip.module import Core
     from sansip.module.plain_socket import PlainSocket
     from sansip.module.websockets import WebSocketPeer
     from sansip.modules.media.breaker import Breaker
-    from sansip.questions import Callback
 
 __all__ = ["DatagramLine", "Judge", "StreamLine"]
 
