@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime
+from functools import lru_cache
 
 __all__ = ["sip_date", "unix_of"]
 
@@ -34,7 +35,13 @@ def unix_of(date: str) -> float | None:
 
 def sip_date(unix: float) -> str:
     """Return a SIP-date for ``unix``, seconds since 1970: ``Sat, 13 Nov 2010 23:29:00 GMT``."""
-    t = datetime.fromtimestamp(int(unix), UTC)
+    return _written(int(unix))
+
+
+@lru_cache(16)
+def _written(second: int) -> str:
+    """Return the SIP-date of a second: many messages of one second have the same."""
+    t = datetime.fromtimestamp(second, UTC)
     return (
         f"{_DAYS[t.weekday()]}, {t.day:02} {_MONTHS[t.month - 1]} {t.year:04} "
         f"{t.hour:02}:{t.minute:02}:{t.second:02} GMT"

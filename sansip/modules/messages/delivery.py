@@ -60,6 +60,9 @@ class Delivery:
 
     def __init__(self, core: Core, module: Module, keeping: Keeping) -> None:
         self._core = core
+        self._ua = core.ua
+        # Whether no other process could be the one that delivers.
+        self._alone = core.seat is None and not core.node
         self._location = core.location
         self._wall = core.wall
         self._module = module
@@ -103,12 +106,12 @@ class Delivery:
         known = set(map(_registered, before))
         came = {_device(one) for one in after if _registered(one) not in known}
         # All nodes hear of it.
-        if came and self._core.once(f"deliver {aor}"):
-            self.deliver_to(aor, self._core.ua.now, came)
+        if came and (self._alone or self._core.once(f"deliver {aor}")):
+            self.deliver_to(aor, self._ua.now, came)
 
     def kept(self, aor: str, now: float) -> None:
         """A message was kept for ``aor``: a device may have registered meanwhile."""
-        if self._location.lookup(aor, now) and self._core.once(f"deliver {aor}"):
+        if self._location.lookup(aor, now) and (self._alone or self._core.once(f"deliver {aor}")):
             self.deliver_to(aor, now)
 
     def deliver_to(self, aor: str, now: float, came: Collection[str] | None = None) -> None:
@@ -197,7 +200,7 @@ class Delivery:
         while page := await self._keeping.read(aor, after):
             for row, marks in page:
                 if row.id not in self._keeping.held.rows.get(aor, ()) and row.until > self._core.unix(
-                    self._core.ua.now
+                    self._ua.now
                 ):
                     self._keeping.held.count(aor, row.id, self._keeping.sender_of(row), row.until)
                 if not await self._give(row, device, marks, found):
@@ -214,20 +217,20 @@ class Delivery:
         ``found`` is told that there is one.
         """
         core = self._core
-        unix = core.unix(core.ua.now)
+        unix = core.unix(self._ua.now)
         if not self.wants(row, device, marks, unix):
             return True
-        binding = self.binding((row.user, device), core.ua.now)
+        binding = self.binding((row.user, device), self._ua.now)
         if binding is None:
             return False
-        found.set(True, core.ua.now)
+        found.set(True, self._ua.now)
         mark = marks.get(device)
         at = 0.0 if mark is None else mark.at
         if self.asks_before:
             if at > 0 and not _repeats(binding, row, unix - at):
                 await self._keeping.mark(Given(row.user, row.id, device, DOUBTFUL, at))
                 self._keeping.held.fetched(row.user, row.id)
-                core.notify(MessageDoubtful(row.user, row.id, device), core.ua.now)
+                core.notify(MessageDoubtful(row.user, row.id, device), self._ua.now)
                 return True
             if at <= 0:
                 at = unix
@@ -239,7 +242,7 @@ class Delivery:
             # The same at each attempt, too.
             fields.append(("Call-ID", self._call_ids.keyed_hash(f"{row.id} {device}")))
         try:
-            answer = await core.ua.request(
+            answer = await self._ua.request(
                 "MESSAGE",
                 target_of(binding),
                 fields,
@@ -254,9 +257,9 @@ class Delivery:
             core.failed("deliver", error)
             await self._keeping.mark(Given(row.user, row.id, device, 400))
             return True
-        mark = self.mark_of(row, device, answer.status, core.ua.now)
+        mark = self.mark_of(row, device, answer.status, self._ua.now)
         await self._keeping.mark(mark)
-        return self.marked(row, mark, core.ua.now)
+        return self.marked(row, mark, self._ua.now)
 
     # --- what ``Handing`` does alike
 
@@ -266,7 +269,7 @@ class Delivery:
 
     @property
     def client(self) -> Client:
-        return self._core.ua.client
+        return self._ua.client
 
     @property
     def asks_before(self) -> bool:

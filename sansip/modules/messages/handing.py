@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from sansip.client import same_branch
 from sansip.modules.messages.row import Given, Kept
+from sansip.modules.messages.texts import value_of
 from sansip.routing.lookup import target_of
 from sansip.transport import Flow
 from sansip.ua.request import hidden_way, numeric_way
@@ -174,9 +175,9 @@ def _written(
     row: Kept, body: bytes, binding: Binding, branch: str, client: Client
 ) -> tuple[bytes, Flow, int] | None:
     """Return the request for the phone at ``binding``, where it goes and its number; None if not plain."""
-    identity, uri = row.identity, binding.uri
+    uri = binding.uri
     if (
-        identity is None
+        not row.request
         or binding.path
         or isinstance(binding.flow, Flow)
         or not isinstance(uri, SipUri)
@@ -192,11 +193,12 @@ def _written(
         flow = hidden_way(target_of(binding), client.listeners)
     if flow is None:
         flow = numeric_way(uri, client.listeners)
-    if flow is None or client.auth.answers(flow.host, None):
+    if flow is None or (client.auth.accounts and client.auth.answers(flow.host, None)):
         return None
     listener = client.listeners[flow.listener]
-    call_id, tag, number = identity
-    lines = [f"{name}: {value}\r\n" for name, value in row.header_fields]
+    call_id, tag, cseq = value_of(row.request)
+    number = int(cseq)
+    lines = [f"{name}: {value}\r\n" for name, value in value_of(row.fields)]
     head = (
         f"MESSAGE {uri} SIP/2.0\r\n{listener.via};branch={branch}\r\nMax-Forwards: 70\r\n"
         f"From: {row.sender};tag={tag}\r\nTo: {row.to}\r\nCSeq: {number} MESSAGE\r\n"

@@ -26,8 +26,8 @@ _PASSED: Final = (
     "Priority", "In-Reply-To", "Organization", "User-Agent", "Expires", "Reply-To",
 )  # fmt: skip
 _PASSED_KEYS: Final = tuple([(name, name.lower(), f'["{name}", ') for name in _PASSED])
-# Reads JSON at the beginning of a text; returns the value and its end.
-_read: Final = json.JSONDecoder().raw_decode
+# Reads JSON from a place of a text on; returns the value and its end.
+_read: Final[Any] = json.JSONDecoder().scan_once  # type: ignore[attr-defined]  # typeshed forgets it
 # A name-addr with a tag alone.
 _ORDINARY: Final = re.compile(r'((?:"[^"\\]*"[ \t]*)?<[^<>"]*>)(?:;tag=[\w.!%*+`\'~-]+)?')
 
@@ -35,8 +35,8 @@ _ORDINARY: Final = re.compile(r'((?:"[^"\\]*"[ \t]*)?<[^<>"]*>)(?:;tag=[\w.!%*+`
 def value_of(text: str) -> Any:
     """Return what ``text`` is as JSON. Raises ValueError for what is none."""
     try:
-        found, end = _read(text)
-    except ValueError:
+        found, end = _read(text, 0)
+    except (StopIteration, ValueError):
         end = -1
     # White space around it is another's (`sansip store import`).
     return found if end == len(text) else json.loads(text)
