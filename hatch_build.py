@@ -35,7 +35,9 @@ COMPILED = (
     "driver.py",
     "entropy.py",
     "keyed.py",
+    "later.py",
     "limits.py",
+    "questions.py",
     "reception.py",
     "sources.py",
     "sums.py",
@@ -101,6 +103,7 @@ COMPILED = (
     "proxy/*.py",
     "location/*.py",
     "registrar/*.py",
+    "rows/table.py",
     "routing/arrival.py",
     "routing/brief_proof.py",
     "routing/briefs.py",
@@ -176,16 +179,19 @@ COMPILED = (
     "modules/publications/shelf.py",
     "module/metrics.py",
     "module/plain_socket.py",
+    "module/rows.py",
     "module/senders.py",
     "module/sockets.py",
     "module/telling.py",
 )
 # The same for the adapters, each package below ``adapters``.
 COMPILED_ADAPTERS = (
+    "sockets/sansip_sockets/answering.py",
     "sockets/sansip_sockets/datagrams.py",
     "sockets/sansip_sockets/driven.py",
     "sockets/sansip_sockets/gathering.py",
     "sockets/sansip_sockets/performing.py",
+    "sockets/sansip_sockets/workers.py",
     "blocking/sansip_blocking/receiver.py",
     "blocking/sansip_blocking/several.py",
 )

@@ -2,8 +2,8 @@
 
 Theory of operation: write-ahead logging, so that looking up a user never waits
 for a registration being written. A batch of registrations is one transaction:
-its cost is one flush to disk, however many phones wait for it (group commit). Rows of modules that wait at the
-same time are in it, too (``save``).
+its cost is one flush to disk, however many phones wait for it (group commit). Rows of modules that wait at
+the same time are in it, too (``save``).
 With ``full`` synchronisation a 200 survives a power failure, with ``normal`` only the death of
 the process. An address-of-record is written as a whole, because it has few bindings.
 
