@@ -46,6 +46,7 @@ class Recording:
         "_callee",
         "_caller",
         "_contact",
+        "_first",
         "_guarded",
         "_hour",
         "_left",
@@ -91,6 +92,8 @@ class Recording:
         # place, with the tag and the target that it was made for.
         self._left = ("", "")
         self._answer = ("", "", "")
+        # The line that left on top, to which a phone may join the next one; "" for none.
+        self._first = ""
         self._after = after
         # To tag -> the callee's Contact, the route value next to ours, and the caller's mark.
         self._shown: dict[str, tuple[str, str, str]] = {}
@@ -108,9 +111,11 @@ class Recording:
         return mark
 
     def leaves(self, lines: list[str], mark: str) -> None:
-        """Note the Record-Route ``lines`` that leave with the callee's ``mark``."""
-        if len(lines) == 1 and mark and self._marks is not None:
-            self._left = lines[0], mark
+        """Note the Record-Route ``lines`` that leave with the callee's ``mark``; the last stands first."""
+        if mark and self._marks is not None:
+            self._first = lines[-1]
+            if len(lines) == 1:
+                self._left = lines[0], mark
 
     def found(self, response: Response) -> str | None:
         """Return the callee's mark as ``response`` repeats it, None where it is not there."""
@@ -150,8 +155,9 @@ class Recording:
             text = left.replace(mark, self._shown_to(mark, tag, target, "", guarded))
             self._answer = ("", "", "") if guarded else (tag, target, text)
             return True, text
-        if "," in line:
+        if "," in line and not (self._first and line.startswith(self._first + ",")):
             return False, None
+        # RFC 3261 7.3.1: several values may be joined on one line; ours is the first, and stands as it left.
         for mark in self._made.values():
             if mark in line:
                 break

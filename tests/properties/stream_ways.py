@@ -143,6 +143,8 @@ class Both:
         self.caller, self.callee = caller, callee
         # Whether messages come in pieces, and connections are refused.
         self.cuts = True
+        # What stands between two values of Record-Route in an answer; "" where each has its line.
+        self.joins = ("", "", ", ", ", ", ",", " ,", ",\t")[done.seed % 7]
         self.now = 1000.0
         # number -> its phone
         self.open: dict[int, Party] = {}
@@ -342,6 +344,13 @@ def reply(status: str, both: Both, contact: str = "") -> bytes:
     copied = ("Via", "Record-Route", "From", "To", "Call-ID", "CSeq")
     lines = [line for line in head[1:] if line.partition(":")[0] in copied]
     lines = [f"{line};tag=b" if line.startswith("To:") and ";tag=" not in line else line for line in lines]
+    recorded = [line for line in lines if line.startswith("Record-Route")]
+    if both.joins and len(recorded) > 1:
+        # RFC 3261 7.3.1: on one line, where the first stood.
+        values = both.joins.join(line.partition(": ")[2] for line in recorded)
+        at = lines.index(recorded[0])
+        lines = [line for line in lines if line not in recorded]
+        lines.insert(at, f"Record-Route: {values}")
     return _octets([f"SIP/2.0 {status}", *lines, f"Contact: <{contact or both.callee.contact}>"])
 
 
@@ -349,7 +358,7 @@ def within(method: str, both: Both, joined: bool = True) -> bytes:
     """A request of the caller, in the dialog that the last answer began."""
     head = _head(both.caller.told)
     routes = [line.partition(": ")[2] for line in head if line.startswith("Record-Route")]
-    routes = [value for line in routes for value in line.split(", ")][::-1]
+    routes = [value.strip(" \t") for line in routes for value in line.split(",")][::-1]
     target = _line(head, "Contact").partition("<")[2].partition(">")[0] or "sip:bob@192.0.2.2:5060"
     return _of_dialog(
         both, both.caller, method, target, routes, _line(head, "From"), _line(head, "To"), joined

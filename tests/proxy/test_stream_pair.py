@@ -74,6 +74,20 @@ def test_a_call_is_all_octets(caller: str, callee: str) -> None:
     assert passed == by_caller | ({"SIP": 3} if callee != "udp" else {})
 
 
+@pytest.mark.parametrize("joins", ["", ", ", ","])
+@pytest.mark.parametrize("kind", ["tcp", "tls"])
+def test_so_is_that_of_a_caller_behind_a_nat(kind: str, joins: str) -> None:
+    """Our Record-Route values are two then, and phones (SIPp, for one) answer with both on one line."""
+    both = phones(kind, kind)
+    both.joins = joins
+    both.caller.local = ("10.0.0.7", 5060)
+    before = +both.done.yes
+    talks(both)
+    both.give(both.caller, within("BYE", both))
+    answer(both, "200 OK")
+    assert both.done.yes - before == {"INV": 1, "ACK": 1, "BYE": 1, "SIP": 3}
+
+
 @pytest.mark.parametrize(("caller", "callee"), KINDS)
 def test_an_answered_bye_waits_for_no_repetition(caller: str, callee: str) -> None:
     """RFC 3261 17.1.2.2, 17.2.2: Timers K and J are 0 on a connection, T4 and 64*T1 for datagrams."""
