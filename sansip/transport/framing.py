@@ -3,20 +3,22 @@
 Theory of operation: octets come in any pieces and are kept until a message is whole (RFC 3261 18.3). Each
 octet is looked at a bounded number of times however small the pieces are: the search for the end of the head
 goes on where it stopped. Messages that come whole are cut out of the octets that were read, without the
-buffer. Once framing is lost it cannot be found again, so the framer reports the error, with what could be
-read of the message, and takes nothing more.
+buffer (the C module finds their ends, where there is one), and so are those behind the rest of one. Once
+framing is lost it cannot be found again, so the framer reports the error, with what could be read of the
+message, and takes nothing more.
 """
 
 from __future__ import annotations
 
 import re
-from typing import Final, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from sansip.errors import RemoteProtocolError, without_frames
 from sansip.limits import DEFAULT, Limits
 from sansip.wire import parse_message
+from sansip.wire.head import framed_in_c
 
-__all__ = ["PING", "PONG", "Framed", "StreamFramer"]
+__all__ = ["PING", "PONG", "Framed", "StreamFramer", "framed_plainly"]
 
 # RFC 5626 3.5.1: a double CRLF between messages asks for a single one.
 PING: Final = b"\r\n\r\n"
@@ -26,12 +28,35 @@ _LINE_END: Final = frozenset(PONG)
 # A whole message, a PING, or an error: of one message, or that after which nothing more comes.
 Framed: TypeAlias = bytes | RemoteProtocolError
 
-# Every Content-Length field of a head, compact or folded (RFC 3261 7.3.1, 7.3.3).
-_CONTENT_LENGTH = re.compile(
-    rb"\r\n(?:content-length|l)[ \t]*+:((?:[^\r\n]++|\r\n[ \t])*+)(?=\r\n)", re.IGNORECASE
+# Every Content-Length field of a head, compact or folded (RFC 3261 7.3.1, 7.3.3). Both cases of each letter
+# are written out, so that the search looks for the line end first.
+_NAME: Final = "".join(f"[{one.upper()}{one}]" if one.isalpha() else one for one in "content-length")
+_CONTENT_LENGTH: Final = re.compile(
+    rf"\r\n(?:{_NAME}|[Ll])[ \t]*+:((?:[^\r\n]++|\r\n[ \t])*+)(?=\r\n)".encode()
 )
 # Octets allowed before a start line: pings, and line ends that cannot become a ping any more.
 _BETWEEN = re.compile(rb"(?:\r\n\r\n|\r\n(?=[^\r]|\r[^\n])|\r(?=[^\n])|\n)++")
+
+
+def framed_plainly(data: bytes, begin: int, head_size: int, message_size: int) -> int:
+    """Return where the message ends that begins at ``begin``; -1 where it is not plain, or not whole."""
+    if begin >= len(data) or data[begin] in _LINE_END:
+        return -1
+    end = data.find(PING, begin)
+    if end < 0 or end - begin > head_size:
+        return -1
+    end += 4
+    found = _CONTENT_LENGTH.findall(data, begin, end - 2)
+    if len(found) != 1:
+        return -1
+    length = found[0].strip()
+    if not length.isdigit() or len(length) > 10:
+        return -1
+    end += int(length)
+    return -1 if end > len(data) or end - begin > message_size else end
+
+
+_end_of: Final[Any] = framed_plainly if framed_in_c is None else framed_in_c
 
 
 class StreamFramer:
@@ -74,10 +99,20 @@ class StreamFramer:
         if self.failed:
             return framed
         buffer = self._buffer
-        if not buffer and not self._skip:
-            data = self._cut(data, framed)
-            if not data:
-                return framed
+        if not self._skip:
+            held = len(buffer)
+            if not held:
+                data = self._cut(data, framed)
+                if not data:
+                    return framed
+            elif held <= len(data):
+                # As much as came is copied and looked at once more.
+                came = bytes(buffer) + data
+                rest = self._cut(came, framed)
+                if len(rest) < len(came):
+                    buffer.clear()
+                    self._searched = self._size = 0
+                    data = rest
         buffer += data
         try:
             while buffer and self._next(buffer, framed):
@@ -91,21 +126,9 @@ class StreamFramer:
     def _cut(self, data: bytes, framed: list[Framed]) -> bytes:
         """Take the whole messages that ``data`` begins with; return what is to be looked at further."""
         limits = self._limits
-        begin, size = 0, len(data)
-        while begin < size and data[begin] not in _LINE_END:
-            end = data.find(PING, begin)
-            if end < 0 or end - begin > limits.head_size:
-                break
-            end += 4
-            found = _CONTENT_LENGTH.findall(data, begin, end - 2)
-            if len(found) != 1:
-                break
-            length = found[0].strip()
-            if not length.isdigit() or len(length) > 10:
-                break
-            end += int(length)
-            if end > size or end - begin > limits.message_size:
-                break
+        head_size, message_size = limits.head_size, limits.message_size
+        begin = 0
+        while (end := _end_of(data, begin, head_size, message_size)) > 0:
             framed.append(data[begin:end])
             begin = end
         return data[begin:]

@@ -882,6 +882,7 @@ static PyObject *head_brief(PyObject *module, PyObject *data)
 #include "_usage.h"
 #include "_leaving.h"
 #include "_cut.h"
+#include "_framing.h"
 
 static PyMemberDef index_members[] = {
 #define MEMBER(name) {#name, T_INT, offsetof(Index, name), READONLY, NULL},
@@ -930,6 +931,7 @@ static PyMethodDef methods[] = {
     {"cut_passed", (PyCFunction)(void (*)(void))cut_passed, METH_FASTCALL, "Return a request as it goes on."},
     {"cut_opened", (PyCFunction)(void (*)(void))cut_opened, METH_FASTCALL, "Return an INVITE as it goes on."},
     {"noted", (PyCFunction)(void (*)(void))leaving_noted, METH_FASTCALL, "Return a Via line with its source."},
+    {"framed", (PyCFunction)(void (*)(void))framing_framed, METH_FASTCALL, "Return where a message of a stream ends, or -1."},
     {NULL, NULL, 0, NULL},
 };
 

@@ -35,6 +35,7 @@ __all__ = [
     "cut_repeats",
     "cut_returned",
     "cut_text",
+    "framed_in_c",
     "noted_in_c",
     "read_echo_parts",
     "read_ending_parts",
@@ -86,6 +87,7 @@ read_usage_parts: Final[Any] = getattr(_MODULE, "usage", None)
 spliced_octets: Final[Any] = getattr(_MODULE, "spliced", None)
 noted_in_c: Final[Any] = getattr(_MODULE, "noted", None)
 text_hash_in_c: Final[Any] = getattr(_MODULE, "text_hash", None)
+framed_in_c: Final[Any] = getattr(_MODULE, "framed", None)
 _new_tuple: Final = tuple.__new__
 
 

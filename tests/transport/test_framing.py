@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from itertools import pairwise
 from typing import Any
 
@@ -12,7 +13,11 @@ from hypothesis import strategies as st
 from sansip.errors import RemoteProtocolError
 from sansip.limits import Limits
 from sansip.transport import PING, StreamFramer
+from sansip.transport.framing import framed_plainly
+from sansip.wire import head
+from tests.missing import missing
 from tests.rig import request
+from tests.wire.scanners import build
 
 FIRST = request("MESSAGE", branch="z9hG4bK1", body=b"one\r\n\r\ntwo")
 SECOND = request("OPTIONS", branch="z9hG4bK2")
@@ -232,3 +237,71 @@ def test_any_octets(data: bytes, places: list[int]) -> None:
     out = feed(data)
     again = feed(*cut(data, places))
     assert [str(one) for one in again] == [str(one) for one in out]
+
+
+@pytest.fixture(scope="module")
+def scanner(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """The C module: the installed one, else compiled for these tests."""
+    if not head.HAS_SCANNER and shutil.which("cc") is None:
+        missing("no C compiler")
+    return build(tmp_path_factory.mktemp("head"))
+
+
+LIMITS = Limits()
+HEAD, MESSAGE = LIMITS.head_size, LIMITS.message_size
+# What may stand in a message, in any order, so that names, numbers, folds and ends meet.
+PARTS = st.sampled_from(
+    [b"OPTIONS sip:a SIP/2.0", b"\r\n", b"\r\n", b"\r\n\r\n", b"\r", b"\n", b"Content-Length",
+     b"content-LENGTH", b"l", b"L", b"Content\rLength", b":", b": ", b" ", b"\t", b"\x0b", b"0", b"4", b"12",
+     b"0000000004", b"99999999999", b"-1", b"x: y", b"c: z", b"Content-Length: 4\r\n", b"l:0\r\n", b"body"]
+)  # fmt: skip
+
+
+@given(st.lists(PARTS, max_size=14).map(b"".join), st.integers(0, 9), st.integers(0, 90), st.integers(0, 120))
+def test_the_c_module_says_no_more_than_the_pattern(
+    scanner: Any, data: bytes, begin: int, most_head: int, most: int
+) -> None:
+    """RFC 3261 18.3: where it finds an end, the pattern finds the same; else the pattern has the word."""
+    for sizes in ((HEAD, MESSAGE), (most_head, most)):
+        found = scanner.framed(data, begin, *sizes)
+        assert found in (-1, framed_plainly(data, begin, *sizes))
+
+
+@pytest.mark.parametrize("name", [b"Content-Length: ", b"CONTENT-LENGTH:\t ", b"l:", b"L :  "])
+def test_what_the_c_module_finds(scanner: Any, name: bytes) -> None:
+    """Without this it might find nothing at all; phones pad the number, and write after it."""
+    message = b"MESSAGE sip:b SIP/2.0\r\nVia: x\r\n" + name + b"4 \r\nLast: x\r\n\r\nbody"
+    size = len(message)
+    for data, begin in (
+        (message, 0),
+        (message + message, 0),
+        (message + message, size),
+        (message + b"\r", 0),
+    ):
+        assert scanner.framed(data, begin, HEAD, MESSAGE) == begin + size
+        assert framed_plainly(data, begin, HEAD, MESSAGE) == begin + size
+    for cut in range(size):
+        assert scanner.framed(message[:cut], 0, HEAD, MESSAGE) == -1
+    assert scanner.framed(message, 0, HEAD, size - 1) == -1
+    most = message.index(PING)
+    assert scanner.framed(message, 0, most, MESSAGE) == size
+    assert scanner.framed(message, 0, most - 1, MESSAGE) == -1
+    for begin in (-1, size, size + 1):
+        assert scanner.framed(message, begin, HEAD, MESSAGE) == -1
+
+
+def test_what_the_c_module_refuses_to_be_given(scanner: Any) -> None:
+    for given_ in ((), (b"x",), ("x", 0, 1, 1), (b"x", "0", 1, 1), (b"x", 0, 1, 1 << 70)):
+        with pytest.raises((TypeError, OverflowError)):
+            scanner.framed(*given_)
+
+
+def test_what_follows_a_cut_message_costs_no_copy_for_each_octet() -> None:
+    """The rest of a message and whole ones behind it come together, as from a peer that sends much."""
+    for at in range(1, len(FIRST)):
+        framer = StreamFramer()
+        assert framer.feed(FIRST[:at]) == []
+        assert framer.feed(FIRST[at:] + SECOND + THIRD + FIRST[:at]) == [FIRST, SECOND, THIRD]
+        assert framer.tail == FIRST[:at]
+        assert framer.feed(FIRST[at:]) == [FIRST]
+        assert not framer.pending
