@@ -29,7 +29,8 @@ from sansip.wire import Request, Response, parse_message
 from sansip.wire.host import host_text
 from sansip_server.channel import Channel, ConnectionLost
 from sansip_server.faults import os_reason
-from sansip_sockets.tls import Tls, TlsContexts
+from sansip_sockets.tls import TlsContexts
+from sansip_sockets.tls_filter import Tls
 
 if TYPE_CHECKING:
     from sansip.actions import Address

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from sansip.driver import OpenConnection, Output
-from sansip_sockets.tls import Tls, TlsConfig, TlsContexts
+from sansip_sockets.tls import TlsConfig, TlsContexts
+from sansip_sockets.tls_filter import Tls
 from tests.certificates import Authority
 from tests.interop.conftest import OPTIONS, TARGET
 from tools import peers

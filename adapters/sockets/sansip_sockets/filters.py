@@ -14,7 +14,8 @@ from sansip.driver import Filter, FilterFactory, OpenConnection
 from sansip.limits import DEFAULT, Limits
 from sansip.transport.transports import TLS, WS, WSS
 from sansip.transport.websocket import WebSocket, WebSocketConfig
-from sansip_sockets.tls import Tls, TlsContexts
+from sansip_sockets.tls import TlsContexts
+from sansip_sockets.tls_filter import Tls
 
 __all__ = ["stream_filters"]
 

@@ -22,11 +22,14 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sansip_sockets.certificates import TlsError, unreadable
 
-__all__ = ["Proof", "RevocationList", "Standing", "proof_of", "read_lists", "without_list"]
+if TYPE_CHECKING:
+    from sansip.transport.filter import OpenConnection
+
+__all__ = ["Peer", "Proof", "RevocationList", "Standing", "proof_of", "read_lists", "without_list"]
 
 _INTEGER, _SEQUENCE, _UTC_TIME, _GENERALIZED_TIME = 0x02, 0x30, 0x17, 0x18
 _PEM = re.compile(rb"-----BEGIN ([A-Z0-9 ]+)-----\s+(.*?)-----END \1-----", re.DOTALL)
@@ -85,6 +88,32 @@ class Standing:
             if one.issuer == proof.issuer and proof.serial in one.serials:
                 return f"its certificate was revoked ({one.file})"
         return None
+
+
+class Peer:
+    """Who the peer of a connection has proved to be. ``ended``: why this side talks to it no more."""
+
+    __slots__ = ("__weakref__", "_info", "_proof", "ended")
+
+    def __init__(self, info: OpenConnection, proof: Proof) -> None:
+        self._info = info
+        self._proof: Proof | None = proof
+        self.ended: str | None = None
+
+    def judge(self, standing: Standing, required: bool) -> None:
+        """Take its identity away if its certificate would not be accepted any more.
+
+        If it had to show a certificate (``required`` of clients), the connection ends with the next octets,
+        in either direction.
+        """
+        fault = None if self._proof is None else standing.fault(self._proof)
+        if fault is None:
+            return
+        self._info.identities = ()
+        self._proof = None
+        # RFC 5922 7.3: nothing more goes to a server that has not proved who it is.
+        if not self._info.incoming or required:
+            self.ended = fault
 
 
 def proof_of(session: ssl.SSLObject) -> Proof | None:

@@ -17,32 +17,21 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
 
-from sansip.transport.filter import NOTHING, OpenConnection, Output
+from sansip.transport.filter import OpenConnection
 from sansip_sockets.certificates import (
     TlsError,
     certificate_doubts,
     load_certificate,
     unreadable,
-    what_openssl_says,
     why_unusable,
 )
-from sansip_sockets.identity import identities, is_identified
-from sansip_sockets.revocation import (
-    Proof,
-    RevocationList,
-    Standing,
-    proof_of,
-    read_lists,
-    without_list,
-)
+from sansip_sockets.revocation import Peer, RevocationList, Standing, read_lists, without_list
 from sansip_sockets.tls_config import TlsConfig, parse_name
 
 if TYPE_CHECKING:
     from sansip_sockets.openssl_engine import Engine
 
-__all__ = ["Tls", "TlsConfig", "TlsContexts", "TlsError", "parse_name"]
-
-READ_SIZE = 65_536
+__all__ = ["TlsConfig", "TlsContexts", "TlsError", "parse_name"]
 
 VERSIONS = {"1.2": ssl.TLSVersion.TLSv1_2, "1.3": ssl.TLSVersion.TLSv1_3}
 
@@ -60,8 +49,8 @@ class TlsContexts:
         self._lists: list[RevocationList] = []
         # The engine that does the work in place of ``ssl``, if the configuration names one.
         self._engine: Engine | None = None
-        # Connections whose peers have proved who they are.
-        self._verified: WeakSet[Tls] = WeakSet()
+        # Peers that have proved who they are, for as long as their connections last.
+        self._verified: WeakSet[Peer] = WeakSet()
         self.reload()
 
     def reload(self, config: TlsConfig | None = None) -> None:
@@ -107,11 +96,11 @@ class TlsContexts:
         if self._verified:
             standing = Standing(config.authorities, lists)
             for one in list(self._verified):
-                one.judge(standing)
+                one.judge(standing, config.verify_clients == "required")
 
-    def verified(self, tls: Tls) -> None:
-        """Have ``tls`` judged again at each reload."""
-        self._verified.add(tls)
+    def verified(self, peer: Peer) -> None:
+        """Have ``peer`` judged again at each reload."""
+        self._verified.add(peer)
 
     def doubts(self, domains: Iterable[str], now: float) -> list[str]:
         """Return what peers will object to in our certificates, a line each; ``now`` is Unix time.
@@ -221,146 +210,3 @@ def _engine(config: TlsConfig) -> Engine | None:
     except ImportError as error:
         raise TlsError(f'engine "openssl" needs pyOpenSSL: {error}') from None
     return Engine(config, [parse_name(one) for one in config.names])
-
-
-class Tls:
-    """One TLS connection, either side: a ``sansip.driver.Filter``."""
-
-    __slots__ = (
-        "__weakref__",
-        "_above",
-        "_below",
-        "_contexts",
-        "_ended",
-        "_info",
-        "_kept",
-        "_proof",
-        "_session",
-        "ready",
-    )
-
-    boundaries = False
-
-    def __init__(self, contexts: TlsContexts, info: OpenConnection) -> None:
-        self._contexts = contexts
-        self._info = info
-        self._session, self._below, self._above = contexts.session(info)
-        # Octets that the stack sent before the handshake was over.
-        self._kept: list[bytes] = []
-        # The proof of the peer's certificate, and why this side does not talk to the peer any more.
-        self._proof: Proof | None = None
-        self._ended: str | None = None
-        self.ready = False
-
-    def opened(self, now: float) -> Output:
-        """Begin the handshake, if this side is the client."""
-        return NOTHING if self._info.incoming else self._shake()
-
-    def received(self, data: bytes, now: float) -> Output:
-        """Take octets of the socket."""
-        if self._ended is not None:
-            return Output(self.close(self._ended, now).down, closing=self._ended)
-        self._below.write(data)
-        was_ready = self.ready
-        if was_ready:
-            return self._read([])
-        output = self._shake()
-        if not self.ready or output.closing is not None:
-            return output
-        # The last octets of the handshake may have brought the first message.
-        return self._read(list(output.down))
-
-    def _shake(self) -> Output:
-        try:
-            self._session.do_handshake()
-        except ssl.SSLWantReadError:
-            return Output(self._sealed())
-        except ssl.SSLError as error:
-            return Output(self._sealed(), closing=f"TLS handshake: {what_openssl_says(error)}")
-        fault = self._check_peer()
-        if fault is not None:
-            return Output(self.close(fault, 0.0).down, closing=fault)
-        self.ready = True
-        for data in self._kept:
-            self._session.write(data)
-        self._kept.clear()
-        return Output(self._sealed())
-
-    def _check_peer(self) -> str | None:
-        """Note who the peer is; return why this side must not talk to it, if so."""
-        info = self._info
-        config = self._contexts.config
-        verified = config.verify_clients != "no" if info.incoming else config.verify_servers
-        if not verified:
-            return None
-        certificate = self._session.getpeercert()
-        info.identities = identities(certificate)
-        self._proof = proof_of(self._session)
-        if self._proof is not None:
-            self._contexts.verified(self)
-        if info.incoming or is_identified(certificate, info.name):
-            return None
-        shown = ", ".join(info.identities) or "nobody"
-        # RFC 5922 7.3: the connection must be closed.
-        return f"the certificate of {info.name} is for {shown} (RFC 5922 7.3)"
-
-    def judge(self, standing: Standing) -> None:
-        """Take the peer's identity away if its certificate would not be accepted any more.
-
-        If the peer had to show a certificate, the connection ends with the next octets, in either direction.
-        """
-        fault = None if self._proof is None else standing.fault(self._proof)
-        if fault is None:
-            return
-        self._info.identities = ()
-        self._proof = None
-        # RFC 5922 7.3: nothing more goes to a server that has not proved who it is.
-        if not self._info.incoming or self._contexts.config.verify_clients == "required":
-            self._ended = fault
-
-    def _read(self, down: list[bytes]) -> Output:
-        read = self._session.read
-        parts: list[bytes] = []
-        closing = None
-        try:
-            while data := read(READ_SIZE):
-                parts.append(data)
-            closing = "closed by the peer"
-        except ssl.SSLWantReadError:
-            pass
-        except ssl.SSLZeroReturnError:
-            closing = "closed by the peer"
-        except ssl.SSLError as error:
-            closing = f"TLS: {what_openssl_says(error)}"
-        # An alert, a ticket, the answer to a key update.
-        down += self._sealed()
-        return Output(down, [b"".join(parts)] if parts else (), None, closing)
-
-    def send(self, data: bytes, now: float) -> Output:
-        """Encrypt ``data``."""
-        if not self.ready:
-            self._kept.append(data)
-            return NOTHING
-        if self._ended is not None:
-            return Output(self.close(self._ended, now).down, closing=self._ended)
-        try:
-            self._session.write(data)
-        except ssl.SSLError as error:
-            return Output(self._sealed(), closing=f"TLS: {what_openssl_says(error)}")
-        return Output(self._sealed())
-
-    def close(self, reason: str, now: float) -> Output:
-        """Say goodbye: the alert ``close_notify`` (RFC 8446 6.1)."""
-        try:
-            self._session.unwrap()
-        except ssl.SSLError:
-            # OpenSSL also wants the peer's goodbye, but this side does not wait for it.
-            pass
-        return Output(self._sealed())
-
-    def time_passed(self, now: float) -> Output:
-        """No timer is ever started."""
-        return NOTHING
-
-    def _sealed(self) -> list[bytes]:
-        return [self._above.read()] if self._above.pending else []

@@ -12,7 +12,8 @@ from OpenSSL import SSL
 
 from sansip.driver import OpenConnection, Output
 from sansip_sockets.identity import identities, is_identified
-from sansip_sockets.tls import Tls, TlsConfig, TlsContexts, TlsError
+from sansip_sockets.tls import TlsConfig, TlsContexts, TlsError
+from sansip_sockets.tls_filter import Tls
 from tests.certificates import Authority
 
 pytestmark = pytest.mark.usefixtures("engine")

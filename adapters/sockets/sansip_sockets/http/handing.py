@@ -21,7 +21,7 @@ from sansip_sockets.waits import READ, WRITE, Bell, Pump, wake
 if TYPE_CHECKING:
     from sansip.driver import HandOver
     from sansip_sockets.hub import Hub
-    from sansip_sockets.tls import Tls
+    from sansip_sockets.tls_filter import Tls
 
 __all__ = ["Handing", "handed"]
 

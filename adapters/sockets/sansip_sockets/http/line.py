@@ -14,7 +14,7 @@ from sansip.limits import Limits
 from sansip.transport.filter import Output
 from sansip_sockets.goodbye import LINGER
 from sansip_sockets.http.conversation import Conversation, HttpFault, HttpRequest
-from sansip_sockets.tls import Tls
+from sansip_sockets.tls_filter import Tls
 from sansip_sockets.waits import PAUSE, READ, WRITE, Bell, Wait
 
 if TYPE_CHECKING:

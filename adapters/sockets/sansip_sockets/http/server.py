@@ -28,7 +28,8 @@ from sansip_sockets.http.handing import handed
 from sansip_sockets.http.line import TURN, Gone, Line
 from sansip_sockets.http.messages import Messages
 from sansip_sockets.pending import Late, Pending
-from sansip_sockets.tls import Tls, TlsContexts
+from sansip_sockets.tls import TlsContexts
+from sansip_sockets.tls_filter import Tls
 from sansip_sockets.waits import PAUSE, READ, Bell, Pump, Wait, wake
 
 if TYPE_CHECKING:
