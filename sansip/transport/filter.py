@@ -43,7 +43,7 @@ class OpenConnection:
     identities: tuple[str, ...] = ()
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, init=False)
 class Output:
     """The requests of a filter; see the module's docstring. ``timer`` is in seconds."""
 
@@ -54,6 +54,25 @@ class Output:
     instead: Sequence[Filter] | None = None
     foreign: bytes | None = None
     protocol: str | None = None
+
+    # Written out as in ``sansip.actions``: in the compiled build that of a dataclass is interpreted.
+    def __init__(
+        self,
+        down: Sequence[bytes] = (),
+        up: Sequence[bytes] = (),
+        timer: float | None = None,
+        closing: str | None = None,
+        instead: Sequence[Filter] | None = None,
+        foreign: bytes | None = None,
+        protocol: str | None = None,
+    ) -> None:
+        self.down = down
+        self.up = up
+        self.timer = timer
+        self.closing = closing
+        self.instead = instead
+        self.foreign = foreign
+        self.protocol = protocol
 
 
 # Shared by all filters: an output never changes.

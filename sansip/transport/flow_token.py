@@ -77,7 +77,7 @@ class OfDialog(Protocol):
     def to_tag(self) -> str | None: ...
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, init=False)
 class FlowToken:
     """The content of a token.
 
@@ -98,6 +98,23 @@ class FlowToken:
     named: Named | None = None
     place: bytes = b""
     expires: int = 0
+
+    # Written out as in ``sansip.actions``.
+    def __init__(
+        self,
+        flow: Flow | None,
+        bound: bool,
+        only: bool,
+        named: Named | None = None,
+        place: bytes = b"",
+        expires: int = 0,
+    ) -> None:
+        self.flow = flow
+        self.bound = bound
+        self.only = only
+        self.named = named
+        self.place = place
+        self.expires = expires
 
 
 class FlowTokens:

@@ -83,7 +83,7 @@ class Streams:
         try:
             # Name servers are asked from any address.
             listener = None if action.listener < 0 else hub.listeners[action.listener]
-            if action.transport not in (TCP, SCTP, "dns", *hub.driver.filters):
+            if action.transport not in (TCP, SCTP, "dns") and action.transport not in hub.driver.filters:
                 raise ValueError(f"transport {action.transport} is not available here")
             sock = begin_connect(action, listener)
         except Exception as error:
@@ -180,12 +180,12 @@ class Streams:
             if connection.state != DEAD:
                 recv: Callable[[int], bytes] = sock.recv
                 size = READ_SIZE
-                received = hub.driver.data_received
                 if connection.transport == SCTP:
                     inlet = Inlet(hub, sock, partial(self._goodbyes.lost, connection))
                     recv, size = inlet.read, sctp.READ_SIZE
-                    received = partial(received, boundary=True)
-                clock = hub.clock
+                # SCTP delimits messages itself.
+                boundary = inlet is not None
+                driver, clock, perform = hub.driver, hub.clock, hub.perform
                 wait = (READ, sock, None)
                 while True:
                     if not connection.paused:
@@ -213,7 +213,7 @@ class Streams:
                     if connection.state == OPEN:
                         connection.heard = True
                         now = clock()
-                        hub.perform(received(connection.conn, data, now), now)
+                        perform(driver.data_received(connection.conn, data, now, boundary=boundary), now)
                         if connection.state == GIVEN:
                             break
         except Exception as error:
