@@ -19,7 +19,9 @@ MOST = {
     "180": (15, 21),
     "200": (15, 20),
     "ACK": (19, 26),
-    "BYE": (23, 33),
+    # Its tag, Call-ID and branch are asked of `passing.py` by functions, which with the scanner in C are not
+    # entered.
+    "BYE": (23, 36),
     "200 (BYE)": (12, 19),
 }
 
