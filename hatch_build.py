@@ -178,9 +178,11 @@ COMPILED = (
     "modules/messages/keeping.py",
     "modules/messages/recent.py",
     "modules/messages/texts.py",
+    "modules/presence/composing.py",
     "modules/presence/pidf.py",
     "modules/presence/plain.py",
     "modules/presence/views.py",
+    "modules/publications/held.py",
     "modules/publications/renewing.py",
     "modules/publications/shelf.py",
     "module/metrics.py",
@@ -188,6 +190,7 @@ COMPILED = (
     "module/rows.py",
     "module/senders.py",
     "module/sockets.py",
+    "module/taking.py",
     "module/telling.py",
 )
 # The same for the adapters, each package below ``adapters``.

@@ -29,6 +29,7 @@ from sansip.module.mounts import Mount, find, mounted
 from sansip.module.order import ordered, overriding
 from sansip.module.plain import Plain
 from sansip.module.stack_hooks import StackHooks
+from sansip.module.taking import Taker
 from sansip.proxy.hooks import Hooks
 from sansip.routing.tasks import Done, begin
 
@@ -164,30 +165,15 @@ class Modules:
         self.hooks.replace(*(hooks[name] for name in Hooks.NAMES))
         self.takers = self._takers(hooks)
 
-    def _takers(self, hooks: Mapping[str, tuple[Method, ...]]) -> dict[str, Callable[..., Any]]:
+    def _takers(self, hooks: Mapping[str, tuple[Method, ...]]) -> dict[str, Taker]:
         """Return what takes requests that are read in brief, by the methods on which no other module acts."""
         acting = {module: module.methods for hook in _ANSWERING for module, _ in hooks[hook]}
-        found: dict[str, Callable[..., Any]] = {}
+        found: dict[str, Taker] = {}
         for module, hook in hooks["usage_received"]:
             for method in module.methods:
                 if all(one is module or (named and method not in named) for one, named in acting.items()):
-                    found[method] = partial(self._taken, module, hook)
+                    found[method] = Taker(module, hook, self.failed)
         return found
-
-    def _taken(self, module: Module, hook: Callable[..., Any], arrived: Any, now: float) -> Any:
-        try:
-            taken = hook(arrived, now)
-        except Exception as error:
-            self.failed(module, "usage_received", error)
-            return None
-        return None if taken is None else partial(self._acts, module, taken)
-
-    def _acts(self, module: Module, taken: Callable[..., None], arrived: Any, now: float) -> None:
-        try:
-            taken(arrived, now)
-        except Exception as error:
-            self.failed(module, "usage_received", error)
-            arrived.fail(now)
 
     def wrapped(self, module: Module, what: str, method: Callable[..., Any]) -> Callable[..., Any]:
         """Return the function called in the place of a ``method`` that is no hook."""

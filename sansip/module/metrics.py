@@ -30,9 +30,11 @@ class Counter:
     def add(self, *labels: str, by: float = 1) -> None:
         """Count ``by`` more."""
         values = self.values
-        if labels not in values and len(values) >= _MOST:
+        before = values.get(labels)
+        if before is None and len(values) >= _MOST:
             labels = ("other",) * len(self.labels)
-        values[labels] = values.get(labels, 0) + by
+            before = values.get(labels)
+        values[labels] = by if before is None else before + by
 
 
 class Histogram:

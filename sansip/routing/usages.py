@@ -289,7 +289,7 @@ class Usages:
             return False
         arrived = UsageArrived(core, usage, data, Flow(UDP, listener, source), via, force_rport, now)
         arrived.proves = core.authenticator is not None
-        taken: _Taken | None = taker(arrived, now)
+        taken: _Taken | None = taker.take(arrived, now)
         if taken is None:
             return False
         if arrived.proves:
@@ -304,7 +304,7 @@ class Usages:
         if data[0] == _OF_MESSAGE:
             # The default route asks before it shows a module a text.
             arrived.admit(now)
-        taken(arrived, now)
+        taker.act(taken, arrived, now)
         return True
 
 

@@ -8,7 +8,6 @@ each datagram, and it returns a number that the module knows: looking at the clo
 
 from __future__ import annotations
 
-import inspect
 import logging
 import time
 import types
@@ -57,7 +56,11 @@ class Slowness:
                 took = clock() - begun
                 if took >= SLOW:
                     self._tell(module.name, hook, took)
-            return self._awaited(returned, module, hook) if inspect.iscoroutine(returned) else returned
+            return (
+                self._awaited(returned, module, hook)
+                if isinstance(returned, types.CoroutineType)
+                else returned
+            )
 
         return timed
 

@@ -18,15 +18,19 @@ __all__ = ["Busy"]
 
 
 class Busy:
-    """The users of this server who are on the phone, and their calls."""
+    """The users of this server who are on the phone.
 
-    __slots__ = ("_calls",)
+    Attributes:
+        calls: the calls of each.
+    """
+
+    __slots__ = ("calls",)
 
     def __init__(self) -> None:
-        self._calls: dict[str, set[str]] = {}
+        self.calls: dict[str, set[str]] = {}
 
     def __contains__(self, user: str) -> bool:
-        return user in self._calls
+        return user in self.calls
 
     def heard(
         self, event: CallAnswered | CallElsewhere | CallFinished | CallTakenBack, core: Core
@@ -36,14 +40,14 @@ class Busy:
         # Other workers tell of answered calls only (``calls.elsewhere``).
         answered = isinstance(call, CallElsewhere) or call.answered is not None
         for user in _users_of(call, core):
-            calls = self._calls.setdefault(user, set())
+            calls = self.calls.setdefault(user, set())
             before = bool(calls)
             if call.over:
                 calls.discard(call.id)
             elif answered:
                 calls.add(call.id)
             if not calls:
-                del self._calls[user]
+                del self.calls[user]
             yield user, before != bool(calls)
 
 

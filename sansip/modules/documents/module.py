@@ -9,7 +9,7 @@ whatever depends on it is told at once. Entity-tags change with each write (RFC 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
@@ -118,6 +118,11 @@ class Documents(Module):
         # Modules first: what waits for the documents judges by them.
         self.core.tell(DocumentsRead(), now)
         self.reading.set(None, now)
+
+    @property
+    def held(self) -> Mapping[str, Mapping[str, Mapping[str, Document]]]:
+        """The documents, by application, user and name."""
+        return self._found
 
     @property
     def is_read(self) -> bool:

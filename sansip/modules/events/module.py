@@ -37,7 +37,7 @@ from sansip.ua.tags import Tags
 from sansip.wire import SipUri
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine
+    from collections.abc import Coroutine, Mapping
 
     from sansip.module import Core
     from sansip.routing import IncomingRequest
@@ -177,6 +177,11 @@ class Events(Module):
     def package(self, event: str) -> Package | None:
         """Return the package of that name."""
         return self._packages.get(event)
+
+    @property
+    def packages(self) -> Mapping[str, Package]:
+        """The packages by their names, as they come and go."""
+        return self._packages
 
     @property
     def allow_events(self) -> str:

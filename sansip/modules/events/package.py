@@ -32,6 +32,7 @@ class Package:
         headers: fields of each 2xx to a SUBSCRIBE, and of each NOTIFY.
         hidden: Allow-Events does not name it (it serves lists of another package).
         ignores_body: the body of a SUBSCRIBE means nothing, whatever it is.
+        serves_all: whether ``serves`` is that of this class.
         known: returns what ``content`` would of a subscription without a filter, if that was written for
             another watcher already; or None.
         each: whether every transition counts: changes wait for each other, and none is left out.
@@ -47,7 +48,12 @@ class Package:
     hidden: ClassVar[bool] = False
     ignores_body: ClassVar[bool] = False
     each: ClassVar[bool] = False
+    serves_all: ClassVar[bool] = True
     known: Callable[[Subscription], Content | None] | None = None
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        cls.serves_all = cls.serves is Package.serves
 
     def serves(self, resource: str) -> bool:
         """Whether there is such a resource; 404 where there is none."""

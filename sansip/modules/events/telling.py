@@ -85,13 +85,15 @@ class Telling:
         ):
             return False
         package = one.package
-        known: Callable[[Subscription], Content | None] | None = package.known
-        content: Content | None = None if known is None else known(one)
-        if content is None:
-            try:
+        content: Content | None = None
+        try:
+            known: Callable[[Subscription], Content | None] | None = package.known
+            if known is not None:
+                content = known(one)
+            if content is None:
                 content = package.content(one, now)
-            except Exception as error:
-                self._core.failed(f"content of {package.event}", error)
+        except Exception as error:
+            self._core.failed(f"content of {package.event}", error)
         one.full = False
         rest = _NOTHING if content is None else content.octets or write(content)
         # RFC 6665 4.2.2: it must give the remaining time.

@@ -18,17 +18,9 @@ from sansip.modules.calls.events import CallAnswered, CallFinished, CallTakenBac
 from sansip.modules.calls.users import Busy
 from sansip.modules.documents import DocumentChanged, Documents, DocumentsRead
 from sansip.modules.events import Events, Subscription, Verdict, WatcherChanged
+from sansip.modules.presence.composing import STATE, Composing
 from sansip.modules.presence.package import PresencePackage, PresencePublishing
-from sansip.modules.presence.pidf import (
-    Part,
-    closed,
-    compose,
-    on_the_phone,
-    opened,
-    parse_pidf,
-    sphere_of,
-    write_pidf,
-)
+from sansip.modules.presence.pidf import parse_pidf, sphere_of, write_pidf
 from sansip.modules.presence.rules import EVERYTHING, Rule, Ruleset, Shows, parse_rules
 from sansip.modules.presence.settings import PresenceSettings
 from sansip.modules.presence.winfo import WatcherInfo
@@ -44,10 +36,9 @@ __all__ = ["Presence"]
 
 # RFC 5025 9.7: all documents of a user count; OMA's phones have theirs in an application of its own.
 _RULES: Final = ("pres-rules", "org.openmobilealliance.pres-rules")
-# RFC 4827: a state that the user wrote, beside what phones publish.
-_STATE: Final = ("pidf-manipulation", "index")
-# Rules that have been read and are kept.
+# Users whose rules have been read and are kept.
 _MOST: Final = 10_000
+_UNREAD: Final = object()
 
 
 class Presence(Module):
@@ -70,7 +61,8 @@ class Presence(Module):
 
     def __init__(self, settings: PresenceSettings) -> None:
         super().__init__(settings)
-        self._read: dict[str, Ruleset] = {}
+        # None: there are none.
+        self._read: dict[str, Ruleset | None] = {}
         self._busy = Busy()
         self._spheres: dict[str, str] = {}
         self._edges: dict[str, Timer] = {}
@@ -88,15 +80,19 @@ class Presence(Module):
         self._publications = core.module(Publications)
         for auid in _RULES:
             self._documents.check_with(auid, parse_rules)
-        self._documents.check_with(_STATE[0], parse_pidf)
+        self._documents.check_with(STATE[0], parse_pidf)
+        self._composing = Composing(
+            core, self._publications.shelf, self._documents.held, self._busy.calls, self.settings
+        )
         self._package = PresencePackage(
-            self._composed,
+            self._composing.composed,
             self._judged,
             lambda: self._documents.reading,
             self.settings.interval,
             self.settings.burst,
         )
-        self._package.ready = self._documents.is_read
+        if self._documents.is_read:
+            self._package.open()
         self._winfo = WatcherInfo(self._engine, "presence", core.unix)
         # Publications first, so that the first NOTIFY after a restart knows them.
         self._publications.add(PresencePublishing(self._changed), now)
@@ -107,6 +103,7 @@ class Presence(Module):
     def configure(self, settings: PresenceSettings, now: float) -> None:
         """Take new settings; all watchers are judged anew."""
         super().configure(settings, now)
+        self._composing.settings = settings
         self._package.interval, self._package.burst = settings.interval, settings.burst
         self._engine.judge("presence", now)
 
@@ -115,35 +112,10 @@ class Presence(Module):
 
     # --- the state of a user
 
-    def _composed(self, resource: str) -> list[Part]:
-        published = [one.document for one in self._publications.of("presence", resource)]
-        written = self._written(resource)
-        parts = compose(published if written is None else [*published, written])
-        if not any(part.kind == "tuple" for part in parts):
-            there = self.settings.registrations and self.core.location.lookup(resource, self.core.ua.now)
-            parts = [opened(resource) if there else closed(), *parts]
-        if (
-            self.settings.calls
-            and resource in self._busy
-            and not any(part.kind == "person" for part in parts)
-        ):
-            parts = compose([parts, [on_the_phone()]])
-        return parts
-
-    def _written(self, resource: str) -> list[Part] | None:
-        """Return the state that the user wrote (RFC 4827), None without one."""
-        document = self._documents.get(_STATE[0], resource, _STATE[1])
-        if document is None:
-            return None
-        try:
-            return parse_pidf(document.body)
-        except ValueError as error:
-            self.core.failed("state", error)
-            return None
-
     def _changed(self, resource: str, now: float) -> None:
         self._package.forget(resource)
-        if self._read_rules(resource) is not None:
+        rules = self._read.get(resource, _UNREAD)
+        if (self._read_rules(resource) if rules is _UNREAD else rules) is not None:
             sphere = sphere_of(self._package.state(resource))
             if sphere != self._spheres.get(resource, ""):
                 self._spheres[resource] = sphere
@@ -159,11 +131,9 @@ class Presence(Module):
 
     def _read_rules(self, resource: str) -> Ruleset | None:
         """Return the rules of a user, None where there are none."""
-        found = self._read.get(resource)
-        if found is None:
+        found: Any = self._read.get(resource, _UNREAD)
+        if found is _UNREAD:
             documents = [one for auid in _RULES for one in self._documents.of(auid, resource)]
-            if not documents:
-                return None
             rules: list[Rule] = []
             for document in documents:
                 try:
@@ -173,8 +143,8 @@ class Presence(Module):
                     self.core.failed("rules", error)
             if len(self._read) >= _MOST:
                 self._read.pop(next(iter(self._read)))
-            found = self._read[resource] = Ruleset(rules)
-        return found
+            found = self._read[resource] = Ruleset(rules) if documents else None
+        return found  # type: ignore[no-any-return]  # what is read is one
 
     def _judged(self, subscription: Subscription, now: float) -> tuple[Verdict, Shows]:
         resource = subscription.resource
@@ -209,14 +179,15 @@ class Presence(Module):
                 told = self._winfo.watched(one, event.event)
                 self._engine.changed(self._winfo.event, one.resource, now, one.id, told)
         elif isinstance(event, DocumentsRead):
-            self._package.ready = True
+            self._read.clear()
+            self._package.open()
             self._engine.judge("presence", now)
             for resource in self._engine.resources("presence"):
                 for one in self._engine.of("presence", resource):
                     one.full = True
                 self._engine.changed("presence", resource, now)
         elif isinstance(event, DocumentChanged):
-            if (event.auid, event.name) == _STATE:
+            if (event.auid, event.name) == STATE:
                 if self._package.ready:
                     self._changed(event.user, now)
             elif self._package.ready and event.auid in _RULES:

@@ -27,7 +27,7 @@ from sansip.modules.presence.filters import (
     snapshot,
     triggers,
 )
-from sansip.modules.presence.pidf import TYPE, Part, closed, parse_pidf, parts_of, write_pidf
+from sansip.modules.presence.pidf import TYPE, Part, check_pidf, closed, parts_of, write_pidf
 from sansip.modules.presence.privacy import shown
 from sansip.modules.presence.rules import EVERYTHING, NOTHING, Shows
 from sansip.modules.presence.views import Seen, View, Views
@@ -61,21 +61,18 @@ class PresencePublishing(Publishing):
     event = "presence"
     types = (TYPE,)
 
+    check = staticmethod(check_pidf)
+
     def __init__(self, changed: Callable[[str, float], None]) -> None:
-        self._changed = changed
-
-    def check(self, resource: str, type: str, body: bytes) -> list[Part]:
-        return parse_pidf(body)
-
-    def published(self, resource: str, now: float) -> None:
-        self._changed(resource, now)
+        self.published = changed  # type: ignore[method-assign, assignment]  # without a call in between
 
 
 class PresencePackage(Package):
     """Presence. ``composed(resource)`` returns its state, ``rules(subscription, now)`` what a watcher sees.
 
     Attributes:
-        ready: whether the rules have been read; before that nobody sees anything.
+        ready: whether the rules have been read (``open``); before that nobody sees anything.
+        forget: ``forget(resource)``: its state has changed.
     """
 
     event = "presence"
@@ -97,14 +94,16 @@ class PresencePackage(Package):
         self.ready = False
         self._views = Views()
         self.known = self._views.known
+        self.forget = self._views.pop
         # By resource, what is shown (None: that the user is unavailable) and source of the filter.
         self._cuts: OrderedDict[tuple[str, Shows | None, bytes], _Cut] = OrderedDict()
 
     # --- the state
 
-    def forget(self, resource: str) -> None:
-        """The state of ``resource`` has changed."""
-        self._views.pop(resource)
+    def open(self) -> None:
+        """The rules, and whatever else there is of users, have been read."""
+        self.ready = True
+        self._views.composed = self._composed
 
     def state(self, resource: str) -> list[Part]:
         """Return the composed state of ``resource``."""

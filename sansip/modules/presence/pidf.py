@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import Final
 
 from sansip.module.xml import Element, attribute, local_name, namespace, read_xml, text, write_xml
@@ -20,6 +21,7 @@ __all__ = [
     "RPID",
     "TYPE",
     "Part",
+    "check_pidf",
     "closed",
     "compose",
     "on_the_phone",
@@ -95,6 +97,11 @@ def parse_pidf(body: bytes) -> list[Part]:
     return parts
 
 
+def check_pidf(resource: str, type: str, body: bytes) -> list[Part]:
+    """As ``Publishing.check``."""
+    return parse_pidf(body)
+
+
 def _parts_by_lxml(body: bytes) -> list[Part]:
     root = read_xml(body)
     if root.tag != f"{{{PIDF}}}presence":
@@ -134,6 +141,11 @@ def compose(documents: Iterable[list[Part]]) -> list[Part]:
     Services of different publications stand side by side; of one service (id and contact) the newest counts.
     There is one person, the newest; of one device (deviceID) the newest counts.
     """
+    documents = list(documents)
+    if len(documents) == 1 and len(documents[0]) == 1:
+        part = documents[0][0]
+        if part.kind == "tuple" and _PLAIN.fullmatch(part.id):
+            return [part]
     found: dict[str, list[Part]] = {"tuple": [], "note": [], "person": [], "device": []}
     seen: set[tuple[str, str]] = set()
     ids: set[str] = set()
@@ -178,8 +190,17 @@ def _renamed(part: Part, id: str) -> Part:
 
 def write_pidf(entity: str, parts: Iterable[Part]) -> bytes:
     """Return a presence document."""
+    head: bytes = _head(entity)
+    return head + b"".join([part.written for part in parts]) + b"</presence>\n"
+
+
+def _write_head(entity: str) -> bytes:
     head = f'<?xml version="1.0" encoding="UTF-8"?>\n<presence xmlns="{PIDF}" entity={attribute(entity)}>'
-    return head.encode() + b"".join(part.written for part in parts) + b"</presence>\n"
+    return head.encode()
+
+
+# Of the users whose state changed last.
+_head: Final = lru_cache(1_024)(_write_head)
 
 
 def sphere_of(parts: Iterable[Part]) -> str:

@@ -8,7 +8,8 @@ each part has the same octets (``tests/modules/presence/test_plain.py``).
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple
+from functools import lru_cache
+from typing import Final
 
 from sansip.wire.abnf import compiled
 
@@ -42,7 +43,7 @@ _plain: Final = compiled(r"[\t\n -~]*+").fullmatch
 _begin: Final = compiled(
     r'(?:<\?xml version="1\.0"(?: encoding="(?:UTF-8|utf-8)")?(?: standalone="(?:yes|no)")?\?>)?+'
     rf'{_SPACE}<presence((?:[ \t\n]++{_NAME}(?::{_NAME})?+="[^<>&"\t\n]*+")++){_SPACE}>'
-).match
+).fullmatch
 _attributes: Final = compiled(rf'({_NAME}(?::{_NAME})?+)="([^"]*+)"').findall
 _namespace: Final = compiled(r"urn:[A-Za-z][A-Za-z0-9]*+:[\w.:\-]++").fullmatch
 _prefixes: Final = compiled(rf"</?({_NAME}):").findall
@@ -52,13 +53,16 @@ _contact: Final = compiled(rf"</status>{_SPACE}<contact{_ATTRIBUTE}>({_TEXT})</c
 _end: Final = compiled(rf"{_SPACE}</presence>{_SPACE}").fullmatch
 
 
-class PlainPart(NamedTuple):
+class PlainPart:
     """The arguments of a ``Part``."""
 
-    kind: str
-    id: str
-    octets: bytes
-    place: str
+    __slots__ = ("id", "kind", "octets", "place")
+
+    def __init__(self, kind: str, id: str, octets: bytes, place: str) -> None:
+        self.kind = kind
+        self.id = id
+        self.octets = octets
+        self.place = place
 
 
 def plain_parts(body: bytes) -> list[PlainPart] | None:
@@ -68,7 +72,29 @@ def plain_parts(body: bytes) -> list[PlainPart] | None:
     document = body.decode()
     if _plain(document) is None:
         return None
-    begun = _begin(document)
+    # No value has the sign that ends the root's tag.
+    at = document.find(">", document.find("<presence")) + 1
+    spaces: dict[str, str] | None = _spaces(document[:at])
+    if spaces is None:
+        return None
+    for prefix in _prefixes(document):
+        if f"xmlns:{prefix}" not in spaces:
+            return None
+    found: list[PlainPart] = []
+    while True:
+        part = _part(document, at)
+        if part is None:
+            return found if _end(document, at) is not None else None
+        one = _read(document, part.end(), part[1], part[2], part[3], part[4] or "", spaces)
+        if one is None:
+            return None
+        found.append(one)
+        at = document.index(f"</{part[1]}>", part.end()) + len(part[1]) + 3
+
+
+def _read_root(head: str) -> dict[str, str] | None:
+    """Return the namespaces that the root declares, by ``xmlns`` and prefix; None: it is lxml's."""
+    begun = _begin(head)
     if begun is None:
         return None
     spaces: dict[str, str] = {}
@@ -85,22 +111,11 @@ def plain_parts(body: bytes) -> list[PlainPart] | None:
             spaces[name] = value
         else:
             return None
-    if not entity or spaces.get("xmlns") != _PIDF:
-        return None
-    for prefix in _prefixes(document):
-        if f"xmlns:{prefix}" not in spaces:
-            return None
-    found: list[PlainPart] = []
-    at = begun.end()
-    while True:
-        part = _part(document, at)
-        if part is None:
-            return found if _end(document, at) is not None else None
-        one = _read(document, part.end(), part[1], part[2], part[3], part[4] or "", spaces)
-        if one is None:
-            return None
-        found.append(one)
-        at = document.index(f"</{part[1]}>", part.end()) + len(part[1]) + 3
+    return spaces if entity and spaces.get("xmlns") == _PIDF else None
+
+
+# A phone writes the same root each time. Nobody changes what is returned.
+_spaces: Final = lru_cache(1_024)(_read_root)
 
 
 def _read(

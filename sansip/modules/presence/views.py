@@ -2,7 +2,7 @@
 
 Theory of operation: a ``View`` is kept until its user's state changes. Nearly all watchers of a user see the
 same, so the first NOTIFY of a change writes the document, and ``known`` has it for the others. Whatever else
-there is to look at is for ``PresencePackage.content``.
+there is to look at is for ``PresencePackage.content``, which is the reference.
 """
 
 from __future__ import annotations
@@ -12,8 +12,12 @@ from typing import TYPE_CHECKING, Any, Final
 
 from sansip.modules.events.content import Content, Verdict
 from sansip.modules.presence.partial import TYPE as PARTIAL
+from sansip.modules.presence.pidf import TYPE, write_pidf
+from sansip.modules.presence.rules import EVERYTHING
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from sansip.modules.events.subscription import Subscription
     from sansip.modules.presence.pidf import Part
     from sansip.modules.presence.rules import Shows
@@ -57,12 +61,17 @@ class View:
 
 
 class Views:
-    """The views of one server, by resource."""
+    """The views of one server, by resource.
 
-    __slots__ = ("_views",)
+    Attributes:
+        composed: composes the state of a resource; None until all that it is composed of has been read.
+    """
+
+    __slots__ = ("_views", "composed")
 
     def __init__(self) -> None:
         self._views: OrderedDict[str, View] = OrderedDict()
+        self.composed: Callable[[str], list[Part]] | None = None
 
     def get(self, resource: str) -> View | None:
         """Return the view of ``resource``, if its state has not changed since."""
@@ -79,9 +88,21 @@ class Views:
         self._views.pop(resource, None)
 
     def known(self, one: Subscription) -> Content | None:
-        """Return what ``one``, which has no filter, gets, if that was written for another; else None."""
+        """Return what ``one``, which has no filter, gets, if that is the same for others; else None.
+
+        That is what was written for another, or the whole state.
+        """
         seen = one.memo
         if not isinstance(seen, Seen) or one.verdict is not Verdict.ALLOW or PARTIAL in one.accept:
             return None
-        view = self._views.get(one.resource)
-        return view.content if view is not None and view.shows is seen.shows else None
+        resource = one.resource
+        view = self._views.get(resource)
+        if view is None:
+            if seen.shows is not EVERYTHING or self.composed is None:
+                return None
+            view = View(self.composed(resource))
+            self.put(resource, view)
+        if view.shows is None and seen.shows is EVERYTHING:
+            view.shows = EVERYTHING
+            view.content = Content(TYPE, write_pidf(resource, view.state))
+        return view.content if view.shows is seen.shows else None

@@ -39,11 +39,13 @@ class Publications(Stored):
     def start(self, core: Core, now: float) -> None:
         super().start(core, now)
         self._renewing = Renewing(
-            core, self._kinds, self._shelf, self._rows, self._events, self._count, self._others, self._present
+            core, self._kinds, self.shelf, self._rows, self._events, self._count, self._others, self.settings
         )
 
-    def _present(self) -> PublicationsSettings:
-        return self.settings
+    def configure(self, settings: PublicationsSettings, now: float) -> None:
+        """Take new settings."""
+        super().configure(settings, now)
+        self._renewing.settings = settings
 
     # --- PUBLISH
 
@@ -95,7 +97,7 @@ class Publications(Stored):
             # Step 3: a single entity-tag.
             request.reply(400, "One Entity-Tag")
             return True
-        before = self._shelf.find(kind.event, resource, tags[0]) if tags else None
+        before = self.shelf.find(kind.event, resource, tags[0]) if tags else None
         if tags and before is None and self.core.node:
             try:
                 before = await self._adopt(kind, resource, tags[0])
@@ -150,10 +152,10 @@ class Publications(Stored):
 
     def _has_room(self, request: IncomingRequest, kind: Publishing, resource: str) -> bool:
         coming = self._coming.get((kind.event, resource), 0)
-        if len(self._shelf.of(kind.event, resource)) + coming >= self.settings.most_of_user:
+        if len(self.shelf.of(kind.event, resource)) + coming >= self.settings.most_of_user:
             request.reply(403, "Too Many Publications")
             return False
-        if len(self._shelf) + sum(self._coming.values()) >= self.settings.most:
+        if len(self.shelf) + sum(self._coming.values()) >= self.settings.most:
             request.reply(503, None, [("Retry-After", "60")])
             return False
         return True
@@ -180,7 +182,7 @@ class Publications(Stored):
         else:
             document, made, body = None, "", b""
         now = request.now
-        serial = self._shelf.serial(before, bool(message.body), self.core.unix(now))
+        serial = self.shelf.serial(before, bool(message.body), self.core.unix(now))
         after = Publication(kind.event, resource, etag, made, body, document, now + seconds, serial)
         gone = [] if before is None else [(before.event, before.resource, before.etag)]
         rows = [row_of(after, self.core.unix(now), now)] if seconds else []
@@ -236,7 +238,7 @@ class Publications(Stored):
                 "body": one.body.decode("utf-8", "replace"),
             }
             for name in ([event] if event else sorted(self._kinds))
-            for one in self._shelf.of(name, resource)
+            for one in self.shelf.of(name, resource)
         ]
 
 

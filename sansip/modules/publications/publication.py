@@ -1,10 +1,11 @@
-"""One publication, its row, and what a package says of publications of its kind."""
+"""The row of a publication, and what a package says of publications of its kind."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from sansip.modules.publications.held import Publication
 from sansip.rows import Table
 
 __all__ = ["PUBLICATIONS", "Publication", "PublicationRow", "Publishing"]
@@ -24,33 +25,6 @@ class PublicationRow:
 
 
 PUBLICATIONS = Table("publications", PublicationRow, key=("event", "resource", "etag"))
-
-
-@dataclass(slots=True, eq=False)
-class Publication:
-    """One publication.
-
-    Attributes:
-        event, resource: of which package, for which address-of-record.
-        etag: the entity-tag that it has now.
-        type, body: media type and octets.
-        document: what the package made of the body (``Publishing.check``).
-        expires_at: when it ends unless it is refreshed, by the stack's clock.
-        serial: the newer ones of a resource have the larger ones.
-    """
-
-    event: str
-    resource: str
-    etag: str
-    type: str
-    body: bytes
-    document: Any
-    expires_at: float
-    serial: float
-    # A request is at work on it, so no other may be (RFC 3903 6: atomically).
-    busy: bool = False
-    # It was read from a row: another node, or a process before, took it.
-    read: bool = False
 
 
 class Publishing:

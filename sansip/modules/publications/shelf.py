@@ -36,7 +36,10 @@ class Shelf:
     def of(self, event: str, resource: str) -> list[Publication]:
         """Return the publications for ``resource``, the newest first."""
         found = self._by_resource.get((event, resource))
-        return [] if found is None else sorted(found.values(), key=lambda one: -one.serial)
+        if found is None:
+            return []
+        held = list(found.values())
+        return held if len(held) == 1 else sorted(held, key=lambda one: -one.serial)
 
     def all(self, event: str) -> list[Publication]:
         """Return all publications of a package."""

@@ -37,7 +37,11 @@ _PAGE: Final = 200
 
 
 class Stored(Module):
-    """The module without PUBLISH."""
+    """The module without PUBLISH.
+
+    Attributes:
+        shelf: all publications.
+    """
 
     name = "publications"
     over_workers = FIRST
@@ -51,7 +55,7 @@ class Stored(Module):
     def __init__(self, settings: PublicationsSettings) -> None:
         super().__init__(settings)
         self._kinds: dict[str, Publishing] = {}
-        self._shelf = Shelf()
+        self.shelf = Shelf()
         self._gone: list[Key] = []
         self._sweeping = False
         # Tells other nodes, where they share values with this one.
@@ -62,7 +66,7 @@ class Stored(Module):
     # --- its life
 
     def start(self, core: Core, now: float) -> None:
-        self._shelf.tell = core.has_due
+        self.shelf.tell = core.has_due
         self._rows = core.rows(PUBLICATIONS)
         self._events = core.module(Events)
         if core.node and core.shares:
@@ -71,10 +75,10 @@ class Stored(Module):
 
     def figures(self) -> dict[str, Any]:
         """Return how many publications there are."""
-        return {"now": len(self._shelf)}
+        return {"now": len(self.shelf)}
 
     def __len__(self) -> int:
-        return len(self._shelf)
+        return len(self.shelf)
 
     # --- for modules
 
@@ -101,7 +105,7 @@ class Stored(Module):
     @function
     def of(self, event: str, resource: str) -> list[Publication]:
         """Return the publications for ``resource``, the newest first."""
-        return self._shelf.of(event, resource)
+        return self.shelf.of(event, resource)
 
     # --- what stands
 
@@ -112,7 +116,7 @@ class Stored(Module):
 
         Then watchers were told of its end, and have to be told of what stands again.
         """
-        ended = self._shelf.replace(before, after)
+        ended = self.shelf.replace(before, after)
         if self._others is not None:
             self._others.tell((event, resource), now)
         self._count.add(event)
@@ -142,7 +146,7 @@ class Stored(Module):
         except ValueError as error:
             self.core.failed("restore", error)
             at = now
-        self._shelf.latest = max(self._shelf.latest, row.serial)
+        self.shelf.latest = max(self.shelf.latest, row.serial)
         return Publication(
             row.event, row.resource, row.etag, row.type, row.body, document, at, row.serial, read=True
         )
@@ -151,11 +155,11 @@ class Stored(Module):
 
     def next_due(self) -> float | None:
         """Return when a publication ends."""
-        return self._shelf.next_due()
+        return self.shelf.next_due()
 
     def time_passed(self, now: float) -> None:
         """End what has expired (RFC 3903 4.4), and tell its watchers."""
-        self._forget(self._shelf.ended(now, _GROUP), now)
+        self._forget(self.shelf.ended(now, _GROUP), now)
 
     def _forget(self, ended: Iterable[Publication], now: float) -> None:
         told: dict[tuple[str, str], None] = {}
@@ -186,13 +190,13 @@ class Stored(Module):
     async def _adopt(self, kind: Publishing, resource: str, etag: str) -> Publication | None:
         """Return the publication that another node has stored."""
         row = await self._rows.get(kind.event, resource, etag)
-        found = self._shelf.find(kind.event, resource, etag)
+        found = self.shelf.find(kind.event, resource, etag)
         if found is not None or row is None:
             return found
         one = self._of_row(kind, row)
         if one.expires_at <= self.core.ua.now:
             return None
-        self._shelf.put(one)
+        self.shelf.put(one)
         return one
 
     async def _reread(self, key: tuple[str, ...]) -> None:
@@ -201,10 +205,10 @@ class Stored(Module):
         kind = self._kinds.get(event)
         if kind is None:
             return
-        before = [one.etag for one in self._shelf.of(event, resource)]
+        before = [one.etag for one in self.shelf.of(event, resource)]
         rows = await self._rows.all(event, resource)
         now = self.core.ua.now
-        standing = self._shelf.of(event, resource)
+        standing = self.shelf.of(event, resource)
         changed = before != [one.etag for one in standing]
         if changed or (event, resource) in self._coming or any(one.busy for one in standing):
             # Its rows are being changed here as well, or were after these had been read.
@@ -214,13 +218,13 @@ class Stored(Module):
         tags = {row.etag for row in rows}
         for one in standing:
             if one.etag not in tags:
-                self._shelf.remove(one)
+                self.shelf.remove(one)
         known = {one.etag for one in standing}
         for row in rows:
             if row.etag not in known and (one := self._of_row(kind, row)).expires_at > now:
-                self._shelf.put(one)
+                self.shelf.put(one)
         # A refresh has another entity-tag and the same serial: nobody is told.
-        if _states(standing) != _states(self._shelf.of(event, resource)):
+        if _states(standing) != _states(self.shelf.of(event, resource)):
             kind.published(resource, now)
 
     def event_received(self, event: NodeChanged, now: float) -> None:
@@ -236,7 +240,7 @@ class Stored(Module):
     async def _restore(self, kind: Publishing) -> None:
         after: Key | None = None
         ended: list[Publication] = []
-        before = [one for one in self._shelf.all(kind.event) if one.read]
+        before = [one for one in self.shelf.all(kind.event) if one.read]
         keys: set[Key] = set()
         while rows := await self._rows.page(kind.event, after=after, limit=_PAGE):
             now = self.core.ua.now
@@ -245,16 +249,16 @@ class Stored(Module):
                 one = self._of_row(kind, row)
                 if one.expires_at <= now:
                     ended.append(one)
-                elif self._shelf.find(row.event, row.resource, row.etag) is None:
-                    self._shelf.put(one)
+                elif self.shelf.find(row.event, row.resource, row.etag) is None:
+                    self.shelf.put(one)
                     kind.published(row.resource, now)
             if len(rows) < _PAGE:
                 break
             after = (rows[-1].event, rows[-1].resource, rows[-1].etag)
         for one in before:
             # Another node has refreshed it, or taken it away.
-            if (one.event, one.resource, one.etag) not in keys and self._shelf.has(one) and not one.busy:
-                self._shelf.remove(one)
+            if (one.event, one.resource, one.etag) not in keys and self.shelf.has(one) and not one.busy:
+                self.shelf.remove(one)
                 ended.append(one)
         self._forget(ended, self.core.ua.now)
 

@@ -85,7 +85,7 @@ def agree(body: bytes) -> bool:
     parts = plain_parts(body)
     if parts is None:
         return False
-    assert [tuple(one) for one in parts] == [
+    assert [(one.kind, one.id, one.octets, one.place) for one in parts] == [
         (one.kind, one.id, one.written, one.place) for one in _parts_by_lxml(body)
     ], body
     return True
