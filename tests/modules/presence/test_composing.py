@@ -16,8 +16,8 @@ BOB = "sip:bob@biloxi.test"
 
 def document(id: str, basic: str) -> bytes:
     return (
-        f'<presence xmlns="urn:ietf:params:xml:ns:pidf" entity="{BOB}"><tuple id="{id}"><status><basic>{basic}'
-        "</basic></status></tuple></presence>"
+        f'<presence xmlns="urn:ietf:params:xml:ns:pidf" entity="{BOB}"><tuple id="{id}">'
+        f"<status><basic>{basic}</basic></status></tuple></presence>"
     ).encode()
 
 
@@ -43,7 +43,7 @@ def composing(
 
 
 def test_what_is_known() -> None:
-    """The newest publication is first, then what the user wrote; registrations count where there is nothing."""
+    """The newest publication is first, then what the user wrote; registrations count without these."""
     one, other, own = document("a", "open"), document("b", "closed"), document("c", "open")
     assert composing(one, other, written=own)[0] == [("tuple", "b"), ("tuple", "a"), ("tuple", "c")]
     assert composing(one, there=True)[0] == [("tuple", "a")]
@@ -61,8 +61,7 @@ def test_calls() -> None:
 
 def test_an_id_that_is_none() -> None:
     """RFC 5261: selectors need plain ids, so another one is given, also where there is one part alone."""
-    ((kind, id),), _ = composing(document("1 a", "open"))
-    assert (kind, id) == ("tuple", "tuple0-0")
+    assert composing(document("1 a", "open"))[0] == [("tuple", "tuple0-0")]
 
 
 def test_a_document_that_cannot_be_read() -> None:
