@@ -8,10 +8,11 @@ from sansip.module.taking import Taker
 
 
 class _Arrived:
-    failed: float | None = None
+    def __init__(self) -> None:
+        self.failed: list[float] = []
 
     def fail(self, now: float) -> None:
-        self.failed = now
+        self.failed.append(now)
 
 
 def _broken(*given: Any) -> Any:
@@ -24,9 +25,9 @@ def test_what_fails_before_and_after() -> None:
     taker = Taker("module", _broken, lambda *given: told.append(given))
     arrived = _Arrived()
     assert taker.take(arrived, 1.0) is None
-    assert arrived.failed is None
+    assert arrived.failed == []
     taker.act(_broken, arrived, 2.0)
-    assert arrived.failed == 2.0
+    assert arrived.failed == [2.0]
     assert [(module, hook, str(error)) for module, hook, error in told] == [
         ("module", "usage_received", "broken")
     ] * 2
