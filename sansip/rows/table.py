@@ -79,7 +79,7 @@ class Table(Generic[Row]):
         # The columns' names, in order.
         self.names = [column.name for column in self.columns]
         # Reads all values of a row in one call; of one column it returns no tuple.
-        self._read = attrgetter(*self.names)
+        self._read: Any = attrgetter(*self.names)
         self._plain = tuple([_PLAIN.get(column.kind) for column in self.columns])
         self.key = tuple(key)
         self.version = version

@@ -12,6 +12,7 @@ from sansip.actions import Ask
 from sansip.transport import Resolve
 from sansip_sockets import Threads, handler
 from sansip_sockets.answering import Answering
+from sansip_sockets.inbox import Inbox
 from sansip_sockets.resolve import resolve
 from sansip_sockets.workers import Worker
 from tests.adapters.fakes import PATIENCE
@@ -77,7 +78,7 @@ def test_questions_of_several_kinds_in_one_batch():
     """Registrations and rows are in one file: two threads would wait for each other there."""
     jobs: list[Any] = []
     told: list[Any] = []
-    hub: Any = SimpleNamespace(inbox=SimpleNamespace(post=Bench._post))
+    hub: Any = SimpleNamespace(inbox=Inbox())
     mixed: Any = handler(batched=True, mixed=True)(lambda given: [str(one) for one in given])
     apart: Any = handler(batched=True)(lambda given: [str(one) for one in given])
 
@@ -94,8 +95,11 @@ def test_questions_of_several_kinds_in_one_batch():
 
     assert asked(apart) == 2
     assert asked(mixed) == 1
-    jobs.pop()()
-    jobs.pop()()
+    for _ in range(2):
+        jobs.pop()()
+        for posted, given in hub.inbox.take():
+            posted(*given)
+    hub.inbox.close()
     assert told == [[(0, "1")], [(1, "2.0"), (2, "3")]]
 
 
