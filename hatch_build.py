@@ -55,6 +55,7 @@ COMPILED = (
     "wire/passing.py",
     "wire/plain_head.py",
     "wire/reader.py",
+    "wire/timed.py",
     "wire/uri.py",
     "wire/usage.py",
     "wire/values.py",

@@ -50,6 +50,7 @@ from sansip.wire.headers.simple import CSeq
 from sansip.wire.host import plain_host
 from sansip.wire.opening import read_opening
 from sansip.wire.splice import noted
+from sansip.wire.timed import timed
 from sansip.wire.unread import LAZY, UnreadRequest, read_later, unread_request
 from sansip.wire.uri import parse_uri
 
@@ -81,10 +82,9 @@ _PLAIN: Final = re.compile(
     rf"sip:(?:[A-Za-z0-9\-_.+]++@)?({_octet}\.{_octet}\.{_octet}\.{_octet})"
     r"(?::([1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}))?(;[A-Za-z0-9\-_.+]++(?:=[A-Za-z0-9\-_.+]++)?)?"
 )
-# RFC 4028: session timers, which the module ``calls`` reads and changes in messages.
-_TIMED: Final = re.compile(rb"(?i)\n(?:session-expires|min-se|x)[ \t]*:")
 _noted: Final[Any] = noted
 _text_hash: Final[Any] = text_hash
+_timed: Final[Any] = timed
 # Contacts whose place is kept.
 _PLACES: Final = 4_096
 
@@ -167,7 +167,7 @@ class Openings:
         ):
             return False
         looks = bool(proxy.hooks.active or hooks.request_received)
-        if looks and modules.rides and _TIMED.search(data) is None:
+        if looks and modules.rides and not _timed(data):
             looks = False
         if (looks and (over is not None or (parts.siblings is not None and hooks.request_received))) or (
             not LAZY and (looks or arriving)

@@ -909,6 +909,35 @@ static PyType_Spec index_spec = {
     "sansip.wire._head.Index", sizeof(Index), 0, Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION, index_slots,
 };
 
+/* Whether `name`, in lower case, stands at `p` in any case, and blanks or none, and a colon behind it. */
+static int is_field(const uint8_t *p, const uint8_t *end, const char *name)
+{
+    for (; *name; p++, name++)
+        if (p == end || (*p >= 'A' && *p <= 'Z' ? *p + 32 : *p) != (uint8_t)*name) return 0;
+    while (p < end && (*p == ' ' || *p == '\t')) p++;
+    return p < end && *p == ':';
+}
+
+/* Whether a message has fields of session timers (RFC 4028); what looks so in its body counts. */
+static PyObject *head_timed(PyObject *module, PyObject *data)
+{
+    if (!PyBytes_CheckExact(data)) {
+        PyErr_SetString(PyExc_TypeError, "octets are bytes");
+        return NULL;
+    }
+    const uint8_t *p = (const uint8_t *)PyBytes_AS_STRING(data), *end = p + PyBytes_GET_SIZE(data);
+    while ((p = memchr(p, '\n', (size_t)(end - p))) != NULL) {
+        p++;
+        /* A bytes object ends in a NUL, which may be read. */
+        switch (*p) {
+        case 's': case 'S': if (is_field(p, end, "session-expires")) Py_RETURN_TRUE; break;
+        case 'm': case 'M': if (is_field(p, end, "min-se")) Py_RETURN_TRUE; break;
+        case 'x': case 'X': if (is_field(p, end, "x")) Py_RETURN_TRUE;
+        }
+    }
+    Py_RETURN_FALSE;
+}
+
 static PyMethodDef methods[] = {
     {"scan", head_scan, METH_O, "Return the Index of a message in the ordinary form, or None."},
     {"read", (PyCFunction)(void (*)(void))head_read, METH_FASTCALL,
@@ -930,6 +959,7 @@ static PyMethodDef methods[] = {
     {"cut_answered", (PyCFunction)(void (*)(void))cut_answered, METH_FASTCALL, "Return an answer to an INVITE."},
     {"cut_passed", (PyCFunction)(void (*)(void))cut_passed, METH_FASTCALL, "Return a request as it goes on."},
     {"cut_opened", (PyCFunction)(void (*)(void))cut_opened, METH_FASTCALL, "Return an INVITE as it goes on."},
+    {"timed", head_timed, METH_O, "Whether a message has fields of session timers."},
     {"noted", (PyCFunction)(void (*)(void))leaving_noted, METH_FASTCALL, "Return a Via line with its source."},
     {"framed", (PyCFunction)(void (*)(void))framing_framed, METH_FASTCALL, "Return where a message of a stream ends, or -1."},
     {NULL, NULL, 0, NULL},

@@ -46,6 +46,7 @@ __all__ = [
     "read_usage_parts",
     "spliced_octets",
     "text_hash_in_c",
+    "timed_in_c",
 ]
 
 
@@ -88,6 +89,7 @@ spliced_octets: Final[Any] = getattr(_MODULE, "spliced", None)
 noted_in_c: Final[Any] = getattr(_MODULE, "noted", None)
 text_hash_in_c: Final[Any] = getattr(_MODULE, "text_hash", None)
 framed_in_c: Final[Any] = getattr(_MODULE, "framed", None)
+timed_in_c: Final[Any] = getattr(_MODULE, "timed", None)
 _new_tuple: Final = tuple.__new__
 
 
