@@ -197,6 +197,7 @@ COMPILED = (
 # The same for the adapters, each package below ``adapters``.
 COMPILED_ADAPTERS = (
     "sockets/sansip_sockets/answering.py",
+    "sockets/sansip_sockets/clients.py",
     "sockets/sansip_sockets/connection.py",
     "sockets/sansip_sockets/datagrams.py",
     "sockets/sansip_sockets/driven.py",

@@ -18,7 +18,6 @@ from sansip.limits import Limits
 from sansip.module.sockets import FIRST, Sockets
 from sansip_blocking.receiver import LOOK
 from sansip_sockets import READ
-from sansip_sockets.clients import DatagramClients
 from sansip_sockets.waits import Pump, Wait
 from tests.adapters.fakes import PATIENCE, FakeStack, Question
 from tests.adapters.test_blocking import TCP, UDP, peer
@@ -244,13 +243,14 @@ def test_a_relay_whose_answer_nobody_waits_for(relay: socket.socket, monkeypatch
         brisk(server)
         assert blocking == [True] * 4
         reads: list[int] = []
-        real = server.hub.clients.read
+        (client,) = server.hub.clients.sockets.values()
+        real = client.receive
 
-        def read(clients: DatagramClients, client: Any) -> bool:
+        def receive(batch: list[tuple[bytes, Any]], most: int) -> int:
             reads.append(1)
-            return real(client)
+            return real(batch, most)
 
-        monkeypatch.setattr(DatagramClients, "read", read)
+        client.receive = receive
         data, back = relay.recvfrom(100)
         relay.sendto(data, back)
         # An offer is waited for: all answers come in the same look.

@@ -30,6 +30,9 @@ __all__ = ["TOGETHER", "Several"]
 # Datagrams served together at most, where they are gathered.
 TOGETHER: Final = 31
 
+# Sockets that one look tells of; the kernel tells of the others in the next one.
+_READY: Final = 16
+
 
 class Several:
     """Serves the only UDP listener of ``hub`` and what else is readable while datagrams come fast.
@@ -70,7 +73,7 @@ class Several:
             if gathering.pause > 0.0:
                 time.sleep(gathering.pause)
                 most = TOGETHER
-            ready = poll(brisk)
+            ready = poll(brisk, _READY)
             if not ready:
                 return served > 0
             resumed = posted = False

@@ -21,7 +21,7 @@ from sansip.actions import Address, CloseDatagram, OpenDatagram, SendDatagram
 from sansip.errors import without_frames
 from sansip.module.sockets import FIRST
 from sansip_sockets.udp import datagrams_of
-from sansip_sockets.waits import PAUSE, READ, Pump, wake
+from sansip_sockets.waits import PAUSE, READ, Pump, Wait, wake
 
 if TYPE_CHECKING:
     from sansip_sockets.host import Host
@@ -166,7 +166,8 @@ class DatagramClients:
         return False
 
     def _pump(self, client: _Client, sock: socket.socket) -> Pump:
-        wait = (READ, sock, None)
+        # Declared: of a plain tuple the compiled build makes another object each time.
+        wait: Wait = (READ, sock, None)
         while True:
             yield wait
             if client.closed:
