@@ -104,6 +104,7 @@ COMPILED = (
     "modules/media/ride.py",
     "modules/media/session.py",
     "modules/media/sessions.py",
+    "modules/media/shared.py",
     "modules/media/steering.py",
     "proxy/*.py",
     "location/*.py",

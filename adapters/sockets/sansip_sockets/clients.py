@@ -44,7 +44,8 @@ class Asked(Protocol):
 class _Unknown:
     """No answers: for a stack that keeps no such counts."""
 
-    questions = patient = 0
+    questions: int = 0
+    patient: int = 0
 
 
 class _Client:

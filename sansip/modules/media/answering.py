@@ -58,13 +58,13 @@ class Answering(Operated):
         session = self._sessions.make(
             settings.most, self._prefix, call_id, tag, wish, settings.set, call, now
         )
-        if session is not None and call is None and not self._looking:
+        if session is not None and call is None and not self._sessions.looking:
             self._look(now)
         return session
 
     def _look(self, now: float) -> None:
         """Look from now on for calls that nobody ended."""
-        self._looking = True
+        self._sessions.looking = True
         self.core.timers.start(now, LOOK, self, None)
 
     @property

@@ -11,6 +11,7 @@ from collections.abc import Generator
 from typing import TYPE_CHECKING, Any, Protocol
 
 from sansip.inside import Callback, Inside
+from sansip.modules.media.command import Called
 from sansip.routing.awaitables import Question
 
 if TYPE_CHECKING:
@@ -78,11 +79,11 @@ class Asking(Inside):
             pair: tuple[bytes, float] = yield Question(self)
             return pair
         finally:
-            if command.callback is not None:
+            if command.asker is not None:
                 # The one who asked gave up: a repeated command would open ports that no call uses.
-                command.callback = None
+                command.asker = None
                 self._line.forget(command)
 
     def put(self, callback: Callback, now: float) -> None:
-        self._command.callback = callback
+        self._command.asker = Called(callback)
         self._line.begin(self._command, now)

@@ -12,7 +12,7 @@ import re
 from typing import TYPE_CHECKING, Final
 
 from sansip.errors import RemoteProtocolError
-from sansip.modules.media.octets import place, record_routes
+from sansip.modules.media.octets import place, record_routes, replaced
 from sansip.proxy.sides import marked_in
 from sansip.sdp import is_sdp
 from sansip.wire.multipart import part_places
@@ -27,6 +27,7 @@ __all__ = [
     "find",
     "find_in",
     "has_body",
+    "marks_in",
     "put",
     "put_in",
     "routes_in",
@@ -43,7 +44,8 @@ _QUOTED: Final = re.compile(rb'"(?:[^"\\]|\\.)*+"')
 class Found:
     """A description, and the octets of the body before and after it.
 
-    ``length``: where the digits of Content-Length begin and end in the octets of an unread message.
+    ``length``: where the digits of Content-Length begin and end, and the body begins, in the octets of an
+    unread message.
     """
 
     __slots__ = ("after", "before", "boundary", "length", "sdp")
@@ -54,7 +56,7 @@ class Found:
         before: bytes = b"",
         after: bytes = b"",
         boundary: bytes = b"",
-        length: tuple[int, int] | None = None,
+        length: tuple[int, int, int] | None = None,
     ) -> None:
         self.sdp = sdp
         self.before = before
@@ -116,10 +118,11 @@ def put(message: Message, found: Found, sdp: bytes) -> None:
     message.set_body(found.before + sdp + found.after)
 
 
-def put_in(data: bytes, length: tuple[int, int], sdp: bytes) -> bytes:
+def put_in(data: bytes, length: tuple[int, int, int], sdp: bytes) -> bytes:
     """Return ``data`` with the body ``sdp``; ``length``: as in ``Found``."""
-    begin, end = length
-    return b"%b%d%b%b" % (data[:begin], len(sdp), data[end : data.find(b"\r\n\r\n", end) + 4], sdp)
+    begin, stop, body = length
+    made: bytes = replaced(data, begin, stop, body, sdp)
+    return made
 
 
 def dialog_of(message: Message) -> tuple[str, str, str]:
@@ -145,7 +148,12 @@ def routes_of(message: Message) -> str:
 def routes_in(data: bytes) -> str:
     """Return what ``routes_of`` returns for the message ``data``; more lines may stand between those."""
     text: str = record_routes(data)
-    return marked_in(text, _MOST_ROUTE) if text else ""
+    return marks_in(text) if text else ""
+
+
+def marks_in(text: str) -> str:
+    """Return what is kept of ``record_routes``."""
+    return marked_in(text, _MOST_ROUTE)
 
 
 def find_in(data: bytes) -> Found | None:
@@ -153,8 +161,7 @@ def find_in(data: bytes) -> Found | None:
     found: tuple[int, int, int] | None = place(data)
     if found is None:
         return None
-    begin, stop, body = found
-    return Found(data[body:], length=(begin, stop))
+    return Found(data[found[2] :], length=found)
 
 
 def _dialog_unread(data: bytes) -> tuple[str, str, str] | None:

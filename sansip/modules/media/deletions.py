@@ -9,10 +9,10 @@ wait in line. Where the relay is down all are dropped: time ends its calls.
 from __future__ import annotations
 
 from collections import deque
-from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from sansip.modules.media.asking import RelayBusy
+from sansip.modules.media.command import Asker
 
 if TYPE_CHECKING:
     from sansip.module import Core
@@ -63,7 +63,7 @@ class Deletions:
             self.under_way += 1
             command = waiting.popleft()
             # One that cannot be sent is over at once.
-            line.ask(command, partial(self._over, command), now, True)
+            line.put(command, _Deletion(self, command), now, True)
             if waiting and waiting[0] is command:
                 # This server has too many questions under way (``limits.module_questions``).
                 pause = _LATER
@@ -79,7 +79,7 @@ class Deletions:
         if self._waiting and self.under_way < AT_ONCE:
             self.send(now)
 
-    def _over(self, command: bytes, result: Any, now: float) -> None:
+    def over(self, command: bytes, result: Any, now: float) -> None:
         """A deletion is over: others go, unless the relay is down, where time ends its calls."""
         self.under_way -= 1
         waiting = self._waiting
@@ -89,3 +89,16 @@ class Deletions:
             waiting.appendleft(command)
         elif waiting and not self._sends and (not self._gathers or len(waiting) >= AT_ONCE):
             self.send(now)
+
+
+class _Deletion(Asker):
+    """One that is under way."""
+
+    __slots__ = ("_command", "_deletions")
+
+    def __init__(self, deletions: Deletions, command: bytes) -> None:
+        self._deletions = deletions
+        self._command = command
+
+    def heard(self, result: Any, now: float) -> None:
+        self._deletions.over(self._command, result, now)

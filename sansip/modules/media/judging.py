@@ -12,11 +12,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from sansip.errors import RemoteProtocolError
-from sansip.modules.media.body import find_in
-from sansip.modules.media.profiles import needed, side_at, side_of
+from sansip.modules.media.octets import read
+from sansip.modules.media.profiles import classic, needed, side_at, side_of
 from sansip.modules.media.ride import Ride
+from sansip.modules.media.shared import Shared
 from sansip.proxy.relayed import GONE
 from sansip.routing.opening_flows import shows_nat
+from sansip.sdp.description import MOST_LINES
 from sansip.transport.nat import has_private_media
 from sansip.transport.transports import UDP
 
@@ -37,11 +39,11 @@ _CALLEE: Final = side_at(UDP, "")
 class Judging:
     """The module, as the proxy asks it (``sansip.proxy.steered``). Its faults are told, and harm no call."""
 
-    __slots__ = ("_limits", "_media")
+    __slots__ = ("_media", "shared")
 
     def __init__(self, media: Within) -> None:
         self._media = media
-        self._limits = media.core.limits
+        self.shared = Shared(media)
 
     def judges(
         self, opening: Opening, data: bytes, flow: Flow, place: tuple[str, int] | None, behind: bool
@@ -52,26 +54,29 @@ class Judging:
             profiles = media.settings.profiles
             if not profiles:
                 return True
-            sdp = data[data.find(b"\r\n\r\n") + 4 :]
-            if not sdp:
+            _, family, begin, _, body = read(data, MOST_LINES)
+            if body == len(data):
                 # The response may have an offer.
                 return False
-            try:
-                source = side_of(sdp, self._limits.sdp_media)
-            except RemoteProtocolError:
-                return False
+            shared = self.shared
+            if family:
+                source = classic(family)
+            else:
+                try:
+                    source = side_of(data[body:], shared.most_media)
+                except RemoteProtocolError:
+                    return False
             target = _CALLEE if place is None or ":" not in place[0] else side_at(UDP, place[0])
             if "always" not in profiles:
                 nat = "nat" in profiles and (
-                    behind or has_private_media(sdp, flow) or shows_nat(opening, flow)
+                    behind or has_private_media(data[body:], flow) or shows_nat(opening, flow)
                 )
                 if not needed(profiles, source, target, nat):
                     return True
-            found = find_in(data)
-            if found is None:
+            if begin < 0:
                 # It has parts, or is none by its fields.
                 return False
-            return Ride(media, self._limits, opening, flow, data, found, source, target)
+            return Ride(shared, opening.call_id, opening.from_tag, flow, source, target)
         except Exception as error:
             media.core.failed("riding", error)
             return False
@@ -82,23 +87,25 @@ class Judging:
         """Return what hears of the answer to a BYE, in place of ``call``."""
         media = self._media
         try:
-            session = media._sessions.between(call_id, from_tag, to_tag, side)
+            session = self.shared.sessions.between(call_id, from_tag, to_tag, side)
         except Exception as error:
             media.core.failed("riding", error)
             return call
         if session is None or session.call is not None:
             # Its record tells of the end (``event_received``).
             return call
-        return _Ending(media, session, from_tag, to_tag, call)
+        return _Ending(self.shared, session, from_tag, to_tag, call)
 
 
 class _Ending:
     """A BYE of a call of whose media nobody else hears the end."""
 
-    __slots__ = ("_call", "_media", "_other", "_sender", "_session")
+    __slots__ = ("_call", "_other", "_sender", "_session", "_shared")
 
-    def __init__(self, media: Within, session: Session, sender: str, other: str, call: Record | None) -> None:
-        self._media = media
+    def __init__(
+        self, shared: Shared, session: Session, sender: str, other: str, call: Record | None
+    ) -> None:
+        self._shared = shared
         self._session = session
         self._sender = sender
         self._other = other
@@ -116,11 +123,11 @@ class _Ending:
     def hung_up(self, from_: str, cseq: str, to_tag: str, status: int, now: float) -> Later[None] | None:
         """The BYE has its final response."""
         if 200 <= status < 300 or status in GONE:
-            media = self._media
+            shared = self._shared
             try:
-                media._sessions.dialog_ended(self._session, self._sender, self._other, now)
+                shared.sessions.dialog_ended(self._session, self._sender, self._other, now)
             except Exception as error:
-                media.core.failed("riding", error)
+                shared.media.core.failed("riding", error)
         return None if self._call is None else self._call.hung_up(from_, cseq, to_tag, status, now)
 
     def is_shown(self, handle: Any) -> bool:

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from sansip.module.peer import PeerBusy, PeerFailed
 from sansip.modules.media.asking import Asking, RelayFailed
-from sansip.modules.media.command import Command
+from sansip.modules.media.command import Asker, Called, Command
+from sansip.modules.media.octets import number_of, numbered
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -51,20 +52,26 @@ class _Waiting:
     Attributes:
         commands: how many there were.
         latency: seconds until an answer, a moving average; None before the first one.
-        waiting: the commands under way by cookie, the oldest first.
+        waiting: the commands under way by the number in their cookie, the oldest first.
     """
 
-    __slots__ = ("_judge", "_prefix", "_tries", "_within", "commands", "latency", "waiting")
+    __slots__ = ("_breaker", "_judge", "_latency", "_prefix", "_tries", "_within", "commands", "waiting")
 
     def __init__(self, judge: Judge, prefix: bytes) -> None:
         self._judge = judge
+        self._breaker: Breaker = judge.breaker
         # What all cookies of this process begin with.
         self._prefix = prefix
         self._within = 1.0
         self._tries = 1
         self.commands = 0
-        self.latency: float | None = None
-        self.waiting: dict[bytes, Command] = {}
+        self._latency = -1.0
+        self.waiting: dict[int, Command] = {}
+
+    @property
+    def latency(self) -> float | None:
+        """Seconds until an answer, a moving average; None before the first one."""
+        return None if self._latency < 0.0 else self._latency
 
     def measure(self, within: float, tries: int) -> None:
         """Send a command ``tries`` times, every ``within`` seconds."""
@@ -73,17 +80,19 @@ class _Waiting:
     def new(self, command: bytes, is_ping: bool = False) -> Asking:
         """Return ``command`` under a cookie of its own, to be awaited."""
         self.commands = number = self.commands + 1
-        key = b"%b_%d" % (self._prefix, number)
-        return Asking(self, Command(key, b"%b %b" % (key, command), is_ping))
+        return Asking(self, Command(number, numbered(self._prefix, number, command), is_ping))
 
-    def ask(self, command: bytes, callback: Callback, now: float, patient: bool = False) -> None:
-        """Send ``command``; ``callback((answer, when) or failure, when)`` hears what became of it.
+    def ask(self, command: bytes, callback: Callback, now: float) -> None:
+        """Send ``command``; ``callback((answer, when) or failure, when)`` hears what became of it."""
+        self.put(command, Called(callback), now)
+
+    def put(self, command: bytes, asker: Asker, now: float, patient: bool = False) -> None:
+        """Send ``command``; ``asker`` hears what became of it.
 
         ``patient``: nothing waits for that to go on.
         """
         self.commands = number = self.commands + 1
-        key = b"%b_%d" % (self._prefix, number)
-        self.begin(Command(key, b"%b %b" % (key, command), False, callback, patient), now)
+        self.begin(Command(number, numbered(self._prefix, number, command), False, asker, patient), now)
 
     def begin(self, command: Command, now: float) -> None:
         raise NotImplementedError
@@ -95,21 +104,24 @@ class _Waiting:
     def give_up(self, commands: Iterable[Command], error: RelayFailed) -> None:
         """Have ``commands`` fail at once."""
         for command in commands:
-            callback, command.callback = command.callback, None
-            if callback is not None:
+            asker = command.asker
+            if asker is not None:
+                command.asker = None
                 self.forget(command)
-                callback(error, error.now)
+                asker.heard(error, error.now)
 
     def _answered(self, command: Command, data: bytes, now: float) -> None:
-        callback, command.callback = command.callback, None
-        if callback is None:
-            return
+        """Tell of an answer; ``command`` does not wait any more."""
+        asker = command.asker
         seconds = now - command.begun
-        latency = self.latency
-        self.latency = seconds if latency is None else latency + _PART * (seconds - latency)
-        if self._judge.breaker.state != "closed":
+        latency = self._latency
+        # The first one begins the average.
+        self._latency = seconds if latency < 0.0 else latency + _PART * (seconds - latency)
+        if self._breaker.state != "closed":
             self._judge.lives(now)
-        callback((data, now), now)
+        if asker is not None:
+            command.asker = None
+            asker.heard(data, now)
 
 
 class DatagramLine(_Waiting):
@@ -130,11 +142,11 @@ class DatagramLine(_Waiting):
         return self._peer.heard
 
     def begin(self, command: Command, now: float) -> None:
-        """Send ``command``, whose callback is set."""
+        """Send ``command``, whose asker is set."""
         command.begun = now
         command.due = due = now + self._within
         command.left = self._tries - 1
-        self.waiting[command.key] = command
+        self.waiting[command.number] = command
         sockets = self._peer.sockets
         if not self._judge.watching:
             self._judge.watch(now)
@@ -155,7 +167,7 @@ class DatagramLine(_Waiting):
             self._fail(command, error, now)
 
     def forget(self, command: Command) -> None:
-        if self.waiting.pop(command.key, None) is not None:
+        if self.waiting.pop(command.number, None) is not None:
             self._over(command)
 
     def _over(self, command: Command) -> None:
@@ -167,20 +179,12 @@ class DatagramLine(_Waiting):
 
     def _take(self, data: bytes, now: float) -> None:
         """The relay said something."""
-        command = self.waiting.pop(data.partition(b" ")[0], None)
+        command = self.waiting.pop(number_of(data, self._prefix), None)
         if command is None:
             self._judge.stray(data, now)
             return
         self._over(command)
-        # As ``_answered``, for this is each of them.
-        callback, command.callback = command.callback, None
-        seconds = now - command.begun
-        latency = self.latency
-        self.latency = seconds if latency is None else latency + _PART * (seconds - latency)
-        if self._judge.breaker.state != "closed":
-            self._judge.lives(now)
-        if callback is not None:
-            callback((data, now), now)
+        self._answered(command, data, now)
 
     def _lose(self, reason: str, now: float) -> None:
         """Nobody listens there, or the socket is closed."""
@@ -189,16 +193,17 @@ class DatagramLine(_Waiting):
             self._fail(command, PeerFailed(f"{self._peer}: {reason}"), now)
 
     def _fail(self, command: Command, error: Exception, now: float) -> None:
-        callback, command.callback = command.callback, None
-        if callback is not None:
-            callback(self._judge.failed(command, error, now), now)
+        asker = command.asker
+        if asker is not None:
+            command.asker = None
+            asker.heard(self._judge.failed(command, error, now), now)
 
     def timer_fired(self, name: Any, now: float) -> None:
         """Send again what is due, or give it up."""
         dues, peer = self._dues, self._peer
-        while dues and (dues[0].callback is None or dues[0].due <= now):
+        while dues and (dues[0].asker is None or dues[0].due <= now):
             command = dues.popleft()
-            if command.callback is None:
+            if command.asker is None:
                 continue
             if command.left > 0:
                 command.left -= 1
@@ -233,24 +238,26 @@ class StreamLine(_Waiting):
         return self._peer.heard
 
     def begin(self, command: Command, now: float) -> None:
-        """Send ``command``, whose callback is set."""
+        """Send ``command``, whose asker is set."""
         command.begun = now
-        self.waiting[command.key] = command
+        self.waiting[command.number] = command
         if not self._judge.watching:
             self._judge.watch(now)
-        command.exchange = self._peer.ask(command.data, self._within, self._tries, command.key)
+        key = b"%b_%d" % (self._prefix, command.number)
+        command.exchange = self._peer.ask(command.data, self._within, self._tries, key)
         command.exchange.put(partial(self._came, command), now)
 
     def forget(self, command: Command) -> None:
-        self.waiting.pop(command.key, None)
+        self.waiting.pop(command.number, None)
         if command.exchange is not None:
             command.exchange.abandon()
 
     def _came(self, command: Command, answer: bytes | Exception, now: float) -> None:
-        self.waiting.pop(command.key, None)
-        if not isinstance(answer, Exception):
+        self.waiting.pop(command.number, None)
+        if isinstance(answer, Exception):
+            asker = command.asker
+            if asker is not None:
+                command.asker = None
+                asker.heard(self._judge.failed(command, answer, now), now)
+        elif command.asker is not None:
             self._answered(command, answer, now)
-            return
-        callback, command.callback = command.callback, None
-        if callback is not None:
-            callback(self._judge.failed(command, answer, now), now)

@@ -262,8 +262,8 @@ class Media(Riding):
         if name is None:
             for one in self._sessions.older(now - self.settings.longest):
                 self._sessions.drop(one)
-            self._looking = len(self._sessions) > 0
-            if self._looking:
+            self._sessions.looking = len(self._sessions) > 0
+            if self._sessions.looking:
                 self.core.timers.start(now, LOOK, self, None)
             return
         session = self._sessions.get(name)

@@ -34,5 +34,5 @@ class Options:
     keys: dict[str, Any] = field(default_factory=dict)
     flags: tuple[str, ...] = ()
     family: str = ""
-    # What ``ng`` has written of it: the kind of command -> its octets but for names and descriptions.
-    forms: dict[Any, bytes] = field(default_factory=dict, compare=False, repr=False)
+    # What ``ng`` has written of it: the kind of command -> its octets between names and descriptions.
+    forms: dict[Any, tuple[bytes, ...]] = field(default_factory=dict, compare=False, repr=False)

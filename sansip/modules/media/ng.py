@@ -11,18 +11,21 @@ from typing import TYPE_CHECKING, Any, Final
 
 from sansip.modules.media import bencode
 from sansip.modules.media.asking import RelayFailed
-from sansip.modules.media.octets import reply as reply_in
-from sansip.modules.media.octets import same_media
+from sansip.modules.media.octets import made as made_in
+from sansip.modules.media.octets import same_media, spliced
 
 if TYPE_CHECKING:
     from sansip.modules.media.asking import Asked
     from sansip.modules.media.names import Names, Options
 
-__all__ = ["Ng", "composed", "cookie_of", "deletion", "described", "made_of"]
+__all__ = ["Ng", "composed", "cookie_of", "deletion", "described", "form_of", "made_of"]
 
 # Characters of a relay's words that are shown.
 _SHOWN: Final = 80
 _PING: Final = bencode.write({"command": "ping"})
+# Between the values of a deletion: of the call, and of its offerer.
+_DELETION: Final = (b"d7:call-id", b"7:command6:delete8:from-tag")
+_DELETION_OF_CALL: Final = (*_DELETION, b"e")
 
 
 def cookie_of(data: bytes) -> bytes:
@@ -76,16 +79,16 @@ class Ng:
 
 def deletion(call: str, label: str, offerer: str, answerer: str) -> bytes:
     """Return the command to forget a branch, or the call where ``label`` is empty."""
-    name = call.encode("utf-8", "surrogateescape")
-    tag = offerer.encode("utf-8", "surrogateescape")
-    named = b"7:call-id%d:%b7:command6:delete8:from-tag%d:%b" % (len(name), name, len(tag), tag)
-    if answerer:
-        tag = answerer.encode("utf-8", "surrogateescape")
-        named += b"6:to-tag%d:%b" % (len(tag), tag)
-    if label:
-        via = label.encode("utf-8", "surrogateescape")
-        named += b"10:via-branch%d:%b" % (len(via), via)
-    return b"d%be" % named
+    made: bytes
+    if answerer and label:
+        made = spliced((*_DELETION, b"6:to-tag", b"10:via-branch", b"e"), call, offerer, answerer, label)
+    elif answerer:
+        made = spliced((*_DELETION, b"6:to-tag", b"e"), call, offerer, answerer)
+    elif label:
+        made = spliced((*_DELETION, b"10:via-branch", b"e"), call, offerer, label)
+    else:
+        made = spliced(_DELETION_OF_CALL, call, offerer)
+    return made
 
 
 def described(command: str, names: Names, sdp: bytes, options: Options) -> bytes:
@@ -97,24 +100,31 @@ def composed(
     command: str, call: str, label: str, offerer: str, answerer: str, sdp: bytes, options: Options
 ) -> bytes:
     """Return ``described`` of these names: all but them and ``sdp`` is written once for ``options``."""
-    name = call.encode("utf-8", "surrogateescape")
-    tag = offerer.encode("utf-8", "surrogateescape")
-    values: tuple[Any, ...] = (len(name), name, len(tag), tag, len(sdp), sdp)
-    if answerer:
-        tag = answerer.encode("utf-8", "surrogateescape")
-        values += (len(tag), tag)
-    if label:
-        via = label.encode("utf-8", "surrogateescape")
-        values += (len(via), via)
-    kind = (command, bool(answerer), bool(label))
+    form = form_of(command, options, bool(answerer), bool(label))
+    made: bytes
+    if answerer and label:
+        made = spliced(form, call, offerer, sdp, answerer, label)
+    elif answerer or label:
+        made = spliced(form, call, offerer, sdp, answerer or label)
+    else:
+        made = spliced(form, call, offerer, sdp)
+    return made
+
+
+def form_of(command: str, options: Options, answered: bool, labelled: bool) -> tuple[bytes, ...]:
+    """Return what stands between the values of such a command: call, offerer, description, answerer, label.
+
+    Those of the last two that it has.
+    """
+    kind = (command, answered, labelled)
     form = options.forms.get(kind)
     if form is None:
-        form = options.forms[kind] = _form(*kind, options)
-    return form % values
+        form = options.forms[kind] = _form(command, answered, labelled, options)
+    return form
 
 
-def _form(command: str, answered: bool, labelled: bool, options: Options) -> bytes:
-    """Return the octets of such a command, with ``%d:%b`` for each value that is its own."""
+def _form(command: str, answered: bool, labelled: bool, options: Options) -> tuple[bytes, ...]:
+    """Return ``form_of`` a command for the first time."""
     asked: dict[str, Any] = {
         "command": command,
         "replace": ["origin", "session-connection"],
@@ -127,22 +137,28 @@ def _form(command: str, answered: bool, labelled: bool, options: Options) -> byt
     if options.family:
         asked["address-family"] = options.family
     own = {"call-id": True, "from-tag": True, "sdp": True, "to-tag": answered, "via-branch": labelled}
-    parts = [b"d"]
+    parts: list[bytes] = []
+    part = b"d"
     for name in sorted(asked.keys() | {one for one, used in own.items() if used}):
-        parts.append(bencode.write(name).replace(b"%", b"%%"))
-        parts.append(b"%d:%b" if own.get(name) else bencode.write(asked[name]).replace(b"%", b"%%"))
-    return b"".join((*parts, b"e"))
+        part += bencode.write(name)
+        if own.get(name):
+            parts.append(part)
+            part = b""
+        else:
+            part += bencode.write(asked[name])
+    return (*parts, part + b"e")
 
 
 def made_of(relay: Asked, command: str, sdp: bytes, data: bytes, now: float) -> bytes:
     """Return the description in the reply ``data`` to a command with ``sdp``. Raises ``RelayFailed``."""
-    made: Any = reply_in(data)
-    if made is None:
-        made = _read(relay, command, data, now).get("sdp")
     # RFC 8866 5.1, 5.14: it has the media that were sent, the kinds of the m= lines in order: no answer to
     # another call does. Nothing else of it is read here.
-    if not isinstance(made, bytes) or not made.startswith(b"v=0") or not same_media(sdp, made):
-        raise relay.odd(f"its answer to an {command} has no description that fits", now)
+    made: bytes | None = made_in(data, sdp)
+    if made is None:
+        found = _read(relay, command, data, now).get("sdp")
+        if not isinstance(found, bytes) or not found.startswith(b"v=0") or not same_media(sdp, found):
+            raise relay.odd(f"its answer to an {command} has no description that fits", now)
+        made = found
     if relay.doubted:
         relay.worked()
     return made

@@ -11,7 +11,20 @@ from __future__ import annotations
 import re
 from typing import Any, Final
 
-__all__ = ["HAS_OCTETS", "family", "place", "record_routes", "reply", "same_media"]
+__all__ = [
+    "HAS_OCTETS",
+    "family",
+    "made",
+    "number_of",
+    "numbered",
+    "place",
+    "read",
+    "record_routes",
+    "replaced",
+    "reply",
+    "same_media",
+    "spliced",
+]
 
 # First octets of the fields that tell what a body is, and what ends their short names.
 _FIRST: Final = frozenset(b"cCeElL")
@@ -21,13 +34,15 @@ _SIZED: Final = b"content-length: "
 _RECORD_ROUTE: Final = b"\r\nRecord-Route:"
 _RECORDED: Final = re.compile(rb"\r\nrecord-route[ \t]*:", re.IGNORECASE)
 # A medium that is used, and where all media go: what is read of nearly all descriptions of phones.
-_USED: Final = re.compile(rb"m=[^ \r\0]+ ([1-9][0-9]{0,4}) [^ \r\0]+ [^ \r\0]")
+_USED: Final = re.compile(rb"m=[^ \r\0]+ ([1-9][0-9]{0,4}) [^ \r\0]+(?: [^ \r\0]+)+\r?")
 _PLACE: Final = re.compile(rb"c=IN IP([46]) [^ \r\0]+\r?")
 # How nearly all replies of an rtpengine begin, and end.
 _REPLY: Final = re.compile(rb"[^ ]* d3:sdp([1-9][0-9]{0,4}):")
 _OK: Final = b"6:result2:oke"
 _MEDIUM: Final = b"\nm="
 _KIND: Final = re.compile(rb"[^ \r\n]*")
+# The digits of a cookie.
+_NUMBER: Final = re.compile(rb"_([1-9][0-9]{0,14})(?: |\Z)")
 
 
 def plain_place(data: bytes) -> tuple[int, int, int] | None:
@@ -110,7 +125,7 @@ def plain_family(sdp: bytes, most_lines: int) -> int:
         elif kind == 97 and len(line) > 2 and (line[2] == 102 or line[2] == 99):
             if line.startswith((b"a=fingerprint", b"a=crypto")):
                 return 0
-    used, at = _USED.match(medium), _PLACE.fullmatch(place)
+    used, at = _USED.fullmatch(medium), _PLACE.fullmatch(place)
     return 0 if used is None or at is None or int(used[1]) > 65_535 else int(at[1])
 
 
@@ -137,6 +152,53 @@ def plain_reply(data: bytes) -> bytes | None:
     return data[begin:end] if data[end:] == _OK else None
 
 
+def plain_read(data: bytes, most_lines: int) -> tuple[str, int, int, int, int]:
+    """Return ``record_routes``, the ``family`` of the description, and ``place``, of one message.
+
+    Where it has no ``place`` the family is 0, the digits of Content-Length are at -1 and -1, and the body is
+    where the head ends, 3 where that has no end. ``most_lines``: 0 where the family does not matter.
+    """
+    routes = plain_record_routes(data)
+    found = plain_place(data)
+    if found is None:
+        return routes, 0, -1, -1, data.find(b"\r\n\r\n") + 4
+    begin, stop, body = found
+    return routes, plain_family(data[body:], most_lines) if most_lines > 0 else 0, begin, stop, body
+
+
+def plain_made(data: bytes, sdp: bytes) -> bytes | None:
+    """Return the description in a reply that says nothing else but "ok", where it fits ``sdp``."""
+    made = plain_reply(data)
+    return made if made is not None and made.startswith(b"v=0") and plain_same_media(sdp, made) else None
+
+
+def plain_replaced(data: bytes, begin: int, stop: int, body: int, sdp: bytes) -> bytes:
+    """Return the message ``data`` with the body ``sdp``, by its ``place``. Raises ``ValueError`` for none."""
+    if not 0 <= begin <= stop <= body <= len(data):
+        raise ValueError("these are no places in the message")
+    return b"%b%d%b%b" % (data[:begin], len(sdp), data[stop:body], sdp)
+
+
+def plain_spliced(parts: tuple[bytes, ...], *values: str | bytes) -> bytes:
+    """Return ``parts`` with a value between two of them, in bencode; text as UTF-8."""
+    made = [parts[0]]
+    for value, part in zip(values, parts[1:], strict=True):
+        octets = value if isinstance(value, bytes) else value.encode("utf-8", "surrogateescape")
+        made += (b"%d:" % len(octets), octets, part)
+    return b"".join(made)
+
+
+def plain_numbered(prefix: bytes, number: int, command: bytes) -> bytes:
+    """Return ``command`` behind its cookie: ``prefix`` and a number."""
+    return b"%b_%d %b" % (prefix, number, command)
+
+
+def plain_number_of(data: bytes, prefix: bytes) -> int:
+    """Return the number in the cookie of an answer, -1 where it is none of these."""
+    found = _NUMBER.match(data, len(prefix)) if data.startswith(prefix) else None
+    return -1 if found is None else int(found[1])
+
+
 def _in_c() -> Any:
     """Return the C module, or None."""
     try:
@@ -153,3 +215,9 @@ record_routes: Final[Any] = plain_record_routes if _MODULE is None else _MODULE.
 family: Final[Any] = plain_family if _MODULE is None else _MODULE.family
 same_media: Final[Any] = plain_same_media if _MODULE is None else _MODULE.same_media
 reply: Final[Any] = plain_reply if _MODULE is None else _MODULE.reply
+read: Final[Any] = plain_read if _MODULE is None else _MODULE.read
+made: Final[Any] = plain_made if _MODULE is None else _MODULE.made
+replaced: Final[Any] = plain_replaced if _MODULE is None else _MODULE.replaced
+spliced: Final[Any] = plain_spliced if _MODULE is None else _MODULE.spliced
+numbered: Final[Any] = plain_numbered if _MODULE is None else _MODULE.numbered
+number_of: Final[Any] = plain_number_of if _MODULE is None else _MODULE.number_of

@@ -57,8 +57,6 @@ class Operated(Module):
         self._ways = Ways(settings)
         # Calls that are being moved now.
         self._moves = 0
-        # Whether a timer looks for calls that nobody ended.
-        self._looking = False
 
     # --- its life
 

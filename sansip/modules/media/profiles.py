@@ -22,7 +22,21 @@ if TYPE_CHECKING:
     from sansip.modules.media.settings import MediaSettings, Profile
     from sansip.sdp import Description
 
-__all__ = ["NOTHING", "NO_WISH", "Side", "Ways", "Wish", "needed", "side_at", "side_in", "side_of", "toward"]
+__all__ = [
+    "FOUR",
+    "NOTHING",
+    "NO_WISH",
+    "SIX",
+    "Side",
+    "Ways",
+    "Wish",
+    "classic",
+    "needed",
+    "side_at",
+    "side_in",
+    "side_of",
+    "toward",
+]
 
 
 class Side(NamedTuple):
@@ -55,6 +69,9 @@ class Wish(NamedTuple):
 NO_WISH = Wish()
 # Of a side that has said nothing.
 NOTHING = Side()
+# Of classic phones with IPv4 and with IPv6.
+FOUR: Final = Side(family="IP4")
+SIX: Final = Side(family="IP6")
 # Options that are kept; more than any server has, but peers may write what they like.
 _MOST_WAYS: Final = 256
 
@@ -78,17 +95,20 @@ def side_of(sdp: bytes, most_media: int) -> Side:
 
     Raises RemoteProtocolError as ``sansip.sdp.parse`` does.
     """
-    known = _CLASSIC[family(sdp, MOST_LINES)]
-    return side_in(parse(sdp, most_media=most_media)) if known is None else known
+    known: int = family(sdp, MOST_LINES)
+    return classic(known) if known else side_in(parse(sdp, most_media=most_media))
 
 
-# Of a classic phone with one medium, by its version of IP.
-_CLASSIC: Final[dict[int, Side | None]] = {0: None, 4: Side(family="IP4"), 6: Side(family="IP6")}
+def classic(family: int) -> Side:
+    """Return the side of a classic phone with one medium, by its version of IP."""
+    return SIX if family == 6 else FOUR
 
 
 def side_at(transport: str, host: str) -> Side:
     """Return what the side is that is reached by ``transport`` at ``host``."""
-    return Side(transport in ONE_WAY, "IP6" if ":" in host else "IP4")
+    if transport in ONE_WAY:
+        return Side(True, "IP6" if ":" in host else "IP4")
+    return SIX if ":" in host else FOUR
 
 
 def needed(profiles: Collection[Profile], source: Side, target: Side, nat: bool) -> bool:
@@ -139,14 +159,26 @@ def toward(settings: MediaSettings, wish: Wish, source: Side, target: Side, *, o
 class Ways:
     """``toward``, made once for each pair of sides."""
 
-    __slots__ = ("_made", "_settings")
+    __slots__ = ("_made", "_plain", "_settings")
 
     def __init__(self, settings: MediaSettings) -> None:
         self._settings = settings
         self._made: dict[Any, Options] = {}
+        # Between classic phones, for which no route wants anything: IPv4 or IPv6 each, answers and offers.
+        self._plain: list[Options | None] = [None] * 8
 
     def __len__(self) -> int:
         return len(self._made)
+
+    def plain(self, source: Side, target: Side, offer: bool) -> Options:
+        """Return ``toward`` where no route wants anything."""
+        if not ((source is FOUR or source is SIX) and (target is FOUR or target is SIX)):
+            return self.toward(NO_WISH, source, target, offer=offer)
+        place = (4 if source is SIX else 0) + (2 if target is SIX else 0) + (1 if offer else 0)
+        found = self._plain[place]
+        if found is None:
+            found = self._plain[place] = self.toward(NO_WISH, source, target, offer=offer)
+        return found
 
     def toward(self, wish: Wish, source: Side, target: Side, *, offer: bool) -> Options:
         """Return what the relay does with a description of ``source`` that ``target`` will read."""

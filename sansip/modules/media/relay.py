@@ -71,10 +71,13 @@ class Relay:
         "line",
         "protocol",
         "sessions",
+        "set_",
         "settings",
         "strays",
+        "uri",
         "version",
         "watching",
+        "weight",
     )
 
     def __init__(
@@ -89,7 +92,10 @@ class Relay:
         self._told = told
         # Whether there is another relay for its calls.
         self._others = others
+        self.uri: str = settings.uri
         self.settings = settings
+        self.set_: str = settings.set
+        self.weight: int = settings.weight
         self._media = media
         self.breaker = Breaker(media.rest, media.longest_rest)
         self.admin: Admin = "active"
@@ -131,10 +137,6 @@ class Relay:
         )
 
     @property
-    def uri(self) -> str:
-        return self.settings.uri
-
-    @property
     def state(self) -> str:
         """``up``, ``down``, or what an operator said."""
         if self.admin != "active":
@@ -152,7 +154,7 @@ class Relay:
             and self.breaker.state == "closed"
             and not self.gone
             and now >= self.full_until
-            and self.settings.weight > 0
+            and self.weight > 0
         )
 
     def is_suspect(self, now: float) -> bool:
@@ -170,6 +172,8 @@ class Relay:
     def take(self, settings: RelaySettings, media: MediaSettings) -> None:
         """Have other settings, with the same uri."""
         self.settings = settings
+        self.set_ = settings.set
+        self.weight = settings.weight
         self._media = media
         self.line.measure(media.deadline / media.tries, media.tries)
 

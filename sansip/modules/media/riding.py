@@ -9,6 +9,7 @@ from sansip.modules.media.within import Within
 
 if TYPE_CHECKING:
     from sansip.module import Core
+    from sansip.modules.media.settings import MediaSettings
     from sansip.proxy.bodies import Bodies
 
 __all__ = ["Riding"]
@@ -23,8 +24,13 @@ class Riding(Within):
 
     def start(self, core: Core, now: float) -> None:
         super().start(core, now)
-        self._bodies: Bodies = Judging(self)
+        self._judging = Judging(self)
+        self._bodies: Bodies = self._judging
         core.proxy.bodies = self._bodies
+
+    def configure(self, settings: MediaSettings, now: float) -> None:
+        super().configure(settings, now)
+        self._judging.shared.take(self)
 
     def stop(self, now: float) -> None:
         """Leave calls that begin from now on as they are."""

@@ -30,15 +30,16 @@ _COPIES: Final = 16
 
 
 class Sessions:
-    """The sessions of one server."""
+    """The sessions of one server. ``looking``: whether a timer looks for calls that nobody ended."""
 
-    __slots__ = ("_by_dialog", "_by_key", "_number")
+    __slots__ = ("_by_dialog", "_by_key", "_number", "looking")
 
     def __init__(self) -> None:
         # By the name that operators have for it, the oldest first; and by Call-ID with the caller's tag.
         self._by_key: dict[str, Session] = {}
         self._by_dialog: dict[tuple[str, str], list[Session]] = {}
         self._number = 0
+        self.looking = False
 
     def __len__(self) -> int:
         return len(self._by_key)
@@ -68,7 +69,7 @@ class Sessions:
         if len(self._by_key) >= most or len(self._by_dialog.get((call_id, tag), ())) >= _COPIES:
             return None
         self._number += 1
-        name = name_of(call_id, f"{prefix}{self._number:x}" if call is None else call.id)
+        name = name_of(call_id, f"{prefix}{self._number}" if call is None else call.id)
         session = Session(name, call_id, tag, wish.set or set_, wish, now, call)
         self._add(session)
         return session

@@ -86,7 +86,7 @@ def first(relays: Relays, session: Session, now: float) -> Relay | None:
     """Return the rtpengine that an offer goes to first; None for any other relay, and where there is none."""
     relay = session.relay
     only = relays.only
-    if relay is None and only is not None and only.settings.set == session.set_ and only.takes_calls(now):
+    if relay is None and only is not None and only.set_ == session.set_ and only.takes_calls(now):
         # Nothing to choose.
         relay = only
     elif relay is None or session.moving or relay.admin == "draining" or not relay.usable():

@@ -81,6 +81,47 @@ def test_both_say_the_same(in_c: Any, data: bytes, other: bytes, most: int) -> N
     assert in_c.same_media(data, other) == octets.plain_same_media(data, other)
     assert in_c.same_media(data, data) is octets.plain_same_media(data, data) is True
     assert in_c.reply(data) == octets.plain_reply(data)
+    assert in_c.made(data, other) == octets.plain_made(data, other)
+    for lines in (0, most):
+        assert in_c.read(data, lines) == octets.plain_read(data, lines)
+    _, _, begin, stop, body = octets.plain_read(data, 0)
+    if begin >= 0:
+        assert in_c.replaced(data, begin, stop, body, other) == octets.plain_replaced(
+            data, begin, stop, body, other
+        )
+
+
+@given(values=st.lists(st.one_of(st.text(max_size=12), st.binary(max_size=120)), min_size=1, max_size=8))
+def test_both_write_the_same(in_c: Any, values: list[Any]) -> None:
+    """A Call-ID and a tag are any text, a description any octets."""
+    parts = tuple(b"%d" % at for at in range(len(values) + 1))
+    for text in ("\udc80", "é", "x" * 1_000):
+        values[0] = text if isinstance(values[0], str) else values[0]
+        try:
+            wanted = octets.plain_spliced(parts, *values)
+        except UnicodeEncodeError:
+            with pytest.raises(UnicodeEncodeError):
+                in_c.spliced(parts, *values)
+        else:
+            assert in_c.spliced(parts, *values) == wanted
+
+
+COOKIES = st.lists(
+    st.sampled_from([b"abc", b"_", b"1", b"0", b"99999999", b" ", b"\n", b" d"]), max_size=5
+).map(b"".join)
+
+
+@given(data=COOKIES, prefix=st.sampled_from([b"", b"abc", b"abcabc"]), number=st.integers(0, 2**62))
+@example(data=b"abc_1", prefix=b"abc", number=0)
+@example(data=b"abc_1\n", prefix=b"abc", number=0)
+def test_both_know_a_cookie(in_c: Any, data: bytes, prefix: bytes, number: int) -> None:
+    """Only the exact octets of a cookie of ours are one; anybody may send any."""
+    assert in_c.number_of(data, prefix) == octets.plain_number_of(data, prefix)
+    written = in_c.numbered(prefix, number, data)
+    assert written == octets.plain_numbered(prefix, number, data)
+    known = in_c.number_of(written, prefix)
+    assert known == octets.plain_number_of(written, prefix)
+    assert known == (number if 0 < number < 10**15 else -1)
 
 
 @pytest.fixture(params=["Python", "C"])
@@ -95,6 +136,11 @@ def one(request: pytest.FixtureRequest) -> Any:
         family = staticmethod(octets.plain_family)
         same_media = staticmethod(octets.plain_same_media)
         reply = staticmethod(octets.plain_reply)
+        read = staticmethod(octets.plain_read)
+        made = staticmethod(octets.plain_made)
+        replaced = staticmethod(octets.plain_replaced)
+        spliced = staticmethod(octets.plain_spliced)
+        number_of = staticmethod(octets.plain_number_of)
 
     return Plain
 
@@ -111,6 +157,27 @@ def test_the_usual(one: Any) -> None:
     assert not one.same_media(sdp, sdp.replace(b"audio", b"video"))
     assert not one.same_media(sdp, sdp + b"m=audio 4 RTP/AVP 0\r\n")
     assert one.reply(b"c_1 d3:sdp3:v=06:result2:oke") == b"v=0"
+    assert one.made(b"c_1 d3:sdp3:v=06:result2:oke", b"v=0\r\n") == b"v=0"
+    assert one.made(b"c_1 d3:sdp3:v=06:result2:oke", b"v=0\r\nm=audio 1") is None
+    assert one.read(data, 9) == (
+        "Record-Route: <sip:a>\r\nVia: x\r\nRecord-Route: <sip:b>",
+        0,
+        begin,
+        stop,
+        body,
+    )
+    assert one.read(whole([b"Via: x"], sdp), 9)[1] == 6
+    assert one.read(HEAD + b"\r\nx", 9) == ("", 0, -1, -1, len(HEAD) + 2)
+    longer = one.replaced(data, begin, stop, body, b"v=0\r\ns=-\r\n")
+    assert one.place(longer)[2] == body + 1
+    assert longer.endswith(b"Content-Length: 10\r\n\r\nv=0\r\ns=-\r\n")
+    assert one.spliced((b"d3:sdp", b"3:tag", b"e"), b"v=0", "é") == b"d3:sdp3:v=03:tag2:\xc3\xa9e"
+    assert [one.number_of(text, b"ab") for text in (b"ab_12 d", b"ab_12", b"ab_012 d", b"ac_1 d")] == [
+        12,
+        12,
+        -1,
+        -1,
+    ]
 
 
 @pytest.mark.parametrize(
@@ -121,6 +188,7 @@ def test_the_usual(one: Any) -> None:
         b"v=0\r\nc=IN IP4 h\r\nm=audio 4 RTP/AVP 0\r\na=crypto:1\r\n",
         b"v=0\r\nc=IN IP4 h\r\nc=IN IP4 h\r\nm=audio 4 RTP/AVP 0\r\n",
         b"v=0\nc=IN IP4 h\r\nm=audio 4 RTP/AVP 0\r\n",
+        b"v=0\r\nc=IN IP4 h\r\nm=audio 4 RTP/AVP 0\0\r\n",
         b"v=0\r\nc=IN IP5 h\r\nm=audio 4 RTP/AVP 0\r\n",
     ],
 )
@@ -134,11 +202,19 @@ def test_only_octets(in_c: Any) -> None:
     for call in (in_c.place, in_c.record_routes, in_c.reply):
         with pytest.raises(TypeError):
             call("text")
-    for call in (in_c.family, in_c.same_media):
+    for call in (in_c.family, in_c.same_media, in_c.read, in_c.made, in_c.number_of):
         with pytest.raises(TypeError):
             call("text", "text")
         with pytest.raises(TypeError):
             call(b"one")
+    for arguments in ((b"", 0, 0, 1, b""), (b"abc", 2, 1, 3, b""), (b"abc", -2, 1, 3, b"")):
+        with pytest.raises(ValueError, match="no places"):
+            in_c.replaced(*arguments)
+    for wrong in ((b"x",), ((b"x",), b"y"), ((b"x", b"y"), 1), (("x", b"y"), b"z")):
+        with pytest.raises(TypeError):
+            in_c.spliced(*wrong)
+    with pytest.raises(ValueError, match="below"):
+        in_c.numbered(b"", -1, b"")
 
 
 SANITIZED = """
@@ -165,6 +241,11 @@ for _ in range(4_000):
             data[chance.randrange(len(data))] = chance.choice(b"\\r\\n :=mcrR0\\0")
         data = bytes(data[: chance.randrange(len(data) + 1)])
         octets.place(data), octets.record_routes(data), octets.same_media(data, sdp)
+        octets.made(data, sdp), octets.number_of(data, data[:3]), octets.numbered(data, len(data), data)
+        octets.spliced((data, b"", data), data, data.decode("latin-1"))
+        _, _, begin, stop, body = octets.read(data, 9)
+        if begin >= 0:
+            octets.replaced(data, begin, stop, body, data)
         yes += bool(octets.family(data, 9)) + (octets.reply(data) is not None)
 assert yes > 10
 print("sanitized")
