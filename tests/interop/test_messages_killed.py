@@ -141,7 +141,7 @@ class Phone(End):
         self._branches: set[str] = set()
         self._number = 0
 
-    def register(self) -> None:
+    def register(self, expires: int = 600) -> None:
         self._number += 1
         # It has been away for longer than Timer J.
         self._branches.clear()
@@ -150,8 +150,22 @@ class Phone(End):
             f"From: <{BOB}>;tag=r\r\nTo: <{BOB}>\r\nCall-ID: reg\r\nCSeq: {self._number} REGISTER\r\n"
             f"Contact: <sip:bob@{LOCAL}:{self.port};transport={self.transport}>"
             ';+sip.instance="<urn:uuid:00000000-0000-1000-8000-000a95a0e128>"\r\n'
-            "Expires: 600\r\nContent-Length: 0\r\n\r\n"
+            f"Expires: {expires}\r\nContent-Length: 0\r\n\r\n"
         )
+
+    def leave(self) -> None:
+        """Be away: what comes from now on is kept."""
+        late = time.monotonic() + 10
+        while time.monotonic() < late:
+            with suppress(OSError):
+                self.register(0)
+                for _ in range(20):
+                    text = self.take()
+                    if f"CSeq: {self._number} REGISTER" in text:
+                        return
+                    self._answer(text)
+                    if not text:
+                        break
 
     def work(self, until: threading.Event) -> None:
         while not until.is_set():
@@ -159,7 +173,9 @@ class Phone(End):
 
     def step(self) -> bool:
         """Take and answer one message; return whether one came."""
-        text = self.take()
+        return self._answer(self.take())
+
+    def _answer(self, text: str) -> bool:
         if not text.startswith("MESSAGE"):
             return bool(text)
         head, _, body = text.partition("\r\n\r\n")
@@ -179,18 +195,22 @@ class Phone(End):
         return True
 
 
-def round_of(server: Siege, sender: Sender, phone: Phone, lucky: random.Random, enough: int) -> None:
-    """Let both work for a moment, then kill."""
+def round_of(server: Siege, sender: Sender, phone: Phone, lucky: random.Random) -> None:
+    """Texts come while the phone is away, and when it is there again; then kill."""
     for end in (sender, phone):
         end.connect()
-    phone.register()
+    phone.leave()
     over = threading.Event()
     threads = [threading.Thread(target=end.work, args=(over,)) for end in (sender, phone)]
     for thread in threads:
         thread.start()
+    begun = len(sender.acknowledged)
     deadline = time.monotonic() + 10
-    while len(sender.acknowledged) < enough and time.monotonic() < deadline:
-        time.sleep(0.005)
+    for enough in (lucky.randrange(1, TEXTS), TEXTS):
+        while len(sender.acknowledged) < begun + enough and time.monotonic() < deadline:
+            time.sleep(0.005)
+        if enough < TEXTS:
+            phone.register()
     time.sleep(lucky.uniform(0, 0.03))
     server.program.process.send_signal(signal.SIGKILL)
     server.program.process.wait(10)
@@ -218,9 +238,9 @@ def test_killed(tmp_path: Path, transport: str, knows: str, in_doubt: str) -> No
         )
 
     with Sender(transport, ports[transport]) as sender, Phone(transport, ports[transport], knows) as phone:
-        for turn in range(KILLS):
+        for _ in range(KILLS):
             with serve() as server:
-                round_of(server, sender, phone, lucky, TEXTS * (turn + 1))
+                round_of(server, sender, phone, lucky)
         with serve() as server:
             phone.connect()
             phone.register()
@@ -234,6 +254,8 @@ def test_killed(tmp_path: Path, transport: str, knows: str, in_doubt: str) -> No
                 phone.step()
             doubtful = doubts(tmp_path) if in_doubt == "give up" else set()
             assert len(sender.acknowledged) >= TEXTS * KILLS, server.log
+            # Messages were really kept, in each round.
+            assert len(phone.kept) >= KILLS
     lost = set(sender.acknowledged) - set(phone.shown) - doubtful
     assert not lost
     # A phone that knows nothing shows a text twice that was relayed at once, if the server is killed before
