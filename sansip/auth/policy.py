@@ -35,8 +35,8 @@ class AuthConfig:
         match_uri: compare `uri` in an answer with the Request-URI (RFC 7616 3.4.6), and answer 400
             where they name different things. Turn it off where something in front of the server
             rewrites the Request-URI to another user or host.
-        authentication_info: prove in each 200 to a REGISTER that we know the password, too,
-            and renew the nonce before it grows stale (RFC 7616 3.5).
+        authentication_info: prove in each 200 to a REGISTER, SUBSCRIBE or PUBLISH that we know the password,
+            too, and renew the nonce before it grows stale (RFC 7616 3.5).
         userhash: have clients that can hide the user name by hashing it (RFC 7616
             3.4.4). It is found where it is the user of To or From.
         username_size: octets of a user name that is looked up; longer ones are unknown.

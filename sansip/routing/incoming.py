@@ -356,6 +356,13 @@ class Incoming:
         status = response.status
         if self.core.server_name and not response.has("server"):
             response.append("Server", self.core.server_name)
+        # RFC 7616 3.5
+        if (
+            self.authentication_info is not None
+            and 200 <= status < 300
+            and not response.has("authentication-info")
+        ):
+            response.append("Authentication-Info", self.authentication_info(response.body))
         hooks = self.core.proxy.hooks
         if hooks.active and status != 100 and not server.answered:
             self.now = now

@@ -157,18 +157,10 @@ class UsageArrived:
         if not server.last and not server.answered:
             server.respond(response_to(self.handle(now).message, 100, to_tag=None), now)
 
-    def grant(
-        self,
-        lines: str,
-        now: float,
-        tag: str = "",
-        start: str = "SIP/2.0 200 OK",
-        informs: bool = True,
-    ) -> None:
+    def grant(self, lines: str, now: float, tag: str = "", start: str = "SIP/2.0 200 OK") -> None:
         """Answer with a 2xx: ``lines``, each with its CRLF, behind those that are copied.
 
-        ``tag``: that of To, where the request has none. ``informs``: whether the answer has
-        Authentication-Info, where that is wanted; those of a dialog usage have none.
+        ``tag``: that of To, where the request has none.
         """
         core, usage = self._core, self.usage
         server = self._server
@@ -179,7 +171,7 @@ class UsageArrived:
         copied = [self._via if line is via else tagged if line is to else line for line in usage.copied]
         name = core.server_name
         end = f"{header_line('Server', name)}\r\n" if name else ""
-        if informs and self._info is not None:
+        if self._info is not None:
             end = f"{end}Authentication-Info: {self._info(b'')}\r\n"
         text = "\r\n".join([start, *copied, lines])
         server.feed("send 2xx", encode(f"{text}Content-Length: 0\r\n{end}\r\n"), now)

@@ -74,7 +74,9 @@ def begun(name: str = "closed") -> tuple[Proving, str]:
     pair = Proving(name)
     pair.ask(subscribe())
     assert pair.taken == 0
-    tag = tag_in(pair.send(pair.watch()))
+    answer = pair.send(pair.watch())
+    tag = tag_in(answer)
+    assert ("Authentication-Info: " in answer) == (name in ("informed", "named"))
     assert pair.taken == 1
     pair.taken = 0
     return pair, tag
@@ -82,10 +84,12 @@ def begun(name: str = "closed") -> tuple[Proving, str]:
 
 @pytest.mark.parametrize("name", CONFIGS)
 def test_subscriptions(name: str) -> None:
-    """RFC 6665 4.2.1.3: begun and refreshed by who knows the password."""
+    """RFC 6665 4.2.1.3: begun and refreshed by who knows the password; RFC 7616 3.5: so does the server."""
     pair, tag = begun(name)
     for number in range(3, 7):
-        assert pair.send(pair.watch(tag, number)).startswith("SIP/2.0 200")
+        answer = pair.send(pair.watch(tag, number))
+        assert answer.startswith("SIP/2.0 200")
+        assert ("Authentication-Info: " in answer) == (name in ("informed", "named"))
         pair.wait(3.0)
     assert pair.taken == 4
     pair.wait(4_000.0)

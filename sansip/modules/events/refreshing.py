@@ -134,7 +134,7 @@ class Refreshing:
             notifying.perform(one, usage.received(handle.message, handle, now, seconds), now)
         else:
             sends = usage.refresh_by(number, now + seconds)
-            arrived.grant(granted(usage, seconds), now, informs=False)
+            arrived.grant(granted(usage, seconds), now)
             # 4.2.1.2: a NOTIFY follows each.
             if sends and not self._telling.tell(one, now, self._core.ua.client):
                 made = usage.tell(now)

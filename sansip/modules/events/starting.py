@@ -155,7 +155,7 @@ class Starting:
         one.kept = self._keeping.keeps
         self._book.add(one)
         effects = usage.accept_by(now + seconds, now)
-        arrived.grant(granted(usage, seconds), now, one.id, informs=False)
+        arrived.grant(granted(usage, seconds), now, one.id)
         notifying.perform(one, effects, now)
         notifying.tell(one, "subscribe", now)
         notifying.consider(one, now)
