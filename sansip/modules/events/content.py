@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from enum import Enum
 from functools import lru_cache
 
@@ -23,17 +22,19 @@ class Verdict(Enum):
     ALLOW = "allow"
 
 
-@dataclass(slots=True)
 class Content:
     """The body of a NOTIFY, its media type, and fields beside Content-Type; it does not change any more.
 
     ``octets``: what ``write`` has made of it.
     """
 
-    type: str
-    body: bytes
-    headers: tuple[tuple[str, str], ...] = ()
-    octets: bytes = field(default=b"", compare=False, repr=False)
+    __slots__ = ("body", "headers", "octets", "type")
+
+    def __init__(self, type: str, body: bytes, headers: tuple[tuple[str, str], ...] = ()) -> None:
+        self.type = type
+        self.body = body
+        self.headers = headers
+        self.octets = b""
 
 
 def fields_of(content: Content | None) -> tuple[list[tuple[str, object]], bytes]:

@@ -44,12 +44,13 @@ class Telling:
         self._keeping = keeping
         self._notifying = notifying
         self._sent = notifying.sent
+        self._client = core.ua.client
 
     def changed(self, found: Sequence[Subscription], now: float, key: Any, value: Any) -> None:
         """Tell ``found`` of a change (``Events.changed``): a group at once, the others between messages."""
         notifying, book = self._notifying, self._book
         notifying.now = now
-        client = self._core.ua.client
+        client = self._client
         for number, one in enumerate(found):
             if (
                 number < GROUP
@@ -107,8 +108,13 @@ class Telling:
             fields, body = fields_of(content)
             self._notifying.send(one, SendNotify(number, state, fields, body), now)
         else:
-            one.left(now)
-            self._sent.add(one.package.event)
+            if package.interval <= 0.0:
+                # As ``left``, where there is no pace.
+                one.sent_at = now
+                one.dirty = one.more or bool(one.changes)
+            else:
+                one.left(now)
+            self._sent.add(package.event)
             client.send_octets(
                 "NOTIFY", branch, data, head.flow, one, now, number=number, contact=head.contact
             )
