@@ -13,8 +13,8 @@ from typing import Any, Final, TypeAlias
 
 __all__ = ["Keyed", "keyed", "python_keyed"]
 
-# Takes a text, or octets, and returns the hexadecimal digits of its hash.
-Keyed: TypeAlias = Callable[[str | bytes], str]
+# Takes texts, between two of which it puts a line end, or octets; returns the hash as hexadecimal digits.
+Keyed: TypeAlias = Callable[..., str]
 
 
 def python_keyed(key: bytes, size: int, person: bytes = b"") -> Keyed:
@@ -22,9 +22,10 @@ def python_keyed(key: bytes, size: int, person: bytes = b"") -> Keyed:
     # Copied for each hash: cheaper than to begin with the key again.
     begun = blake2b(key=key, digest_size=size, person=person)
 
-    def hashed(given: str | bytes) -> str:
+    def hashed(*given: str | bytes) -> str:
         one = begun.copy()
-        one.update(given.encode("utf-8", "surrogateescape") if isinstance(given, str) else given)
+        octets = given[0] if len(given) == 1 else "\n".join(given)  # type: ignore[arg-type]  # of several all are texts
+        one.update(octets.encode("utf-8", "surrogateescape") if isinstance(octets, str) else octets)
         return one.hexdigest()
 
     return hashed

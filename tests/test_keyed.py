@@ -29,17 +29,21 @@ def load(path: Path) -> Any:
     return loaded
 
 
-@pytest.fixture(scope="session")
-def in_c(tmp_path_factory: pytest.TempPathFactory) -> Any:
+# As it is, and as it runs on processors without AVX2.
+WAYS = ((), ("-DBY_WORDS",))
+
+
+@pytest.fixture(scope="session", params=WAYS, ids=["as it is", "by words"])
+def in_c(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Any:
     """The function in C: the installed one, else compiled for these tests."""
-    if module._C is not None:
+    if module._C is not None and not request.param:
         return module._C
     if shutil.which("cc") is None:
         missing("no C compiler")
     from hatch_build import compile_hashes
 
     strict = ("-Wall", "-Wextra", "-Werror", "-Wno-unused-parameter", "-Wno-missing-field-initializers")
-    return load(compile_hashes(ROOT, tmp_path_factory.mktemp("keyed"), *strict)).keyed
+    return load(compile_hashes(ROOT, tmp_path_factory.mktemp("keyed"), *strict, *request.param)).keyed
 
 
 @pytest.mark.parametrize("size", [0, 1, 127, 128, 129, 255, 256, 257, 1000])
@@ -61,6 +65,15 @@ def test_both_alike(in_c: Any, key: bytes, size: int, person: bytes, octets: byt
     assert one(octets) == one(text) == other(octets) == other(text)
 
 
+@given(st.lists(st.text(st.characters(exclude_categories=["Cs"]), max_size=90), min_size=1, max_size=7))
+def test_several_texts(in_c: Any, texts: list[str]) -> None:
+    """Marks cover fields, one below the other, and others with the same key read them."""
+    for size in (6, 64):
+        expected = python_keyed(b"key", size)("\n".join(texts))
+        assert in_c(b"key", size, b"")(*texts) == expected
+        assert python_keyed(b"key", size)(*texts) == expected
+
+
 def test_one_hash_leaves_no_trace_in_the_next(in_c: Any) -> None:
     """RFC 3261 19.3: tokens come of one key and a number."""
     for hashed in (in_c(b"key", 8, b""), keyed(b"key", 8), python_keyed(b"key", 8)):
@@ -77,7 +90,7 @@ def test_what_it_refuses_to_be_given(in_c: Any) -> None:
         with pytest.raises(ValueError):
             python_keyed(key, size, person)
     hashed = in_c(b"k", 8, b"")
-    for wrong in ((None,), (7,), (bytearray(b"x"),), ("a", "b"), ()):
+    for wrong in ((None,), (7,), (bytearray(b"x"),), ("a", b"b"), (b"a", b"b"), ("a", None), ()):
         with pytest.raises(TypeError):
             hashed(*wrong)
     with pytest.raises(UnicodeEncodeError):
@@ -95,13 +108,17 @@ for size in range(400):
         given = key, 1 + size % 64, b"p" * (size % 17)
         one, other = in_c(*given), python_keyed(*given)
         assert one("t" * size) == other("t" * size) and one("é" * size) == other("é" * size)
+        assert one("t" * size, "é", "") == other("t" * size, "é", "")
 print("sanitized")
 """
 
 
 @pytest.mark.timeout(300)
-def test_under_sanitizers(tmp_path: Path) -> None:
+@pytest.mark.parametrize("way", WAYS)
+def test_under_sanitizers(tmp_path: Path, way: tuple[str, ...]) -> None:
     """What a peer writes is hashed: no octet beside it is read."""
     from hatch_build import compile_hashes
 
-    run_sanitized(compile_hashes, tmp_path, SANITIZED)
+    run_sanitized(
+        lambda root, folder, *flags: compile_hashes(root, folder, *way, *flags), tmp_path, SANITIZED
+    )

@@ -151,11 +151,10 @@ class Marks:
                 digits.clear()
             first = digits[head] = f"{head:04x}"
         call_id, local, remote, after = dialog
-        text = f"{first}\n{call_id}\n{local}\n{remote}\n{after}"
-        whole = self._whole(f"{text}\n{target}\n{who}")
+        whole = self._whole(first, call_id, local, remote, after, target, who)
         if head & GUARDED:
             whole = whole[:-_PLACE] + self._place_of(after or target)
-        return f"{first}{self._dialog(text)}{whole}{self.place}"
+        return f"{first}{self._dialog(first, call_id, local, remote, after)}{whole}{self.place}"
 
     def _place_of(self, address: str) -> str:
         """Return the seal of the host and port in ``address`` (``address_of``)."""
@@ -192,8 +191,7 @@ class Marks:
             return False
         local = from_tag if head & CALLER else ""
         target = address_of(uri)
-        text = f"{mark[:_HEAD_END]}\n{call_id}\n{local}\n{to_tag}\n\n{target}\n{who}"
-        whole = self._whole(text)
+        whole = self._whole(mark[:_HEAD_END], call_id, local, to_tag, "", target, who)
         if head & GUARDED:
             whole = whole[:-_PLACE] + self._place_of(target)
         return compare_digest(whole, mark[_DIALOG_END:_LENGTH])
