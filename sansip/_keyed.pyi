@@ -2,5 +2,6 @@
 
 from collections.abc import Callable
 
-# BLAKE2b: ``size`` octets of hash, as hexadecimal digits; ``sansip.keyed``.
-def keyed(key: bytes, size: int, person: bytes, /) -> Callable[[str | bytes], str]: ...
+# BLAKE2b: ``size`` octets of hash, as hexadecimal digits, of octets, or of texts with a line end between two;
+# ``sansip.keyed``.
+def keyed(key: bytes, size: int, person: bytes, /) -> Callable[..., str]: ...
