@@ -22,10 +22,13 @@ def python_keyed(key: bytes, size: int, person: bytes = b"") -> Keyed:
     # Copied for each hash: cheaper than to begin with the key again.
     begun = blake2b(key=key, digest_size=size, person=person)
 
-    def hashed(*given: str | bytes) -> str:
+    def hashed(*given: Any) -> str:
         one = begun.copy()
-        octets = given[0] if len(given) == 1 else "\n".join(given)  # type: ignore[arg-type]  # of several all are texts
-        one.update(octets.encode("utf-8", "surrogateescape") if isinstance(octets, str) else octets)
+        if type(given[0]) is bytes:
+            (octets,) = given
+        else:
+            octets = "\n".join(given).encode("utf-8", "surrogateescape")
+        one.update(octets)
         return one.hexdigest()
 
     return hashed

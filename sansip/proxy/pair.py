@@ -94,7 +94,7 @@ class Pair(Usual):
         """
         proxy = self.proxy
         layer = proxy.transactions
-        sender = layer.sender
+        sender = proxy.sender
         method = self.method
         self._started = now
         self._via = via

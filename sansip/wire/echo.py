@@ -26,6 +26,8 @@ from sansip.wire.splice import spliced
 if TYPE_CHECKING:
     import re
 
+    from sansip.limits import Limits
+
 __all__ = ["READER", "Echo", "read_echo"]
 
 _head: Final = head_pattern(
@@ -109,7 +111,7 @@ class Echo(InBrief):
 
     def __init__(self, came: bytes, parts: tuple[Any, ...]) -> None:
         self._came = came
-        if len(parts) < _PARTS:
+        if _text is not None and len(parts) < _PARTS:
             (
                 self.status,
                 self.key,
@@ -239,4 +241,9 @@ def _parts_of(match: re.Match[str], kept: tuple[Any, ...], head: str, body: int)
 
 
 READER: Final = BriefReader(Echo, _head, _KEEPS, _parts_of, read_echo_parts, asks=False)
-read_echo: Final = READER.read
+
+
+def read_echo(data: bytes, limits: Limits) -> Echo | None:
+    """As ``READER.read``; its class is known here, so compiled code makes it without a look-up."""
+    parts = READER.parts(data, limits)
+    return None if parts is None else Echo(data, parts)

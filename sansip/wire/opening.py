@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from sansip.wire.abnf import PLAIN_HOST, PLAIN_PORT, TOKEN
-from sansip.wire.head import CUT_FROM_HOST, cut_answered, cut_opened, cut_text, read_opening_parts
+from sansip.wire.head import CUT_BRANCH, CUT_FROM_HOST, cut_answered, cut_opened, cut_text, read_opening_parts
 from sansip.wire.plain_head import (
     ADDRESS,
     BEHIND_HOST,
@@ -31,6 +31,8 @@ from sansip.wire.splice import joined_pieces
 
 if TYPE_CHECKING:
     import re
+
+    from sansip.limits import Limits
 
 __all__ = ["READER", "Opening", "read_opening"]
 
@@ -92,6 +94,7 @@ class Opening(RequestInBrief):
         "_from",
         "_lines",
         "_to",
+        "_written_branch",
         "_written_host",
         "call_id_line",
         "contact",
@@ -115,12 +118,13 @@ class Opening(RequestInBrief):
     _to: int
     _call_id: int
     _cseq: int
+    _written_branch: str
     _written_host: str
 
     def __init__(self, came: bytes, parts: tuple[Any, ...]) -> None:
         self._came = came
         self.proven = False
-        if len(parts) < _PARTS:
+        if _text is not None and len(parts) < _PARTS:
             (
                 self.uri,
                 self.user,
@@ -193,6 +197,13 @@ class Opening(RequestInBrief):
             self._body,
         ) = parts
         self._left = hops - 1
+
+    @property
+    def branch(self) -> str:
+        """The branch of the only Via."""
+        cut = self._cut
+        branch: str = self._written_branch if cut is None else _text(cut, CUT_BRANCH)
+        return branch
 
     @property
     def from_host(self) -> str:
@@ -293,4 +304,9 @@ def _parts_of(match: re.Match[str], kept: tuple[Any, ...], head: str, body: int)
 
 
 READER: Final = BriefReader(Opening, _head, _KEEPS, _parts_of, read_opening_parts)
-read_opening: Final = READER.read
+
+
+def read_opening(data: bytes, limits: Limits) -> Opening | None:
+    """As ``READER.read``; its class is known here, so compiled code makes it without a look-up."""
+    parts = READER.parts(data, limits)
+    return None if parts is None else Opening(data, parts)

@@ -10,15 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from sansip.wire.abnf import PLAIN_HOST, PLAIN_PORT, TOKEN, compiled
-from sansip.wire.head import (
-    CUT_CALL_ID,
-    CUT_CSEQ,
-    CUT_FROM,
-    CUT_TO,
-    cut_passed,
-    cut_text,
-    read_passing_parts,
-)
+from sansip.wire.head import cut_passed, read_passing_parts
 from sansip.wire.plain_head import (
     ADDRESS,
     CALL_ID_LINE,
@@ -38,6 +30,8 @@ from sansip.wire.splice import joined_pieces
 
 if TYPE_CHECKING:
     import re
+
+    from sansip.limits import Limits
 
 __all__ = ["READER", "Passing", "read_passing"]
 
@@ -73,7 +67,6 @@ _is_ipv4: Final = compiled(r"[0-9]{1,3}\.[0-9]{1,3}\.[0-9]{1,3}\.[0-9]{1,3}").fu
 
 # Replaced by tests where the scanner is not installed.
 _passed: Final[Any] = cut_passed
-_text: Final[Any] = cut_text
 _PARTS: Final = 32
 
 
@@ -82,26 +75,34 @@ class Passing(RequestInBrief):
 
     Attributes:
         method: the host of its Request-URI is an IPv4 address.
+        from_, to, call_id_line, cseq_line: the lines; branch: of Via.
         to_tag: of To.
         route: the line of Route.
     """
 
     __slots__ = (
-        "_lines",
+        "branch",
+        "call_id_line",
+        "cseq_line",
+        "from_",
         "method",
         "route",
+        "to",
         "to_tag",
     )
 
     method: str
+    branch: str
+    from_: str
+    to: str
     to_tag: str
+    call_id_line: str
+    cseq_line: str
     route: str
-    # From, To, Call-ID and CSeq.
-    _lines: tuple[str, str, str, str]
 
     def __init__(self, came: bytes, parts: tuple[Any, ...]) -> None:
         self._came = came
-        if len(parts) < _PARTS:
+        if _passed is not None and len(parts) < _PARTS:
             (
                 self.method,
                 self.uri,
@@ -113,9 +114,14 @@ class Passing(RequestInBrief):
                 self.rport,
                 self.sent_by,
                 self.key,
+                self.branch,
+                self.from_,
                 self.from_tag,
+                self.to,
                 self.to_tag,
+                self.call_id_line,
                 self.call_id,
+                self.cseq_line,
                 self.cseq,
                 self.route,
                 self.credentials,
@@ -136,14 +142,14 @@ class Passing(RequestInBrief):
             self.rport,
             self.sent_by,
             self.key,
-            self._written_branch,
-            from_,
+            self.branch,
+            self.from_,
             self.from_tag,
-            to,
+            self.to,
             self.to_tag,
-            call_id_line,
+            self.call_id_line,
             self.call_id,
-            cseq_line,
+            self.cseq_line,
             self.cseq,
             hops,
             self.route,
@@ -163,31 +169,6 @@ class Passing(RequestInBrief):
             self._body,
         ) = parts
         self._left = hops - 1
-        self._lines = from_, to, call_id_line, cseq_line
-
-    @property
-    def from_(self) -> str:
-        """The line of From."""
-        line: str = self._lines[0] if self._cut is None else _text(self._cut, CUT_FROM)
-        return line
-
-    @property
-    def to(self) -> str:
-        """The line of To."""
-        line: str = self._lines[1] if self._cut is None else _text(self._cut, CUT_TO)
-        return line
-
-    @property
-    def call_id_line(self) -> str:
-        """The line of Call-ID."""
-        line: str = self._lines[2] if self._cut is None else _text(self._cut, CUT_CALL_ID)
-        return line
-
-    @property
-    def cseq_line(self) -> str:
-        """The line of CSeq."""
-        line: str = self._lines[3] if self._cut is None else _text(self._cut, CUT_CSEQ)
-        return line
 
     @property
     def size(self) -> int:
@@ -264,4 +245,9 @@ def _parts_of(match: re.Match[str], kept: tuple[Any, ...], head: str, body: int)
 
 
 READER: Final = BriefReader(Passing, _head, _KEEPS, _parts_of, read_passing_parts)
-read_passing: Final = READER.read
+
+
+def read_passing(data: bytes, limits: Limits) -> Passing | None:
+    """As ``READER.read``; its class is known here, so compiled code makes it without a look-up."""
+    parts = READER.parts(data, limits)
+    return None if parts is None else Passing(data, parts)

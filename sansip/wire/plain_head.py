@@ -16,7 +16,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
 from sansip.wire.abnf import PLAIN_HOST, PLAIN_PORT, TOKEN, TOKEN_CLASS, WORD, compiled
-from sansip.wire.head import CUT_BRANCH, cut_text
 
 if TYPE_CHECKING:
     import re
@@ -61,8 +60,6 @@ VIA: Final = (
 )
 CALL_ID: Final = rf"Call-ID: (?P<call_id>{WORD}(?:@{WORD})?+)"
 
-# Replaced by tests where the scanner is not installed.
-_text: Final[Any] = cut_text
 # How the alternative for a line that stands once begins: it fails where its group has matched.
 _ONCE: Final = compiled(r"\(\?\((\w+)\)\(\?!\)\|")
 
@@ -148,7 +145,6 @@ class RequestInBrief(InBrief):
         "_route_end",
         "_via",
         "_via_end",
-        "_written_branch",
         "call_id",
         "credentials",
         "cseq",
@@ -179,7 +175,6 @@ class RequestInBrief(InBrief):
     credentials: str | None
     # What the C module has kept of it, in the place of all that follows; None where the pattern has read.
     _cut: Any
-    _written_branch: str
     _left: int
     _via: int
     _via_end: int
@@ -189,13 +184,6 @@ class RequestInBrief(InBrief):
     _route_end: int
     _proof: int
     _proof_end: int
-
-    @property
-    def branch(self) -> str:
-        """The branch of the only Via."""
-        cut = self._cut
-        branch: str = self._written_branch if cut is None else _text(cut, CUT_BRANCH)
-        return branch
 
     @property
     def hops(self) -> int:
@@ -245,6 +233,11 @@ class BriefReader(Generic[T]):
 
     def read(self, data: bytes, limits: Limits) -> T | None:
         """Return what is read of ``data``, a datagram; None where it is not plain, or near a limit."""
+        parts = self.parts(data, limits)
+        return None if parts is None else self._make(data, parts)
+
+    def parts(self, data: bytes, limits: Limits) -> tuple[Any, ...] | None:
+        """Return the parts of what ``read`` returns."""
         if len(data) > limits.message_size:
             return None
         most: int = limits.plain_size
@@ -279,4 +272,4 @@ class BriefReader(Generic[T]):
         count: int = parts[-2]
         if begins - 4 > most or count > limits.plain_count:
             return None
-        return self._make(data, parts)
+        return parts

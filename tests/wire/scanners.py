@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 import sansip
-from sansip.wire import head, plain_head
+from sansip.wire import head
 
 __all__ = ["ROOT", "build", "load", "read_by"]
 
@@ -26,7 +26,7 @@ _FUNCTIONS = {"brief": "read_parts", "usage": "read_usage_parts"}
 _CUTS: dict[str, dict[str, str]] = {
     "echo": {"_text": "cut_text", "_repeats": "cut_repeats", "_returned": "cut_returned"},
     "opening": {"_text": "cut_text", "_opened": "cut_opened", "_answered": "cut_answered"},
-    "passing": {"_text": "cut_text", "_passed": "cut_passed"},
+    "passing": {"_passed": "cut_passed"},
 }
 
 
@@ -60,4 +60,3 @@ def read_by(patch: pytest.MonkeyPatch, scanner: Any, *names: str) -> None:
             patch.setattr(module.READER, "scan", scan)
         for own, of_scanner in (cuts or {}).items():
             patch.setattr(module, own, getattr(scanner, of_scanner, None))
-    patch.setattr(plain_head, "_text", getattr(scanner, "cut_text", None))
