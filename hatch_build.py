@@ -31,6 +31,7 @@ from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 # Patterns below sansip/; an __init__ has nothing to compile.
 COMPILED = (
     "actions.py",
+    "bindings_changed.py",
     "clock.py",
     "driver.py",
     "entropy.py",

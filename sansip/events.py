@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from sansip.bindings_changed import BindingsChanged
+
 __all__ = [
     "AuthenticationFailed",
     "BindingsChanged",
@@ -166,19 +168,6 @@ class NodeChanged:
     name: str
     state: str
     address: str = ""
-
-
-@dataclass(slots=True)
-class BindingsChanged:
-    """The bindings of an address-of-record changed.
-
-    ``reason`` is "registered", "expired", "removed" by an administrator, "silent" where
-    keepalives had no answer, or "lost" with its connection.
-    """
-
-    aor: str
-    count: int
-    reason: str
 
 
 @dataclass(slots=True)

@@ -12,9 +12,11 @@ from collections.abc import Callable
 from typing import Any
 
 from sansip.actions import Notify
+from sansip.bindings_changed import BindingsChanged
 from sansip.clock import Wall
 from sansip.entropy import Entropy
-from sansip.events import BindingsChanged, RouteFailed
+from sansip.bindings_changed import BindingsChanged
+from sansip.events import RouteFailed
 from sansip.inside import Inside
 from sansip.module import Modules
 from sansip.proxy.trust import identity_of

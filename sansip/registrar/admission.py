@@ -43,6 +43,7 @@ _SCHEMES: Final = frozenset(("sip", "sips", "tel", "mailto"))
 _LOOPBACK: Final = re.compile(r"127(?:\.[0-9]+){3}|(?:.+\.)?localhost")
 # RFC 6890: this network, multicast, reserved, broadcast.
 _NOWHERE: Final = re.compile(r"(?:0|22[4-9]|2[3-5][0-9])(?:\.[0-9]+){3}")
+_FIRST_NOWHERE: Final = "02"
 _MAPPED: Final = bytes(10) + b"\xff\xff"
 
 
@@ -114,9 +115,15 @@ def host_fault(
     host = _plain(host)
     if leads_back is not None and leads_back(host, port, transport):
         return "Address Leads Back Here"
-    if _NOWHERE.fullmatch(host) is not None or (":" in host and _is_nowhere(host)):
+    # The patterns are asked only about what begins as they do.
+    if (host[:1] in _FIRST_NOWHERE and _NOWHERE.fullmatch(host) is not None) or (
+        ":" in host and _is_nowhere(host)
+    ):
         return "Not The Address Of A Phone"
-    if not local and (host == "::1" or _LOOPBACK.fullmatch(host) is not None):
+    if not local and (
+        host == "::1"
+        or ((host[:4] == "127." or host.endswith("localhost")) and _LOOPBACK.fullmatch(host) is not None)
+    ):
         return "Loopback Address From Elsewhere"
     return ""
 

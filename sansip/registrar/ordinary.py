@@ -59,7 +59,7 @@ def ordinary_contact(
     granted = grant(
         registrar,
         (text, user, host, port, params),
-        request.get("expires") if own is None else own,
+        _asked(request) if own is None else int(own),
         request.call_id,
         received,
         leads_back,
@@ -71,7 +71,7 @@ def ordinary_contact(
 def grant(
     registrar: Registrar,
     uri: tuple[str, str | None, str, str | None, str],
-    expires: str | None,
+    requested: int | None,
     call_id: str,
     received: Source | None,
     leads_back: LeadsBack,
@@ -79,12 +79,12 @@ def grant(
 ) -> int:
     """Return for how many seconds a contact is bound; 0 where ``Registrar.plan`` has to decide.
 
-    ``uri``: a plain sip URI, its user, host, port and parameters. ``expires``: of the contact itself, else
-    the field (RFC 3261 10.3 step 7).
+    ``uri``: a plain sip URI, its user, host, port and parameters. ``requested``: seconds, of the contact
+    itself, else of the field (RFC 3261 10.3 step 7); None where neither is there.
     """
-    config = registrar.config
-    requested = config.default_expires if expires is None else delta_seconds(expires)
-    if requested == 0 or (requested < config.min_expires and requested < _HOUR):
+    if requested is None:
+        requested = registrar.default_expires
+    if requested == 0 or (requested < registrar.min_expires and requested < _HOUR):
         return 0
     text, user, host, port, params = uri
     host = host.lower()
@@ -105,7 +105,14 @@ def grant(
         return 0
     if len(text) + len(call_id) > registrar.limits.binding_size:
         return 0
-    return min(config.max_expires, requested)
+    most = registrar.max_expires
+    return min(most, requested)
+
+
+def _asked(request: Request) -> int | None:
+    """Return the seconds in Expires, None without it."""
+    text = request.get("expires")
+    return None if text is None else delta_seconds(text)
 
 
 def ok_lines(

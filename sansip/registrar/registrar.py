@@ -66,11 +66,14 @@ class Registrar:
         "_supported",
         "config",
         "constant_lines",
+        "default_expires",
         "extensions",
         "flow_timer",
         "gruus",
         "limits",
         "lost_flow",
+        "max_expires",
+        "min_expires",
     )
 
     def __init__(
@@ -86,6 +89,9 @@ class Registrar:
     def configure(self, config: RegistrarConfig) -> None:
         """Go by ``config`` from now on; present bindings keep their values."""
         self.config = config
+        self.default_expires: int = config.default_expires
+        self.min_expires: int = config.min_expires
+        self.max_expires: int = config.max_expires
         self.lost_flow = config.lost_flow
         self.flow_timer = config.flow_timer
         self.gruus = self._gruus if config.gruu else None

@@ -13,7 +13,10 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
+from sansip.actions import Notify
+from sansip.bindings_changed import BindingsChanged
 from sansip.location import LocationUpdate, Source
+from sansip.registrar.config import USER_AGENT_SIZE
 from sansip.registrar.contact import kept_agent
 from sansip.registrar.ordinary import grant, ok_lines, plan_ordinary
 from sansip.routing.brief_proof import challenge_lines, credentials_in, prove
@@ -29,8 +32,13 @@ from sansip.wire.splice import noted
 
 if TYPE_CHECKING:
     from sansip.actions import Address
+    from sansip.entropy import Entropy
+    from sansip.location import MemoryLocation
+    from sansip.registrar import Registrar
     from sansip.routing.core import Core
     from sansip.routing.shortcut import Shortcut
+    from sansip.transaction import TransactionLayer
+    from sansip.transport import Listeners
 
 __all__ = ["BEGINNINGS", "Briefs"]
 
@@ -47,12 +55,37 @@ class Briefs:
     told so.
     """
 
-    __slots__ = ("_allows", "_core", "_shortcut")
+    __slots__ = (
+        "_allows",
+        "_core",
+        "_entropy",
+        "_limits",
+        "_listeners",
+        "_location",
+        "_out",
+        "_registrar",
+        "_shortcut",
+        "_transactions",
+        "_trusted",
+        "_ua",
+        "_wall",
+    )
 
     def __init__(self, core: Core, shortcut: Shortcut, allows: Callable[[Flow, float], bool]) -> None:
         self._core = core
         self._shortcut = shortcut
         self._allows = allows
+        # Parts that a stack keeps as long as it lives.
+        self._entropy: Entropy = core.proxy.entropy
+        self._limits = core.limits
+        self._listeners: Listeners = core.listeners
+        self._location: MemoryLocation = core.location
+        self._out = core.out
+        self._registrar: Registrar = core.registrar
+        self._transactions: TransactionLayer = core.proxy.transactions
+        self._trusted = core.trusted
+        self._ua = core.ua
+        self._wall = core.wall
 
     def answers(
         self,
@@ -68,15 +101,20 @@ class Briefs:
         The default route is to decide on it, and no limit but that of its sender is reached. ``over``: the
         connection that it came by, if it is no datagram.
         """
-        core = self._core
-        if core.modules.stack_hooks.message_arrived or (over is not None and core.siblings is not None):
+        if over is not None and self._core.siblings is not None:
             return False
-        read = read_brief(data, core.limits)
-        if read is None or not self._shortcut.is_open(read[0].method):
+        read = read_brief(data, self._limits)
+        if read is None:
             return False
         brief, lines = read
-        host, port = source[:2]
-        sent_host = brief.sent_host.lower()
+        is_options = brief.method == "OPTIONS"
+        if not self._shortcut.is_open_unread(brief.method):
+            return False
+        host: str = source[0]
+        port: int = source[1]
+        sent_host = brief.sent_host
+        if sent_host != host:
+            sent_host = sent_host.lower()
         sent_port = DEFAULT_PORT if brief.sent_port is None else int(brief.sent_port)
         via = None
         if brief.rport is not None or brief.rport_behind is not None:
@@ -87,26 +125,30 @@ class Briefs:
             return False
         if ":" in host:
             return False
-        listeners = core.listeners
+        listeners = self._listeners
         key = brief.key
-        transactions = core.proxy.transactions
+        transactions = self._transactions
         ours = None if brief.port is None else int(brief.port)
         if (
             transactions.find_server(key, brief.method) is not None
             or transactions.full
-            or not listeners.serves(brief.host.lower(), ours)
+            or not (listeners.serves(brief.host, ours) or listeners.serves(brief.host.lower(), ours))
             # RFC 3261 16.3 step 4: it may be a loop.
             or listeners.is_own_sent_by(brief.sent_by)
         ):
             return False
         flow = Flow(UDP, listener, source) if over is None else over
-        if brief.method == "OPTIONS":
+        if is_options:
             return brief.user is None and self._answers_options(brief, lines, via, key, flow, now)
         contact = brief.contact_line
         if contact is None or "reg-id" in contact:
             return False
         received = None
-        if sent_host != host or sent_port != port or f"@{host}" not in contact:
+        if (
+            sent_host != host
+            or sent_port != port
+            or ((brief.contact_user is None or brief.contact_host != host) and f"@{host}" not in contact)
+        ):
             # RFC 3261 18.2.1: a NAT may be in between.
             place = _place(brief, flow.transport)
             if place is None:
@@ -120,20 +162,20 @@ class Briefs:
     def _answers_options(
         self, brief: Brief, lines: tuple[str, ...], via: str | None, key: str, flow: Flow, now: float
     ) -> bool:
-        core = self._core
-        if core.authenticator is not None and core.listeners.serves(brief.from_host.lower()):
+        if self._core.authenticator is not None and self._listeners.serves(brief.from_host.lower()):
             return False
-        if core.trusted.peers and core.trusted.of(flow) is not None:
+        trusted = self._trusted
+        if trusted.peers and trusted.of(flow) is not None:
             return False
         if not self._allows(flow, now):
             return True
-        tag = refusal_tag(key, brief.call_id, core.proxy.entropy)
-        transactions = core.proxy.transactions
+        tag = refusal_tag(key, brief.call_id, self._entropy)
+        transactions = self._transactions
         # As in the shortcut.
         transactions.latest = number = transactions.latest + 1
         data = _octets(brief, lines, via, tag, self._shortcut.capabilities)
         transactions.sender.send(flow, data, now, number)
-        core.ua.now = now
+        self._ua.now = now
         return True
 
     def _challenges(
@@ -177,21 +219,26 @@ class Briefs:
         """``received``: the source, where a NAT is in between."""
         core = self._core
         shortcut = self._shortcut
-        transactions = core.proxy.transactions
+        transactions = self._transactions
         user, host = brief.to_user, brief.to_host.lower()
         if (
             user is None
             or not (shortcut.takes_registers or shortcut.is_registering)
             or transactions.crowded_by(1)
-            or not core.listeners.serves(host, None if brief.to_port is None else int(brief.to_port))
+            or (
+                # Mostly the Request-URI has named it.
+                (brief.to_host != brief.host or brief.to_port != brief.port)
+                and not self._listeners.serves(host, None if brief.to_port is None else int(brief.to_port))
+            )
         ):
             return False
-        registrar = core.registrar
+        registrar = self._registrar
         supported = brief.supported
         if supported is not None and registrar.gruus is not None and "gruu" in supported.lower():
             return False
         credentials = None
-        if core.authenticator is not None:
+        asks = core.authenticator is not None
+        if asks:
             found = credentials_in(data)
             if found is None:
                 return self._challenges(brief, lines, via, key, host, flow, now)
@@ -203,19 +250,20 @@ class Briefs:
             # Another name of the server.
             return False
         contact = brief.contact
+        expires = brief.expires if brief.contact_expires is None else brief.contact_expires
         granted = grant(
             registrar,
             (contact, brief.contact_user, brief.contact_host, brief.contact_port, brief.contact_params),
-            brief.expires if brief.contact_expires is None else brief.contact_expires,
+            None if expires is None else int(expires),
             brief.call_id,
             received,
-            core.listeners.names_us,
+            self._listeners.names_us,
             flow.address[0].startswith("127."),
         )
         if not granted:
             return False
         aor = f"sip:{user}@{host}"
-        agent = None if brief.agent is None else kept_agent(brief.agent.strip(" \t"))
+        agent = None if brief.agent is None else brief.agent.strip(" \t")[:USER_AGENT_SIZE]
         proof = None
         if credentials is not None:
             names = user, f"{user}@{host}"
@@ -223,9 +271,12 @@ class Briefs:
             proof = prove(core, credentials, core.realm_at(host), names, hashed, flow, now)
             if proof is None:
                 return False
-        sent = brief.call_id, int(brief.cseq), agent
+        cseq = int(brief.cseq)
         renewal = planned = None
         stores = core.durable or core.changes is not None
+        if flow.conn or stores:
+            agent = kept_agent(agent)
+        sent = brief.call_id, cseq, agent
         if flow.conn:
             # RFC 5626 5.3: a binding made over a connection keeps that.
             if stores:
@@ -234,8 +285,8 @@ class Briefs:
             if planned is None:
                 return False
         elif not stores:
-            renewal = core.location.renewal(
-                aor, contact, sent[0], sent[1], now + granted, now, flow.listener, received, agent
+            renewal = self._location.renewal(
+                aor, contact, brief.call_id, cseq, now + granted, now, flow.listener, received, agent
             )
             if renewal is None:
                 return False
@@ -245,7 +296,7 @@ class Briefs:
             return False
         if not self._allows(flow, now):
             return True
-        core.ua.now = now
+        self._ua.now = now
         end = shortcut.end
         info = None
         if proof is not None:
@@ -254,23 +305,24 @@ class Briefs:
         server = transactions.open_server(key, "REGISTER", flow, None)
         if planned is not None:
             update, rest = planned
-            core.location.apply(update, now)
+            self._location.apply(update, now)
             core.registered(aor, len(update.after))
-            server.feed("send 2xx", _ok(core, brief, lines, via, end, rest), now)
+            server.feed("send 2xx", _ok(self._entropy, brief, lines, via, end, rest), now)
             return True
         if renewal is None:
             # A store has to take the binding; the 200 follows.
-            ok = partial(_ok, core, brief, lines, via, end)
+            ok = partial(_ok, self._entropy, brief, lines, via, end)
             asked = contact, granted, received
             stored = StoredRegister(
                 core, data, server, aor, sent, asked, ok, force_rport, proof is not None, info
             )
             stored.begin(now)
             return True
-        core.location.renew(renewal)
-        core.registered(aor, 1)
-        rest = ok_lines(registrar, contact, granted, received, now, core.wall.offset)
-        server.feed("send 2xx", _ok(core, brief, lines, via, end, rest), now)
+        self._location.renew(renewal)
+        # As ``registered`` of the core.
+        self._out.append(Notify(BindingsChanged(aor, 1, "registered")))
+        rest = ok_lines(registrar, contact, granted, received, now, self._wall.offset)
+        server.feed("send 2xx", _ok(self._entropy, brief, lines, via, end, rest), now)
         return True
 
     def _planned(
@@ -312,9 +364,11 @@ def _end(end: str, info: Callable[[bytes], str] | None) -> str:
     return end if info is None else f"{end[:-2]}Authentication-Info: {info(b'')}\r\n\r\n"
 
 
-def _ok(core: Core, brief: Brief, lines: tuple[str, ...], via: str | None, end: str, rest: str) -> bytes:
+def _ok(
+    entropy: Entropy, brief: Brief, lines: tuple[str, ...], via: str | None, end: str, rest: str
+) -> bytes:
     """Return the 200 with ``rest`` and ``end`` behind the copied lines."""
-    return _octets(brief, lines, via, core.proxy.entropy.token(), rest + end)
+    return _octets(brief, lines, via, entropy.token(), rest + end)
 
 
 def _octets(

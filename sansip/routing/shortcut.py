@@ -45,6 +45,7 @@ class Shortcut:
         "_extensions",
         "_modules",
         "_open",
+        "_sees",
         "_server",
         "_server_name",
         "_takes_registers",
@@ -61,6 +62,7 @@ class Shortcut:
         # A set of modules, in which of ``METHODS`` none of them has a say, and whether none has in a binding.
         self._modules: object = None
         self._open: frozenset[str] = frozenset()
+        self._sees = False
         self._takes_registers = False
 
     def answers(self, request: Request, key: str, back: Flow, flow: Flow, now: float) -> bool:
@@ -102,6 +104,13 @@ class Shortcut:
         # Another node may ask whether this one lives.
         return method in self._open and (method == "REGISTER" or core.nodes is None)
 
+    def is_open_unread(self, method: str) -> bool:
+        """The same, where no module wants to see each message that arrives either."""
+        core = self._core
+        if core.modules is not self._modules:
+            self._look()
+        return not self._sees and method in self._open and (method == "REGISTER" or core.nodes is None)
+
     def _look(self) -> None:
         """Note what the modules have a say in: a set of them never changes."""
         modules = self._core.modules
@@ -117,6 +126,7 @@ class Shortcut:
             ]
         )
         self._takes_registers = not modules.stages_of("REGISTER")["register"]
+        self._sees = bool(modules.stack_hooks.message_arrived)
         self._modules = modules
 
     @property

@@ -310,6 +310,12 @@ class Listeners:
 
     def names_us(self, host: str, port: int | None, transport: str | None = None) -> bool:
         """Whether a request for this host would come back here: it is in a domain, or an address, of ours."""
+        if ":" not in host and host[-1:] != ".":
+            # Asked at each REGISTER: most hosts are none of ours.
+            if host in self._domains:
+                return True
+            if host not in self._addresses:
+                return False
         return self.serves(host, port) or self.is_own_address(host, port, transport)
 
 
