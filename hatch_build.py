@@ -1,10 +1,10 @@
-"""What is compiled when a wheel is made: four modules in C always, the hot modules on request.
+"""What is compiled when a wheel is made: five modules in C always, the hot modules on request.
 
 The scanner of heads (``sansip/wire/_head.c``), keyed hashes (``sansip/_keyed.c``), the datagrams of a
-socket (``sansip_sockets/_udp.c``) and what ``media`` reads (``sansip/modules/media/_octets.c``) take a second
-each; where there is no C compiler, or it fails, the wheel is made without them and one line says so;
-``SANSIP_PURE=1`` leaves them out. ``SANSIP_COMPILE=1 pip install .`` makes the compiled build: a wheel with
-the hot modules compiled.
+socket (``sansip_sockets/_udp.c``), bindings as octets (``sansip/location/_packed.c``) and what ``media``
+reads (``sansip/modules/media/_octets.c``) take a second each; where there is no C compiler, or it fails, the
+wheel is made without them and one line says so; ``SANSIP_PURE=1`` leaves them out. ``SANSIP_COMPILE=1 pip
+install .`` makes the compiled build: a wheel with the hot modules compiled.
 
 Theory of operation: mypyc turns annotated modules into C extensions; the source
 is one and the same. With the variable, the modules below are compiled in a copy of the
@@ -218,9 +218,12 @@ COMPILED_ADAPTERS = (
 # Among them, but left as they are: a class that others derive from which are not compiled, one that compiled
 # code could not fill, and settings: the configuration is read by their types, and mypyc keeps plain ones.
 INTERPRETED = ("client/asker.py", "proxy/config.py", "proxy/unseen.py", "registrar/config.py")
-# Below server/sansip_server/: what a registration in Redis passes through. Not the connection: compiled,
+# Below server/sansip_server/: what the event of a registration passes through, and a registration in Redis.
+# Not the connection: compiled,
 # redis_link.py sent the rest of a full socket in a wrong order (tests/server/stores/test_redis_link.py).
 COMPILED_SERVER = (
+    "eventlog.py",
+    "followers.py",
     "location_turns.py",
     "stores/redis_clock.py",
     "stores/redis_codec.py",
@@ -272,6 +275,7 @@ class CompileHook(BuildHookInterface[Any]):
             (compile_scanner, "sansip/wire", "the reader in Python reads all messages"),
             (compile_hashes, "sansip", "hashlib makes the keyed hashes"),
             (compile_datagrams, "sansip_sockets", "Python's sockets move the datagrams"),
+            (compile_records, "sansip/location", "bindings are packed in Python"),
             (compile_octets, "sansip/modules/media", "descriptions for media relays are found in Python"),
         ):
             try:
@@ -300,6 +304,11 @@ def compile_hashes(root: Path, directory: Path, *flags: str) -> Path:
 def compile_datagrams(root: Path, directory: Path, *flags: str) -> Path:
     """The same for the datagrams of a socket."""
     return _compile(root / "adapters" / "sockets" / "sansip_sockets" / "_udp.c", directory, *flags)
+
+
+def compile_records(root: Path, directory: Path, *flags: str) -> Path:
+    """The same for bindings as octets."""
+    return _compile(root / "sansip" / "location" / "_packed.c", directory, *flags)
 
 
 def compile_octets(root: Path, directory: Path, *flags: str) -> Path:

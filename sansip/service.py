@@ -15,7 +15,6 @@ from sansip.actions import Notify
 from sansip.bindings_changed import BindingsChanged
 from sansip.clock import Wall
 from sansip.entropy import Entropy
-from sansip.bindings_changed import BindingsChanged
 from sansip.events import RouteFailed
 from sansip.inside import Inside
 from sansip.module import Modules

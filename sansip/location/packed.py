@@ -9,12 +9,15 @@ is found by, and is not kept again.
 A record that does not fit the layout (a text with the separator in it, a number out of range) is kept as the
 bindings themselves, which is always right and only larger. Flows that are objects stand beside the octets;
 numbers of listeners are inside.
+
+The record of an ordinary REGISTER is made by a module in C where there is one.
 """
 
 from __future__ import annotations
 
 import struct
 from collections.abc import Hashable
+from importlib import import_module
 from typing import Any, Final, TypeAlias
 
 from sansip.transport.transports import TRANSPORTS
@@ -22,7 +25,7 @@ from sansip.transport.transports import TRANSPORTS
 from .binding import Binding
 from .source import Source
 
-__all__ = ["Held", "Record", "pack", "pack_plain", "unpack"]
+__all__ = ["Held", "Record", "pack", "pack_plain", "plain_octets", "unpack"]
 
 # Bindings of one address-of-record, best first.
 Record: TypeAlias = tuple[Binding, ...]
@@ -46,6 +49,18 @@ _NO_FLOW: Final = -1
 _OBJECT: Final = -2
 _TRANSPORTS: Final = tuple(TRANSPORTS)
 _NUMBERS: Final = {name: number for number, name in enumerate(_TRANSPORTS)}
+
+
+def _in_c() -> Any:
+    """Return the function of the C module, None without it."""
+    try:
+        # By its name: import-linter knows no module in C, and takes it for its package.
+        return import_module("sansip.location._packed").plain
+    except ImportError:
+        return None
+
+
+_C: Final[Any] = _in_c()
 
 
 def pack(record: Record) -> Held:
@@ -121,11 +136,35 @@ def pack_plain(
     to be looked at as a whole: ``held`` has another contact, names a flow (RFC 5626), has expired, or is not
     older (RFC 3261 10.3 step 7).
     """
-    text = f"{contact}\n{call_id}\n\n\n{'' if received is None else received.host}\n{agent or ''}"
+    host, transport, port = None, 0, 0
+    if received is not None:
+        host, transport, port = received.host, _NUMBERS.get(received.transport, -1), received.port
+    if _C is not None:
+        made = _C(contact, call_id, cseq, expires_at, now, listener, host, transport, port, agent, held)
+        if made is not NotImplemented:
+            return made  # type: ignore[no-any-return]  # as plain_octets
+    return plain_octets(contact, call_id, cseq, expires_at, now, listener, host, transport, port, agent, held)
+
+
+def plain_octets(
+    contact: str,
+    call_id: str,
+    cseq: int,
+    expires_at: float,
+    now: float,
+    listener: int,
+    host: str | None,
+    transport: int,
+    port: int,
+    agent: str | None,
+    held: bytes | None,
+) -> tuple[bytes, float, bool] | None:
+    """Return as ``pack_plain``; the source is a host (None for none), the number of a transport, a port."""
+    text = f"{contact}\n{call_id}\n\n\n{host or ''}\n{agent or ''}"
     if text.count(_SEPARATOR) != _TEXTS - 1:
         return None
     octets = text.encode("utf-8", "surrogatepass")
-    registered, expired, hidden = now, 0.0, received is not None
+    registered, expired, hidden = now, 0.0, host is not None
     if held is not None:
         since: float
         last: int
@@ -159,9 +198,9 @@ def pack_plain(
             0,
             0,
             listener,
-            0 if received is None else _NUMBERS.get(received.transport, -1),
-            0 if received is None else received.port,
-            1 | (received is None) << 1 | (agent is None) << 2 | 24,
+            transport,
+            port,
+            1 | (host is None) << 1 | (agent is None) << 2 | 24,
         )
     except struct.error:
         return None

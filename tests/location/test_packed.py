@@ -3,16 +3,27 @@
 from __future__ import annotations
 
 import math
+import shutil
 from dataclasses import fields, replace
+from importlib.machinery import ExtensionFileLoader
+from importlib.util import module_from_spec, spec_from_loader
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import sansip
 from sansip.location import Binding, Source
+from sansip.location import packed as module
 from sansip.location.packed import pack, unpack
 from sansip.transport.transports import TRANSPORTS
+from tests.missing import missing
+from tests.sanitized import run_sanitized
+
+in_python: Any = module.plain_octets
+ROOT = Path(sansip.__file__).parents[1]
 
 AOR = "sip:bob@biloxi.test"
 PLAIN = Binding(AOR, "sip:bob@192.0.2.4", 3600.0, "call-1", 7)
@@ -95,3 +106,108 @@ bindings = st.builds(
 def test_any_record_comes_back(record: tuple[Binding, ...]) -> None:
     """Records with any values come back unchanged."""
     assert unpack(AOR, pack(record)) == record
+
+
+def load(path: Path) -> Any:
+    loader = ExtensionFileLoader("sansip.location._packed", str(path))
+    loaded = module_from_spec(spec_from_loader("sansip.location._packed", loader))
+    loader.exec_module(loaded)
+    return loaded
+
+
+@pytest.fixture(scope="session")
+def in_c(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """The function in C: the installed one, else compiled for these tests."""
+    if module._C is not None:
+        return module._C
+    if shutil.which("cc") is None:
+        missing("no C compiler")
+    from hatch_build import compile_records
+
+    strict = ("-Wall", "-Wextra", "-Werror", "-Wno-unused-parameter", "-Wno-missing-field-initializers")
+    return load(compile_records(ROOT, tmp_path_factory.mktemp("packed"), *strict)).plain
+
+
+TEXTS = st.text(st.characters(max_codepoint=127, exclude_characters="\n"), max_size=8)
+VALUES = st.tuples(
+    st.sampled_from(["sip:a@h", "sip:a@hh", "sip:\udcff@h", "a\nb", ""]) | TEXTS,
+    st.sampled_from(["c", "cc", "", "\n"]) | TEXTS,
+    st.sampled_from([0, 1, 7, 2**32 - 1, 2**32, -1, 2**70]),
+    st.sampled_from([3_600.0, 100.0, math.inf, 0.0]),
+    st.sampled_from([50.0, 100.0, 4_000.0]),
+    st.sampled_from([0, 1, 32_767, 32_768, -1, -32_769]),
+    st.sampled_from([None, "192.0.2.7", "", "\n"]),
+    st.integers(-1, 256),
+    st.sampled_from([0, 5060, 65_535, 65_536, -1]),
+    st.sampled_from([None, "", "Phone", "☎", "\n"]),
+)
+
+
+@given(VALUES, VALUES, st.sampled_from(["", "reg-id", "longer", "shorter"]))
+def test_both_make_the_same(in_c: Any, before: Any, after: Any, spoilt: str) -> None:
+    """Also of a record that another writer made: reg_id, octets that are missing, or too many."""
+    held: bytes | None = None
+    first = in_python(*before, None)
+    if first is not None:
+        held = first[0]
+        if spoilt == "reg-id":
+            held = held[:43] + bytes([held[43] & 15]) + held[44:]
+        elif spoilt:
+            held = held + b"x" if spoilt == "longer" else held[:-1]
+    if held is not None and len(held) < 44:
+        return
+    made = in_c(*after, held)
+    assert made is NotImplemented or made == in_python(*after, held)
+
+
+def test_what_is_left_to_the_module_in_c(in_c: Any) -> None:
+    """Nearly all phones: were these NotImplemented, nobody would see but the clock."""
+    values: tuple[Any, ...] = ("sip:a@h", "c", 7, 3_600.0, 50.0, 0, None, 0, 0, "Phone")
+    octets, expired, hidden = in_c(*values, None)
+    assert (octets, expired, hidden) == in_python(*values, None)
+    assert in_c(*values, octets) is None
+    # Another Call-ID, and a phone behind a NAT.
+    values = ("sip:a@h", "d", 7, 7_200.0, 100.0, 0, "192.0.2.7", 0, 1_024, "Phone")
+    assert in_c(*values, octets) == in_python(*values, octets) != None  # noqa: E711 - a tuple is compared
+
+
+def test_what_it_is_not_made_for(in_c: Any) -> None:
+    """Python decides there; a mistake of ours is an exception."""
+    values: tuple[Any, ...] = ("sip:a@h", "c", 7, 3_600.0, 50.0, 0, None, 0, 0, None)
+    for place, wrong in ((0, None), (1, 7), (2, "7"), (3, 3_600), (5, None), (6, b"h"), (9, 1)):
+        changed = (*values[:place], wrong, *values[place + 1 :])
+        assert in_c(*changed, None) is NotImplemented
+    for held in (b"", b"x" * 43, bytearray(60), "text"):
+        assert in_c(*values, held) is NotImplemented
+    with pytest.raises(TypeError):
+        in_c(*values)
+
+
+SANITIZED = """
+import sys
+from pathlib import Path
+from tests.location.test_packed import in_python, load
+in_c = load(Path(sys.argv[1])).plain
+for size in range(70):
+    texts = "s" * size, "c" * (size % 7), "h" * (size % 3) or None, "a" * (size % 5)
+    values = *texts[:2], 7, 3600.0, 50.0, 0, texts[2], 0, 0, texts[3]
+    later = *texts[:2], 8, *values[3:]
+    made = in_c(*values, None)
+    assert made == in_python(*values, None)
+    for end in range(44, len(made[0]) + 1):
+        held = made[0][:end]
+        assert in_c(*later, held) == in_python(*later, held)
+    # Its number of octets is what another writer says.
+    for lie in (0, 1, 2**31, 2**32 - 1):
+        held = made[0][:28] + lie.to_bytes(4, "little") + made[0][32:]
+        assert in_c(*later, held) == in_python(*later, held)
+print("sanitized")
+"""
+
+
+@pytest.mark.timeout(300)
+def test_under_sanitizers(tmp_path: Path) -> None:
+    """Records come from stores, too: no octet beside one is read."""
+    from hatch_build import compile_records
+
+    run_sanitized(compile_records, tmp_path, SANITIZED)
