@@ -102,7 +102,7 @@ class Reception(Gate):
         shortcut = Shortcut(core)
         self.shortcut: AnswersRead | None = shortcut
         self.quick: Relays | None = QuickRelay(core)
-        self.briefs: AnswersOver | None = Briefs(core, shortcut, self.allows)
+        self.briefs: AnswersOver | None = Briefs(core, shortcut, self)
         self.usages: Answers | None = Usages(core, self.allows)
         self.passages: Sends | None = Passages(core, self)
         self.openings: Sends | None = Openings(core, self, shortcut)

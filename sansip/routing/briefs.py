@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from sansip.location import MemoryLocation
     from sansip.registrar import Registrar
     from sansip.routing.core import Core
+    from sansip.routing.gate import Gate
     from sansip.routing.shortcut import Shortcut
     from sansip.transaction import TransactionLayer
     from sansip.transport import Listeners
@@ -51,18 +52,17 @@ BEGINNINGS: Final = frozenset(b"OR")
 class Briefs:
     """Answers of one stack to requests that are read in brief.
 
-    ``allows(flow, now)`` counts a request of a sender, and says whether it may send one more; if not, it has
-    told so.
+    ``gate`` counts the requests of a sender.
     """
 
     __slots__ = (
-        "_allows",
         "_core",
         "_entropy",
+        "_gate",
         "_limits",
         "_listeners",
         "_location",
-        "_out",
+        "_parts",
         "_registrar",
         "_shortcut",
         "_transactions",
@@ -71,16 +71,16 @@ class Briefs:
         "_wall",
     )
 
-    def __init__(self, core: Core, shortcut: Shortcut, allows: Callable[[Flow, float], bool]) -> None:
+    def __init__(self, core: Core, shortcut: Shortcut, gate: Gate) -> None:
         self._core = core
         self._shortcut = shortcut
-        self._allows = allows
+        self._gate = gate
+        self._parts = core.parts
         # Parts that a stack keeps as long as it lives.
         self._entropy: Entropy = core.proxy.entropy
         self._limits = core.limits
         self._listeners: Listeners = core.listeners
         self._location: MemoryLocation = core.location
-        self._out = core.out
         self._registrar: Registrar = core.registrar
         self._transactions: TransactionLayer = core.proxy.transactions
         self._trusted = core.trusted
@@ -101,7 +101,7 @@ class Briefs:
         The default route is to decide on it, and no limit but that of its sender is reached. ``over``: the
         connection that it came by, if it is no datagram.
         """
-        if over is not None and self._core.siblings is not None:
+        if over is not None and self._parts.siblings is not None:
             return False
         read = read_brief(data, self._limits)
         if read is None:
@@ -162,12 +162,12 @@ class Briefs:
     def _answers_options(
         self, brief: Brief, lines: tuple[str, ...], via: str | None, key: str, flow: Flow, now: float
     ) -> bool:
-        if self._core.authenticator is not None and self._listeners.serves(brief.from_host.lower()):
+        if self._parts.authenticator is not None and self._listeners.serves(brief.from_host.lower()):
             return False
         trusted = self._trusted
         if trusted.peers and trusted.of(flow) is not None:
             return False
-        if not self._allows(flow, now):
+        if not self._gate.allows(flow, now):
             return True
         tag = refusal_tag(key, brief.call_id, self._entropy)
         transactions = self._transactions
@@ -192,7 +192,7 @@ class Briefs:
         core = self._core
         if core.bearer is not None:
             return False
-        if not self._allows(flow, now):
+        if not self._gate.allows(flow, now):
             return True
         transactions = core.proxy.transactions
         # As in the shortcut.
@@ -237,7 +237,7 @@ class Briefs:
         if supported is not None and registrar.gruus is not None and "gruu" in supported.lower():
             return False
         credentials = None
-        asks = core.authenticator is not None
+        asks = self._parts.authenticator is not None
         if asks:
             found = credentials_in(data)
             if found is None:
@@ -245,7 +245,7 @@ class Briefs:
             if isinstance(found, bool):
                 return False
             credentials = found
-        domains = core.addresses.domains
+        domains = self._parts.addresses.domains
         if domains and host not in domains:
             # Another name of the server.
             return False
@@ -273,7 +273,8 @@ class Briefs:
                 return False
         cseq = int(brief.cseq)
         renewal = planned = None
-        stores = core.durable or core.changes is not None
+        parts = self._parts
+        stores = parts.durable or parts.changes is not None
         if flow.conn or stores:
             agent = kept_agent(agent)
         sent = brief.call_id, cseq, agent
@@ -290,11 +291,11 @@ class Briefs:
             )
             if renewal is None:
                 return False
-        siblings = core.siblings
+        siblings = parts.siblings
         if siblings is not None and not siblings.claims(key, now):
             # Another worker has it: it came before, from another port.
             return False
-        if not self._allows(flow, now):
+        if not self._gate.allows(flow, now):
             return True
         self._ua.now = now
         end = shortcut.end
@@ -320,7 +321,7 @@ class Briefs:
             return True
         self._location.renew(renewal)
         # As ``registered`` of the core.
-        self._out.append(Notify(BindingsChanged(aor, 1, "registered")))
+        parts.out.append(Notify(BindingsChanged(aor, 1, "registered")))
         rest = ok_lines(registrar, contact, granted, received, now, self._wall.offset)
         server.feed("send 2xx", _ok(self._entropy, brief, lines, via, end, rest), now)
         return True

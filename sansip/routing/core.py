@@ -102,8 +102,6 @@ class Core(Protocol):
     # Which address-of-record a URI of ours means.
     addresses: Addresses
     listeners: Listeners
-    # The actions of the input that is being taken.
-    out: list[Any]
     location: MemoryLocation
     registrar: Registrar
     proxy: Proxy

@@ -12,6 +12,7 @@ from sansip.native import mypyc_attr
 
 if TYPE_CHECKING:
     from sansip.limits import Limits
+    from sansip.location import Addresses
     from sansip.transport.connections import Connections
 
 __all__ = ["Parts"]
@@ -27,6 +28,7 @@ class Parts:
         route: what decides on requests.
         draining: whether new requests are refused.
         unstarted: whether modules wait for the first input, when everything is restored.
+        durable, changes, addresses, server_name: as ``core.Core``.
         authenticator, nodes, siblings: None where passwords are not asked for, where the location is not
             shared, and where this is the only worker (``core.Core``).
     """
@@ -38,6 +40,10 @@ class Parts:
     route: Any
     draining: bool
     unstarted: bool
+    durable: bool
+    changes: Any
+    addresses: Addresses
+    server_name: str
     authenticator: Any
     nodes: Any
     siblings: Any

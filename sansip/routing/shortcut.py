@@ -23,6 +23,7 @@ from sansip.wire.compose import answer_octets
 from sansip.wire.fields import header_line
 
 if TYPE_CHECKING:
+    from sansip.registrar import Registrar
     from sansip.routing.core import Core
     from sansip.transport import Flow
     from sansip.wire import Request
@@ -45,6 +46,8 @@ class Shortcut:
         "_extensions",
         "_modules",
         "_open",
+        "_parts",
+        "_registrar",
         "_sees",
         "_server",
         "_server_name",
@@ -53,6 +56,8 @@ class Shortcut:
 
     def __init__(self, core: Core) -> None:
         self._core = core
+        self._parts = core.parts
+        self._registrar: Registrar = core.registrar
         # Lines made of settings, and what they were made of.
         self._extensions: frozenset[str] | None = None
         self._capabilities = ""
@@ -98,22 +103,19 @@ class Shortcut:
 
     def is_open(self, method: str) -> bool:
         """Whether the answer follows from the settings: no module and no other node has a say."""
-        core = self._core
-        if core.modules is not self._modules:
+        parts = self._parts
+        if parts.modules is not self._modules:
             self._look()
         # Another node may ask whether this one lives.
-        return method in self._open and (method == "REGISTER" or core.nodes is None)
+        return method in self._open and (method == "REGISTER" or parts.nodes is None)
 
     def is_open_unread(self, method: str) -> bool:
         """The same, where no module wants to see each message that arrives either."""
-        core = self._core
-        if core.modules is not self._modules:
-            self._look()
-        return not self._sees and method in self._open and (method == "REGISTER" or core.nodes is None)
+        return self.is_open(method) and not self._sees
 
     def _look(self) -> None:
         """Note what the modules have a say in: a set of them never changes."""
-        modules = self._core.modules
+        modules = self._parts.modules
         self._open = frozenset(
             [
                 method
@@ -132,7 +134,7 @@ class Shortcut:
     @property
     def takes_registers(self) -> bool:
         """Whether no module has a say in a REGISTER."""
-        if self._core.modules is not self._modules:
+        if self._parts.modules is not self._modules:
             self._look()
         return self._takes_registers
 
@@ -151,7 +153,7 @@ class Shortcut:
     def capabilities(self) -> str:
         """The lines behind the copied ones in the answer to an OPTIONS, and the empty line."""
         end = self.end
-        extensions = self._core.registrar.extensions
+        extensions = self._registrar.extensions
         if extensions is not self._extensions or end is not self._capable_end:
             self._extensions, self._capable_end = extensions, end
             lines = [f"{header_line(name, value)}\r\n" for name, value in capabilities(extensions)]
@@ -222,7 +224,7 @@ class Shortcut:
     @property
     def end(self) -> str:
         """The last lines of an answer without a body, and the empty one."""
-        name = self._core.server_name
+        name = self._parts.server_name
         if name != self._server_name or not self._server:
             self._server_name = name
             server = f"{header_line('Server', name)}\r\n" if name else ""

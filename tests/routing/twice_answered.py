@@ -110,7 +110,7 @@ class Pair:
         self.short.reception.shortcut = self.taken
         # The way by octets, before a message is made.
         self.brief = Stack(make(), b"s" * 16)
-        briefs = Briefs(self.brief, Shortcut(self.brief), self.brief.reception.allows)
+        briefs = Briefs(self.brief, Shortcut(self.brief), self.brief.reception)
         self.briefs = counted(briefs)
         self.brief.reception.briefs = self.briefs
         self.now = 1000.0
