@@ -7,7 +7,13 @@ of them, and end at a bound.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
+
+from sansip.actions import Notify
+from sansip.routing.room import is_exempt
+
+if TYPE_CHECKING:
+    from sansip.transport import Flow
 
 __all__ = ["Teller", "Telling"]
 
@@ -21,11 +27,13 @@ Method: TypeAlias = tuple[Any, Callable[..., Any]]
 class Telling:
     """Calls ``hooks``, the methods ``event_received``; ``failed`` hears of what they raise."""
 
-    __slots__ = ("_failed", "_hooks", "_told", "_under_way")
+    __slots__ = ("_by_kind", "_failed", "_hooks", "_told", "_under_way")
 
     def __init__(self, hooks: tuple[Method, ...], failed: Callable[[Any, str, BaseException], None]) -> None:
         self._hooks = hooks
         self._failed = failed
+        # Kind of an event -> those that want to hear of it.
+        self._by_kind: dict[type, tuple[Method, ...]] = {}
         # Events under way, each told by a module as it heard of the one before, and how many were told.
         self._under_way = 0
         self._told = 0
@@ -33,25 +41,29 @@ class Telling:
     def replace(self, hooks: tuple[Method, ...]) -> None:
         """Call ``hooks`` from now on."""
         self._hooks = hooks
+        self._by_kind = {}
 
     def tell(self, event: Any, now: float) -> None:
         """Tell the modules that want to hear of ``event``."""
-        if self._told >= _MOST:
+        kind = type(event)
+        hooks = self._by_kind.get(kind)
+        if hooks is None:
+            hooks = tuple([one for one in self._hooks if isinstance(event, one[0].events)])
+            self._by_kind[kind] = hooks
+        if not hooks or self._told >= _MOST:
             # Such chains must not go on, and double, for ever.
             return
-        hooks = self._hooks
         self._under_way += 1
         self._told += 1
-        if self._told == _MOST and hooks:
+        if self._told == _MOST:
             endless = RecursionError(f"{_MOST} events, each told by a module that heard of another")
             self._failed(hooks[0][0], "event_received", endless)
         try:
             for module, hook in hooks:
-                if isinstance(event, module.events):
-                    try:
-                        hook(event, now)
-                    except Exception as error:
-                        self._failed(module, "event_received", error)
+                try:
+                    hook(event, now)
+                except Exception as error:
+                    self._failed(module, "event_received", error)
         finally:
             self._under_way -= 1
             if not self._under_way:
@@ -72,4 +84,11 @@ class Teller:
 
     def notify(self, event: Any, now: float) -> None:
         """Tell the log, and the modules that want to hear of it, of ``event``."""
-        self._stack.tell(event, now)
+        stack = self._stack
+        # As ``Service.tell``.
+        stack.out.append(Notify(event))
+        stack.modules.event(event, now)
+
+    def exempts(self, flow: Flow) -> bool:
+        """Whether something is known of the sender at ``flow``, who has proved nothing: not a stranger."""
+        return is_exempt(self._stack, flow)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from sansip.modules.calls.call import Call, Talk
+from sansip.modules.calls.call import Call, Follower, Talk
 from sansip.modules.calls.counts import Counts
 from sansip.modules.calls.elsewhere import Elsewhere
 from sansip.modules.calls.events import CallAnswered, CallFinished, CallRang
@@ -29,10 +29,12 @@ if TYPE_CHECKING:
     from sansip.modules.calls.settings import CallsSettings
     from sansip.modules.calls.together import Together
 
-__all__ = ["Book"]
+__all__ = ["UNACKED", "Book"]
 
 # Seconds beyond ``limits.ring_time`` after which an INVITE that was never answered is forgotten.
 _SLACK: Final = 64.0
+# Seconds in which the ACK of a 2xx has to come by: twice 64*T1 (RFC 3261 13.3.1.4).
+UNACKED: Final = 64.0
 
 
 class Book:
@@ -88,7 +90,7 @@ class Book:
         self.talks = Talks()
         self.counts = Counts()
         self.strangers = Strangers()
-        self.watch = Watch()
+        self.watch = Watch(self.calls)
         self._number = 0
 
     def start(self, core: Core, keeping: Keeping, together: Together | None) -> None:
@@ -122,7 +124,8 @@ class Book:
         """Enter ``call``; it is forgotten if its INVITE is never answered."""
         self.calls[call.id] = call
         ring_time: float = self._limits.ring_time
-        self.watch.look(call, now + ring_time + _SLACK, len(self.calls))
+        # It may be answered, and its ACK missing.
+        self.watch.look(call, now + ring_time + _SLACK, now + UNACKED)
 
     # --- states
 
@@ -133,15 +136,33 @@ class Book:
         if state == before:
             return False
         call.over = state == "ended"
+        follower = call.follower
         if state == "ringing":
             call.rang = now
+            if follower is not None:
+                self._follow(call, follower, state, now)
             self._teller.tell(CallRang(call), now)
         elif state == "answered":
             call.answered = now
             self.answered.add()
             self.elsewhere.answered(call)
+            if follower is not None:
+                self._follow(call, follower, state, now)
             self._teller.tell(CallAnswered(call), now)
         return True
+
+    def _follow(self, call: Call, follower: Follower, state: str, now: float) -> None:
+        """Tell the module that sent the call somewhere."""
+        try:
+            if state == "ringing":
+                follower.rang(call, now)
+            elif state == "answered":
+                follower.answered(call, now)
+            else:
+                call.follower = None
+                follower.ended(call, now)
+        except Exception as error:
+            self._core.failed("follower", error)
 
     def over(self, call: Call, talk: Talk, by: str, why: str, now: float) -> None:
         """One dialog of ``call`` has ended; with the last one the call has."""
@@ -162,7 +183,7 @@ class Book:
         if call.stranger is not None:
             self.strangers.give_back(call.stranger)
         self.talks.forget(call)
-        for tag in call.raised:
+        for tag in call.raised or ():
             self._core.proxy.shifts.forget(call.call_id, tag)
         if call.keys:
             keys = tuple(call.keys)
@@ -170,6 +191,8 @@ class Book:
             if self._together is not None:
                 for key in keys:
                     self._together.changed(key, now)
+        if call.follower is not None:
+            self._follow(call, call.follower, "ended", now)
         if call.tried:
             self.ended.add(by or "nobody seen")
             self._teller.notify(CallFinished(call), now)
@@ -196,7 +219,7 @@ class Book:
 
     def look_again(self, call: Call, now: float) -> None:
         """Look at an answered call when that is due."""
-        self.watch.look(call, due(call, self.settings, now), len(self.calls))
+        self.watch.look(call, due(call, self.settings, now))
 
     def time_passed(self, now: float) -> None:
         """End calls whose time is over; probe calls that may be dead."""

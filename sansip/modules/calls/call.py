@@ -9,8 +9,9 @@ is. A ``Talk`` keeps, as text, the values that a request of ours to either side 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
+from sansip.events import uri_in
 from sansip.modules.calls.states import CALLING, State
 
 if TYPE_CHECKING:
@@ -20,7 +21,28 @@ if TYPE_CHECKING:
     from sansip.modules.calls.tariff import Tariff
     from sansip.transport import Flow
 
-__all__ = ["Call", "Side", "Talk"]
+__all__ = ["Call", "Follower", "Side", "Talk"]
+
+
+# In ``repr``.
+_SHOWN: Final = (
+    *("id", "call_id", "caller_tag", "caller", "callee", "asked", "source", "began", "rang", "answered"),
+    *("ended", "state", "status", "ended_by", "why", "target", "variables", "keys", "talks", "won"),
+    *("gateway", "tariff", "recorded", "number", "tried", "given_up", "stranger"),
+)
+
+
+class Follower(Protocol):
+    """Follows one call, for the module that sent it somewhere: no event is made for it."""
+
+    def rang(self, call: Call, now: float) -> None:
+        """The first phone rings."""
+
+    def answered(self, call: Call, now: float) -> None:
+        """The first 2xx goes back."""
+
+    def ended(self, call: Call, now: float) -> None:
+        """The call is over."""
 
 
 @dataclass(slots=True)
@@ -93,14 +115,13 @@ class Talk:
         return self._both[1]
 
 
-@dataclass(slots=True, eq=False, init=False)
+@dataclass(slots=True, eq=False, init=False, repr=False)
 class Call:
     """One call.
 
     Attributes:
         id: its name here, for `calls.show`, `calls.hangup` and the log.
         call_id, caller_tag: of its INVITE.
-        caller, callee: the URIs in From and To.
         asked: the Request-URI as it was received.
         source: the address that the INVITE came from.
         began, rang, answered, ended: times of the stack's clock; None for an event that has not happened.
@@ -109,7 +130,6 @@ class Call:
         ended_by: ``caller``, ``callee``, ``server`` or "".
         why: in words, once it has ended.
         target: the URI that it was sent to last; that of the branch that answered, once one has.
-        variables: the values that routes and modules keep with it.
         keys: the keys that it counts for (``Calls.limit``).
         talks: its dialogs, by the callee's tag.
         won: the target whose phone answered first, None before.
@@ -121,8 +141,10 @@ class Call:
     id: str
     call_id: str
     caller_tag: str
-    caller: str
-    callee: str
+    # The URIs in From and To, or their lines as long as nobody has asked.
+    _caller: str
+    _callee: str
+    _lines: bool
     asked: str
     source: str
     began: float
@@ -134,7 +156,10 @@ class Call:
     ended_by: str
     why: str
     target: str
-    variables: dict[str, Any]
+    # None as long as nobody has asked.
+    _variables: dict[str, Any] | None
+    # Values of a module that has the same for many calls.
+    said: dict[str, str] | None
     keys: set[str]
     talks: dict[str, Talk]
     won: Any
@@ -144,19 +169,22 @@ class Call:
     # Its number here: later calls have higher ones.
     number: int
     # The tags of sides in whose name this server has sent a request (``sansip.proxy.sequence``).
-    raised: set[str]
+    raised: set[str] | None
     # Whether its INVITE has left.
     tried: bool
     # Why an operator ended it before it was answered: a 2xx that crosses the CANCEL gets a BYE.
     given_up: str
     # Who answered, by the To tag: the target that the INVITE was sent to, and the flow of the answer.
-    answers: dict[str, Any]
+    answers: dict[str, Any] | None
     # The source that it counts for, while nothing is known of the caller.
     stranger: Any
     # The request, until it has its final answer: to cancel it by.
     request: Any
-    # When it is looked at next.
+    # When it is looked at next, and its first entry that says so (``watch``).
     due: float | None
+    entered: float | None
+    # Hears of its ring, its answer and its end; None: nobody does.
+    follower: Follower | None
     over: bool
 
     def __init__(
@@ -171,12 +199,15 @@ class Call:
         began: float,
         number: int = 0,
         stranger: Any = None,
+        lines: bool = False,
     ) -> None:
+        """``lines``: ``caller`` and ``callee`` are the lines From and To."""
         self.id = id
         self.call_id = call_id
         self.caller_tag = caller_tag
-        self.caller = caller
-        self.callee = callee
+        self._caller = caller
+        self._callee = callee
+        self._lines = lines
         self.asked = asked
         self.source = source
         self.began = began
@@ -184,18 +215,54 @@ class Call:
         self.state = CALLING
         self.status = 0
         self.ended_by = self.why = self.target = self.gateway = self.given_up = ""
-        self.variables = {}
+        self._variables = self.said = None
         self.keys = set()
         self.talks = {}
         self.won = self.request = None
         self.tariff = None
         self.recorded = None
         self.number = number
-        self.raised = set()
         self.tried = self.over = False
-        self.answers = {}
+        self.raised = self.answers = None
         self.stranger = stranger
-        self.due = None
+        self.due = self.entered = None
+        self.follower = None
+
+    def __repr__(self) -> str:
+        return f"Call({', '.join([f'{name}={getattr(self, name)!r}' for name in _SHOWN])})"
+
+    @property
+    def caller(self) -> str:
+        """The URI in From."""
+        self._read()
+        return self._caller
+
+    @property
+    def callee(self) -> str:
+        """The URI in To."""
+        self._read()
+        return self._callee
+
+    def _read(self) -> None:
+        if self._lines:
+            self._lines = False
+            self._caller, self._callee = uri_in(self._caller), uri_in(self._callee)
+
+    @property
+    def variables(self) -> dict[str, Any]:
+        """The values that routes and modules keep with it."""
+        found = self._variables
+        if found is None:
+            found = self._variables = {}
+        said = self.said
+        if said is not None:
+            self.said = None
+            found.update(said)
+        return found
+
+    @variables.setter
+    def variables(self, values: dict[str, Any]) -> None:
+        self._variables, self.said = values, None
 
     @property
     def duration(self) -> float:

@@ -12,10 +12,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sansip.module import Slot, function
+from sansip.modules.calls.book import UNACKED
 from sansip.modules.calls.call import Call, Talk
 from sansip.modules.calls.events import CallTried
 from sansip.modules.calls.reinvite import Reinvite
-from sansip.modules.calls.ride import UNACKED
 from sansip.modules.calls.riding import Riding
 from sansip.modules.calls.session import REFRESHES, Asked, ask, complete, interval_of, too_small
 from sansip.modules.calls.talks import contact_of
@@ -161,9 +161,12 @@ class Calls(Riding):
         if call.request is not None or call.state == "answered":
             # Whether the caller hears of it is not certain yet: ``response_leaving`` is.
             transaction, most = branch.transaction, self.core.limits.early_dialogs
-            if len(call.answers) < most:
+            answers = call.answers
+            if answers is None:
+                answers = call.answers = {}
+            if len(answers) < most:
                 flow = None if transaction is None else transaction.flow
-                call.answers[response.to_tag or ""] = (branch.target, flow)
+                answers[response.to_tag or ""] = (branch.target, flow)
 
     def response_leaving(self, request: IncomingRequest, response: Response) -> Waits:
         """Follow the responses that the caller gets to its INVITE; hold the 2xx until its call is kept."""
@@ -200,7 +203,7 @@ class Calls(Riding):
     def _accepted(self, call: Call, request: IncomingRequest, response: Response, now: float) -> None:
         first = call.state in ("calling", "ringing")
         if call.tried:
-            target, flow = call.answers.pop(response.to_tag or "", (None, None))
+            target, flow = (call.answers or {}).pop(response.to_tag or "", (None, None))
             self._add_talk(call, request, response, flow)
             if first and target is not None:
                 call.won = target

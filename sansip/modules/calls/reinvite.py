@@ -82,7 +82,8 @@ class Reinvite(Inside, Asker):
             callback((None, now), now)
             return
         tag = request.from_tag or ""
-        self._call.raised.add(tag)
+        call = self._call
+        call.raised = {tag, *(call.raised or ())}
         self._shifts.raise_after(self._call.call_id, tag, from_.cseq)
         from_.cseq += 1
         self._callback = callback

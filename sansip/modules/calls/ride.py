@@ -13,8 +13,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Final
 
 from sansip.errors import RemoteProtocolError
-from sansip.events import uri_in
-from sansip.modules.calls.book import Book
+from sansip.modules.calls.book import UNACKED, Book
 from sansip.modules.calls.call import Call, Side, Talk
 from sansip.modules.calls.events import CallTried
 from sansip.modules.calls.session import interval_of
@@ -32,11 +31,10 @@ if TYPE_CHECKING:
     from sansip.transport import Flow
     from sansip.wire.opening import Opening
 
-__all__ = ["UNACKED", "Ride", "Rides"]
+__all__ = ["Ride", "Rides"]
 
-# Seconds in which the ACK of a 2xx has to come by: twice 64*T1 (RFC 3261 13.3.1.4).
-UNACKED: Final = 64.0
-_TIMED: Final = re.compile(rb"(?i)\n(?:session-expires|x)[ \t]*:")
+# Without (?i) the search goes from one line end to the next.
+_TIMED: Final = re.compile(rb"\n(?:[sS][eE][sS][sS][iI][oO][nN]-[eE][xX][pP][iI][rR][eE][sS]|[xX])[ \t]*:")
 # Its usual spelling is found soonest.
 _RECORDED: Final = re.compile(rb"\n(?:Record-Route:|(?i:record-route)[ \t]*:)")
 
@@ -182,11 +180,12 @@ class Rides:
     ``shown(call, handle)``: the hooks of the module see the messages of the call from now on.
     """
 
-    __slots__ = ("_core", "_listeners", "_teller", "book", "hears_acks", "sees_messages", "shown")
+    __slots__ = ("_listeners", "_ours", "_teller", "book", "hears_acks", "sees_messages", "shown")
 
     def __init__(self, core: Core, book: Book, shown: Callable[[Call, Any], None]) -> None:
-        self._core = core
         self._listeners = core.listeners
+        # Our Record-Route line as it is written, and as it stands in a message.
+        self._ours = ("", b"")
         self._teller = core.teller
         self.book = book
         self.shown = shown
@@ -206,7 +205,7 @@ class Rides:
         book = self.book
         settings = book.settings
         host = flow.host
-        stranger = None if opening.proven or not self._core.is_stranger(flow) else source_of(host)
+        stranger = None if opening.proven or self._teller.exempts(flow) else source_of(host)
         if len(book.calls) >= settings.most:
             return None
         if stranger is not None and not book.strangers.take(stranger, settings.most_of_stranger):
@@ -215,13 +214,14 @@ class Rides:
             book.new_id(),
             opening.call_id,
             opening.from_tag,
-            uri_in(opening.from_),
-            uri_in(opening.to),
+            opening.from_,
+            opening.to,
             opening.uri,
             host,
             now,
             book.next_number(),
             stranger,
+            True,
         )
         call.target = contact
         call.tried = True
@@ -289,8 +289,13 @@ class Rides:
     def _has_ours(self, data: bytes, leaves: int) -> bool:
         """Whether the 2xx ``data`` has a Record-Route value of ours; its INVITE left by ``leaves``."""
         listeners = self._listeners
+        line, octets = self._ours
+        recorded = listeners[leaves].record_route
+        if line != recorded:
+            octets = b"\n" + recorded.encode()
+            self._ours = recorded, octets
         end = data.find(b"\r\n\r\n")
-        if data.find(b"\n" + listeners[leaves].record_route.encode(), 0, end) >= 0:
+        if data.find(octets, 0, end) >= 0:
             # As we wrote it.
             return True
         if _RECORDED.search(data, 0, end) is None:

@@ -12,6 +12,7 @@ from sansip.sources import source_of
 
 if TYPE_CHECKING:
     from sansip.module import Core
+    from sansip.modules.calls.counts import Counts
     from sansip.proxy.relayed import Records
     from sansip.transport import Flow
 
@@ -51,6 +52,11 @@ class Riding(Operated):
     def counts_alone(self) -> bool:
         """Whether this process alone counts calls, so that ``count_for`` is right at once."""
         return self._counts.tally is None and self._together is None
+
+    @function
+    def present(self) -> Counts:
+        """Return the present calls by key, for compiled parts of modules."""
+        return self._counts
 
     @function
     def count_for(self, call: Call, key: str) -> None:

@@ -7,6 +7,7 @@ lost its power says nothing: a probe (OPTIONS within the dialog) asks both sides
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import inf
 from typing import TYPE_CHECKING
 
 from sansip.modules.calls.call import Call, Side, Talk
@@ -21,17 +22,19 @@ __all__ = ["Supervision", "due"]
 
 def due(call: Call, settings: CallsSettings, now: float) -> float | None:
     """Return when an answered call is looked at next."""
-    times: list[float] = []
+    found = inf
     for talk in call.talks.values():
-        if talk.expires is not None:
-            times.append(talk.expires)
-        if talk.unacked is not None:
-            times.append(talk.unacked)
-    if settings.max_duration and call.answered is not None:
-        times.append(call.answered + settings.max_duration)
-    if settings.probe:
-        times.append(now + settings.probe)
-    return min(times, default=None)
+        if talk.expires is not None and talk.expires < found:
+            found = talk.expires
+        if talk.unacked is not None and talk.unacked < found:
+            found = talk.unacked
+    longest: float = settings.max_duration
+    if longest and call.answered is not None and call.answered + longest < found:
+        found = call.answered + longest
+    probe: float = settings.probe
+    if probe and now + probe < found:
+        found = now + probe
+    return None if found == inf else found
 
 
 class Supervision:

@@ -176,6 +176,10 @@ class Talks:
 
     def _forget(self, call: Call, tag: str) -> None:
         key = (call.call_id, call.caller_tag, tag)
+        if not self._copies:
+            if self._calls.get(key) is call:
+                del self._calls[key]
+            return
         copies = self._copies.get(key, {})
         if self._calls.get(key) is not call:
             copies.pop(call, None)

@@ -1,13 +1,15 @@
 """When each call is looked at next: a heap whose entries may be out of date.
 
-Theory of operation: a call has one ``due``. An earlier one is pushed beside the old entry, which is dropped
-when it comes up; a heap of mostly such entries is made anew, so it is bounded by the calls that there are.
+Theory of operation: a call has one ``due``, and an entry in the heap at that time or before. When the entry
+comes up and the call is due later, it is entered anew. So a call that is put off, or ends, is not looked for
+in the heap. Entries have the id of a call: the memory of a call that has ended is free at once. A heap whose
+entries are mostly such is made anew, so it is bounded by the calls that there are.
 """
 
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -16,32 +18,50 @@ if TYPE_CHECKING:
 __all__ = ["Watch"]
 
 # Entries beyond twice the calls, from which the heap is made anew.
-_STALE: Final = 1_000
+_STALE: Final = 250
 
 
 class Watch:
-    """Calls by the time at which they are looked at; ``tell`` hears at once of one before all others."""
+    """When ``calls``, by their ids, are looked at; ``tell`` hears at once of one before all others."""
 
-    __slots__ = ("_heap", "tell")
+    __slots__ = ("_calls", "_heap", "tell")
 
-    def __init__(self) -> None:
+    def __init__(self, calls: Mapping[str, Call]) -> None:
         self.tell: Callable[[float], None] | None = None
-        self._heap: list[tuple[float, str, Call]] = []
+        self._calls = calls
+        self._heap: list[tuple[float, str]] = []
 
-    def look(self, call: Call, due: float | None, calls: int) -> None:
-        """Look at ``call`` at ``due``, and not before; None: not at all. ``calls``: how many there are."""
-        if due is None or call.due == due:
-            call.due = due
-            return
+    def look(self, call: Call, due: float | None, first: float | None = None) -> None:
+        """Look at ``call`` at ``due``, and not before; None: not at all.
+
+        ``first``: from then on it may be due earlier than now known: one entry serves both.
+        """
         call.due = due
+        if due is None:
+            return
+        at = due if first is None or due < first else first
+        entered = call.entered
+        if entered is not None and entered <= at:
+            return
+        call.entered = at
         heap = self._heap
-        if len(heap) > 2 * calls + _STALE:
-            heap[:] = [entry for entry in heap if entry[2].due == entry[0] and not entry[2].over]
-            heapq.heapify(heap)
-        heapq.heappush(heap, (due, call.id, call))
-        if self.tell is not None and heap[0][2] is call:
+        if len(heap) > 2 * len(self._calls) + _STALE:
+            self._sweep()
+        heapq.heappush(heap, (at, call.id))
+        if self.tell is not None and heap[0][0] == at:
             # Nothing is due before that.
-            self.tell(due)
+            self.tell(at)
+
+    def _sweep(self) -> None:
+        calls = self._calls
+        heap = self._heap
+        kept = []
+        for entry in heap:
+            call = calls.get(entry[1])
+            if call is not None and call.entered == entry[0]:
+                kept.append(entry)
+        heap[:] = kept
+        heapq.heapify(heap)
 
     def next_due(self) -> float | None:
         """Return when ``passed`` has something to do."""
@@ -51,8 +71,15 @@ class Watch:
         """Return the calls that are due, each once."""
         heap = self._heap
         while heap and heap[0][0] <= now:
-            due, _, call = heapq.heappop(heap)
-            if call.due == due and not call.over:
+            at, name = heapq.heappop(heap)
+            call = self._calls.get(name)
+            if call is None or call.over or call.entered != at:
+                continue
+            call.entered = None
+            due = call.due
+            if due is not None and due > now:
+                self.look(call, due)
+            elif due is not None:
                 call.due = None
                 yield call
 
