@@ -82,6 +82,8 @@ _LENGTH: Final = _DIALOG_END + 2 * _WHOLE
 # Remote targets kept of one side: the first one, and those that it got since.
 _KEPT: Final = 2
 
+# Addresses whose seal is remembered.
+_PLACES: Final = 1_024
 # Heads whose digits are remembered.
 _FEW: Final = 64
 
@@ -117,7 +119,7 @@ class Marks:
         place: the digit of this worker (``Seat.digit``); "" for a server that is alone.
     """
 
-    __slots__ = ("_dialog", "_digits", "_heads", "_hours", "_targets", "_whole", "most", "place")
+    __slots__ = ("_dialog", "_digits", "_heads", "_hours", "_places", "_targets", "_whole", "most", "place")
 
     def __init__(self, key: bytes, life: float, most: int) -> None:
         own = blake2b(key, digest_size=32, person=b"sansip-marks").digest()
@@ -126,6 +128,8 @@ class Marks:
         # Heads and their digits: those of an hour are few.
         self._digits: dict[int, str] = {}
         self._heads: dict[str, int] = {}
+        # Addresses of gateways and their seals.
+        self._places: dict[str, str] = {}
         self.live(life)
         self.most = most
         self.place = ""
@@ -158,8 +162,16 @@ class Marks:
 
     def _place_of(self, address: str) -> str:
         """Return the seal of the host and port in ``address`` (``address_of``)."""
-        place = address.rpartition("@")[2].partition(";")[0]
-        return self._whole(f"place\n{place}")[:_PLACE]
+        places = self._places
+        found = places.get(address)
+        if found is None:
+            place = address.rpartition("@")[2].partition(";")[0]
+            found = self._whole(f"place\n{place}")[:_PLACE]
+            if len(address) <= _MEMORABLE:
+                if len(places) >= _PLACES:
+                    places.clear()
+                places[address] = found
+        return found
 
     def _head_of(self, mark: str, unix: float) -> int:
         """Return the head of ``mark``, -1 where it is none of ours, or too old."""
