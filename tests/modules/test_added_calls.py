@@ -79,15 +79,17 @@ def functions(*uses: Use) -> Counter[str]:
 @pytest.mark.parametrize(
     ("uses", "most"),
     [
-        ((Use(Calls),), 5),
-        ((Use(Calls), Use(Dispatcher, FARM)), 10),
+        ((Use(Calls),), 0),
+        ((Use(Calls), Use(Dispatcher, FARM)), 2),
         ((Use(Calls), Use(Accounting)), 20),
     ],
     ids=["calls", "dispatcher", "accounting"],
 )
 def test_few_are_added(uses: tuple[Use, ...], most: int) -> None:
-    """30 November 2026: 3, 8 and 17, where ``calls`` alone had 60."""
+    """30 November 2026: -2, 0 and 17, where ``calls`` had 60. A plain call makes an event of its end."""
     plain = functions()
     more = functions(*uses)
     more.subtract(plain)
-    assert 0 < sum(more.values()) / CALLS <= most, more.most_common(30)
+    # The collector calls a function of hypothesis.
+    more.pop("gc_cumulative_time.<locals>.gc_callback", None)
+    assert sum(more.values()) / CALLS <= most, more.most_common(30)

@@ -13,8 +13,8 @@ from sansip.events import ModuleFailed
 from sansip.module import Module, Use, step
 from sansip.modules.calls import Calls
 from sansip.modules.dispatcher import Destination, Dispatcher, DispatcherSettings
-from sansip.modules.lcr import module as lcr_module
-from sansip.modules.lcr.lead import led_to
+from sansip.modules.lcr import Lcr
+from sansip.modules.lcr.lead import LcrLead
 from sansip.proxy.pair import Pair
 from tests.modules.dispatcher import farm as dispatcher
 from tests.proxy.sides import BUSY, CALLEE, CANCEL, RINGS, TAKES, Side
@@ -148,7 +148,13 @@ class Broken:
 
 
 def break_leads(monkeypatch: pytest.MonkeyPatch, *methods: str) -> None:
-    monkeypatch.setattr(lcr_module, "led_to", lambda *given: Broken(led_to(*given), methods))
+    leads = Lcr.leads
+
+    def broken(module: Lcr, stage: Any, call: Any) -> Any:
+        found = leads(module, stage, call)
+        return Broken(found, methods) if isinstance(found, LcrLead) else found
+
+    monkeypatch.setattr(Lcr, "leads", broken)
 
 
 def test_an_exception_of_a_lead_stays_in_its_module(monkeypatch: pytest.MonkeyPatch) -> None:

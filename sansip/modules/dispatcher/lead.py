@@ -18,15 +18,17 @@ if TYPE_CHECKING:
 
     from sansip.module import Slot
     from sansip.modules.calls import Call, Calls
+    from sansip.modules.calls.counts import Counts
     from sansip.modules.dispatcher.member import Member
-    from sansip.modules.dispatcher.settings import Algorithm, DispatcherSettings
+    from sansip.modules.dispatcher.order import Orders, Turns
+    from sansip.modules.dispatcher.settings import DispatcherSettings
     from sansip.modules.failover.sharing import SharedHealth
     from sansip.modules.failover.trail import Trail
     from sansip.routing import IncomingRequest
     from sansip.routing.leading import PlainCall
     from sansip.routing.relaying import Relay
 
-__all__ = ["DispatcherLead", "led_to"]
+__all__ = ["DispatcherLead", "Leader"]
 
 
 class Dispatcher(Protocol):
@@ -35,16 +37,12 @@ class Dispatcher(Protocol):
     settings: DispatcherSettings
     _calls: Calls
     _trail: Trail
+    _orders: Orders
+    _turns: Turns
     _at: float
     _shared: SharedHealth
     _asked: Slot[set[str]]
     _waits: Slot[tuple[Member, Target, float] | None]
-
-    def _in_order(
-        self, group: str, algorithm: Algorithm, key: str, members: list[Member]
-    ) -> list[Member]: ...
-
-    def _takes_turn(self, one: Member) -> None: ...
 
     def _share(self, one: Member) -> None: ...
 
@@ -59,37 +57,56 @@ class Dispatcher(Protocol):
     ) -> None: ...
 
 
-def led_to(
-    module: Dispatcher, call: PlainCall, calls: Calls, members: Sequence[Member]
-) -> DispatcherLead | None:
-    """Return the lead of ``call`` to one of ``members``; None where it has to be read, or none has room."""
-    now, caller = call.now, caller_of(call)
-    longest, has_room = 0, False
-    able: list[Member] = []
-    suspected: list[Member] = []
-    passed: list[tuple[Member, str]] = []
-    for one in members:
-        destination, health = one.destination, one.health
-        why = health.obstacle(now, caller) or ("" if destination.weight else "weight 0")
-        if why:
-            passed.append((one, why))
-            continue
-        (suspected if health.suspected else able).append(one)
-        plain, most = one.plain, destination.max_calls
-        if plain is None:
-            return None
-        if most:
-            if not calls.counts_alone():
-                return None
-            if calls.count(one.key) >= most:
+class Leader:
+    """Leads plain INVITEs for ``module``, with the parts of it that last as long as it."""
+
+    __slots__ = ("_module", "counts", "orders", "trail", "turns")
+
+    def __init__(self, module: Dispatcher, counts: Counts) -> None:
+        self._module = module
+        self.counts = counts
+        self.orders = module._orders
+        self.turns = module._turns
+        self.trail = module._trail
+
+    def lead(self, call: PlainCall, members: Sequence[Member]) -> DispatcherLead | None:
+        """Return the lead to one of ``members``; None where it has to be read, or none has room."""
+        module = self._module
+        now, caller = call.now, caller_of(call)
+        longest, has_room = 0, False
+        able: list[Member] = []
+        suspected: list[Member] = []
+        passed: list[tuple[Member, str]] = []
+        for one in members:
+            destination, health = one.destination, one.health
+            why = health.obstacle(now, caller)
+            if why or not destination.weight:
+                passed.append((one, why or "weight 0"))
                 continue
-            if not calls.has_room(call.flow, call.authenticated):
+            if health.suspected:
+                suspected.append(one)
+            else:
+                able.append(one)
+            plain, most = one.plain, destination.max_calls
+            if plain is None:
                 return None
-        has_room = True
-        longest = max(longest, len(plain[1]))
-    if not has_room:
-        return None
-    return DispatcherLead(module, call, caller, len(call.user) + longest + 4, able, suspected, passed)
+            if most:
+                calls = module._calls
+                if not calls.counts_alone():
+                    return None
+                if self.counts.of(one.key) >= most:
+                    continue
+                if not calls.has_room(call.flow, call.authenticated):
+                    return None
+            has_room = True
+            length = len(plain[1])
+            if length > longest:
+                longest = length
+        if not has_room:
+            return None
+        return DispatcherLead(
+            module, self, call, caller, len(call.user) + longest + 4, able, suspected, passed
+        )
 
 
 class DispatcherLead:
@@ -104,6 +121,7 @@ class DispatcherLead:
         "_decision",
         "_group",
         "_key",
+        "_leader",
         "_module",
         "_now",
         "_one",
@@ -120,6 +138,7 @@ class DispatcherLead:
     def __init__(
         self,
         module: Dispatcher,
+        leader: Leader,
         call: PlainCall,
         caller: str,
         longest: int,
@@ -129,6 +148,7 @@ class DispatcherLead:
     ) -> None:
         settings = module.settings
         self._module = module
+        self._leader = leader
         # Until it is sent.
         self._call: PlainCall | None = call
         self._call_id: str = call.opening.call_id
@@ -153,31 +173,30 @@ class DispatcherLead:
 
     def picks(self) -> tuple[str, tuple[str, int], Callable[[], Target]] | None:
         """Take the first destination that has room."""
-        module, call = self._module, self._call
+        leader, call = self._leader, self._call
         assert call is not None
         self._call = None
-        settings, calls = module.settings, module._calls
-        match settings.key:
-            case "call-id":
-                key = self._call_id
-            case "from":
-                key = str(call.from_uri)
-            case "to":
-                key = str(call.to_uri)
-            case _:
-                key = self._user
-        self._key = key
-        module._trail.add_later(self._call_id, self.decision)
-        members = module._in_order(self._group, self._algorithm, key, self._able) + self._suspected
+        settings = self._module.settings
+        by: str = settings.key
+        if by == "call-id":
+            self._key = self._call_id
+        elif by == "from":
+            self._key = str(call.from_uri)
+        elif by == "to":
+            self._key = str(call.to_uri)
+        else:
+            self._key = self._user
+        leader.trail.add_later(self._call_id, self)
+        members = leader.orders.of(self._group, self._algorithm, self._key, self._able) + self._suspected
         rest = self._rest = iter(members[: settings.attempts])
         for one in rest:
             most = one.destination.max_calls
-            if most and calls.count(one.key) >= most:
+            if most and leader.counts.of(one.key) >= most:
                 self._passed.append((one, f"has {most} calls, its max_calls"))
                 continue
             plain = one.plain
             assert plain is not None
-            module._takes_turn(one)
+            leader.turns.take(one)
             self._one = one
             return f"{plain[0]}{self._user}{plain[1]}", plain[2], self._goal
         return None
@@ -202,7 +221,8 @@ class DispatcherLead:
 
     def begins(self, call: Call) -> None:
         """Count the call for its destination."""
-        self._module._calls.count_for(call, self._one.key)
+        if not call.over:
+            self._leader.counts.add(call, self._one.key)
 
     def heard(self, at: float) -> None:
         """Learn how fast the destination answers."""

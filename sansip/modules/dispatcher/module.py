@@ -12,7 +12,6 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from sansip.module import PASS, Slot, function, step
-from sansip.modules.dispatcher.lead import led_to
 from sansip.modules.dispatcher.member import Member
 from sansip.modules.dispatcher.operated import Operated
 from sansip.modules.dispatcher.settings import Algorithm
@@ -143,14 +142,8 @@ class Dispatcher(Operated):
             decision.passed_over.append(Step(one.destination.uri, f"has {most} calls, its max_calls"))
             return False
         asked.add(one.destination.uri)
-        self._takes_turn(one)
+        self._turns.take(one)
         return True
-
-    def _takes_turn(self, one: Member) -> None:
-        self._turn += 1
-        one.turn = self._turn
-        one.requests += 1
-        self._relayed.add(one.destination.group, one.destination.uri)
 
     def response_received(self, request: IncomingRequest, branch: Branch, response: Response) -> None:
         """Learn from the first response to an INVITE, 100 as well, how fast a destination answers."""
@@ -234,7 +227,7 @@ class Dispatcher(Operated):
             return PASS
         if settings.keep_uri or settings.algorithm == "parallel":
             return None
-        return led_to(self, call, self._calls, members)
+        return self._leader.lead(call, members)
 
     async def _follow(
         self,

@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any, Literal
 from sansip.errors import LocalProtocolError
 from sansip.module import CommandError, Gathered, Module, ModuleFault, command, function
 from sansip.modules.calls import Calls
-from sansip.modules.dispatcher import order
 from sansip.modules.dispatcher.events import MemberChanged
 from sansip.modules.dispatcher.groups import CHANGES, Change, Groups
+from sansip.modules.dispatcher.lead import Leader
 from sansip.modules.dispatcher.member import Member
+from sansip.modules.dispatcher.order import Orders, Turns
 from sansip.modules.dispatcher.row import Row, row_of
 from sansip.modules.dispatcher.settings import Algorithm, Destination, DispatcherSettings
 from sansip.modules.failover.attempt import sender_among
@@ -46,9 +47,7 @@ class Operated(Module):
     def __init__(self, settings: DispatcherSettings) -> None:
         super().__init__(settings)
         self._groups = Groups()
-        self._rounds: dict[str, order.RoundRobin] = {}
         self._trail = Trail()
-        self._turn = 0
         # The time of the last answer.
         self._at = 0.0
 
@@ -75,12 +74,16 @@ class Operated(Module):
         self._rows = core.rows(CHANGES)
         self._relayed = core.counter("requests", "Requests sent to a destination", ("group", "uri"))
         self._failed = core.counter("failed", "Requests that a destination failed at", ("group", "uri"))
+        self._orders = Orders(core.entropy.number, self._calls.count)
+        self._turns = Turns(self._relayed)
         self._groups.take(self.settings.destinations)
         self._guard(now)
         self._shared = SharedHealth(core)
         self._prober = Prober(
             core, self._groups, self._plan, lambda one: one.destination.probe, self._tell, self._share
         )
+        module: Any = self
+        self._leader = Leader(module, self._calls.present())
         core.run(self._restore(), now)
         self._prober.start(now)
 
@@ -118,6 +121,9 @@ class Operated(Module):
         for key in deleted:
             self._groups.forget(*key)
         self._guard(now)
+
+    async def _follow(self, *given: Any) -> None:
+        raise NotImplementedError
 
     def _share(self, one: Member) -> None:
         self._shared.share(one.key, one.health)
@@ -171,29 +177,7 @@ class Operated(Module):
                 suspected.append(one)
             else:
                 members.append(one)
-        return self._in_order(group, algorithm, key, members) + suspected
-
-    def _in_order(self, group: str, algorithm: Algorithm, key: str, members: list[Member]) -> list[Member]:
-        match algorithm:
-            case "hash":
-                return order.by_hash(members, key)
-            case "random":
-                return order.drawn(members, self.core.entropy.number)
-            case "priority":
-                return order.by_priority(members)
-            case "srv":
-                return order.by_srv(members, self.core.entropy.number)
-            case "least-calls":
-                return order.by_calls(members, lambda one: self._calls.count(one.key))
-            case "least-latency":
-                return order.by_latency(members)
-            case "parallel":
-                return members
-            case "round-robin":
-                rounds = self._rounds.get(group)
-                if rounds is None:
-                    rounds = self._rounds[group] = order.RoundRobin()
-                return rounds.order(members)
+        return self._orders.of(group, algorithm, key, members) + suspected
 
     def _group(self, name: str) -> tuple[Member, ...]:
         return self._groups.of(name or self.settings.group)

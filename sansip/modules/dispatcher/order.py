@@ -14,9 +14,21 @@ from math import log
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
+    from sansip.module.metrics import Counter
     from sansip.modules.dispatcher.member import Member
 
-__all__ = ["RoundRobin", "by_calls", "by_hash", "by_latency", "by_priority", "by_srv", "drawn", "share_of"]
+__all__ = [
+    "Orders",
+    "RoundRobin",
+    "Turns",
+    "by_calls",
+    "by_hash",
+    "by_latency",
+    "by_priority",
+    "by_srv",
+    "drawn",
+    "share_of",
+]
 
 # A draw is a fraction of this.
 _SPAN: Final = 1 << 53
@@ -77,18 +89,90 @@ class RoundRobin:
 
     def order(self, members: Sequence[Member]) -> list[Member]:
         """Return the members, the one whose turn it is first."""
-        if not members:
-            return []
         credit = self._credit
-        uris = [one.destination.uri for one in members]
-        if len(credit) != len(uris) or not all(uri in credit for uri in uris):
-            # The members changed: none has to make up for requests that went elsewhere meanwhile.
-            credit = self._credit = dict.fromkeys(uris, 0)
-        total = 0
+        known = len(members) == len(credit)
+        total, best, most = 0, -1, 0
+        uris: list[str] = []
+        values: list[int] = []
         for one in members:
-            weight = one.destination.weight
-            credit[one.destination.uri] += weight
+            destination = one.destination
+            uri: str = destination.uri
+            weight: int = destination.weight
+            before = credit.get(uri)
+            if before is None:
+                known = False
+                before = 0
+            value = before + weight
+            if best < 0 or value > most:
+                best, most = len(uris), value
+            uris.append(uri)
+            values.append(value)
             total += weight
-        ordered = sorted(members, key=lambda one: -credit[one.destination.uri])
-        credit[ordered[0].destination.uri] -= total
+        if not uris:
+            return []
+        if not known:
+            # The members changed: none has to make up for requests that went elsewhere meanwhile.
+            credit = self._credit = {}
+            values = [one.destination.weight for one in members]
+            best = values.index(max(values))
+        if len(uris) == 1:
+            ordered = list(members)
+        elif len(uris) == 2:
+            ordered = [members[best], members[1 - best]]
+        else:
+            ordered = [members[place] for place in sorted(range(len(uris)), key=lambda one: -values[one])]
+        values[best] -= total
+        for place, uri in enumerate(uris):
+            credit[uri] = values[place]
         return ordered
+
+
+class Orders:
+    """The orders of all groups. ``number(n)``: a random number below n; ``calls``: those of a key."""
+
+    __slots__ = ("_calls", "_number", "_rounds")
+
+    def __init__(self, number: Callable[[int], int], calls: Callable[[str], int]) -> None:
+        self._number = number
+        self._calls = calls
+        self._rounds: dict[str, RoundRobin] = {}
+
+    def of(self, group: str, algorithm: str, key: str, members: list[Member]) -> list[Member]:
+        """Return ``members`` of ``group`` as ``algorithm`` has them."""
+        if algorithm == "round-robin":
+            rounds = self._rounds.get(group)
+            if rounds is None:
+                rounds = self._rounds[group] = RoundRobin()
+            return rounds.order(members)
+        if algorithm == "hash":
+            return by_hash(members, key)
+        if algorithm == "random":
+            return drawn(members, self._number)
+        if algorithm == "priority":
+            return by_priority(members)
+        if algorithm == "srv":
+            return by_srv(members, self._number)
+        if algorithm == "least-calls":
+            return by_calls(members, lambda one: self._calls(one.key))
+        if algorithm == "least-latency":
+            return by_latency(members)
+        # In parallel.
+        return members
+
+
+class Turns:
+    """Counts what members get. ``counter``: of requests by group and URI."""
+
+    __slots__ = ("_counter", "_latest")
+
+    def __init__(self, counter: Counter) -> None:
+        self._counter = counter
+        self._latest = 0
+
+    def take(self, one: Member) -> None:
+        """A request goes to ``one``."""
+        latest = self._latest = self._latest + 1
+        one.turn = latest
+        one.requests += 1
+        destination = one.destination
+        self._counter.add(destination.group, destination.uri)

@@ -33,9 +33,10 @@ def sender_among(servers: Iterable[AnyServer], flow: Flow) -> AnyServer | None:
 
     Over UDP by their port as well: a phone may live on the same machine.
     """
-    host, port = flow.host, None if flow.conn else flow.port
+    host, port = flow.address[:2]
+    by_stream = flow.conn != 0
     for one in servers:
-        if host in one.addresses and (port is None or port == one.port):
+        if host in one.addresses and (by_stream or port == one.port):
             return one
     return None
 

@@ -6,9 +6,8 @@ that passes as octets there is what makes its decision: most are never asked for
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, Protocol
 
 __all__ = ["Decision", "Step", "Trail"]
 
@@ -36,20 +35,27 @@ class Decision:
     passed_over: list[Step] = field(default_factory=list)
 
 
+class Decided(Protocol):
+    """What makes its decision once somebody asks."""
+
+    def decision(self) -> Decision:
+        """Return it."""
+
+
 class Trail:
     """The last decisions."""
 
     __slots__ = ("_decisions",)
 
     def __init__(self) -> None:
-        self._decisions: dict[str, Decision | Callable[[], Decision]] = {}
+        self._decisions: dict[str, Decision | Decided] = {}
 
     def add(self, decision: Decision) -> None:
         """Keep a decision; that of an earlier request with its Call-ID goes."""
         self.add_later(decision.call_id, decision)
 
-    def add_later(self, call_id: str, decision: Decision | Callable[[], Decision]) -> None:
-        """Do what ``add`` does with what ``decision`` returns, once somebody asks."""
+    def add_later(self, call_id: str, decision: Decision | Decided) -> None:
+        """Do what ``add`` does with what ``decision`` makes, once somebody asks."""
         decisions = self._decisions
         decisions.pop(call_id, None)
         decisions[call_id] = decision
@@ -59,7 +65,7 @@ class Trail:
     def of(self, call_id: str) -> Decision | None:
         """Return the decisions for ``call_id``."""
         found = self._decisions.get(call_id)
-        return found() if callable(found) else found
+        return found if found is None or isinstance(found, Decision) else found.decision()
 
     def __len__(self) -> int:
         return len(self._decisions)

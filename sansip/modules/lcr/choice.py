@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from sansip.modules.lcr.offer import Offer
     from sansip.modules.lcr.settings import LcrSettings
 
-__all__ = ["Candidate", "choose", "named", "number_at"]
+__all__ = ["Candidate", "asks_who", "choose", "named", "number_at"]
 
 _SPAN: Final = 1 << 53
 _FIRST: Final = itemgetter(0)
@@ -44,18 +44,28 @@ def named(one: Candidate) -> str:
     return f"{one.offer.gateway} ({one.offer.prefix or 'every number'})"
 
 
+def asks_who(levels: Iterable[Iterable[Offer]]) -> bool:
+    """Whether any of these offers is for some callers alone."""
+    for offers in levels:
+        for offer in offers:
+            if offer.caller is not None:
+                return True
+    return False
+
+
 def choose(
     levels: Iterable[Iterable[Offer]],
     settings: LcrSettings,
     gateways: Container[str],
     caller: str,
     unix: float,
-    quality: Callable[[str], float],
+    quality: Callable[[str], float] | None,
     number: Callable[[int], int],
 ) -> tuple[list[Candidate], list[Candidate]]:
     """Return the candidates in the order to be tried, and the offers that are passed over.
 
-    ``levels``: the offers by prefix, the longest first; ``number(n)``: a random number below n.
+    ``levels``: the offers by prefix, the longest first; ``quality``: of a gateway, where the order is by it;
+    ``number(n)``: a random number below n.
     """
     taken: list[Candidate] = []
     passed: list[Candidate] = []
@@ -95,13 +105,22 @@ def choose(
                 passed.append(one)
             else:
                 known[name] = one.offer.prefix
-                if order == "quality":
+                if quality is not None:
                     one.quality = quality(name)
                 taken.append(one)
         stopped = stopped or stops
     if len(taken) < 2:
         return taken, passed
     step: float = settings.quality_step
+    if len(taken) == 2:
+        # As in most tables.
+        first, second = taken
+        key, other = _key(order, first, step), _key(order, second, step)
+        if other < key:
+            taken = [second, first]
+        elif other == key:
+            taken = _drawn(taken, number)
+        return taken, passed
     ordered = sorted([(_key(order, one, step), one) for one in taken], key=_FIRST)
     if len({key for key, _ in ordered}) == len(ordered):
         return [one for _, one in ordered], passed
@@ -115,6 +134,11 @@ def _drawn(equals: list[Candidate], number: Callable[[int], int]) -> list[Candid
     """Return candidates in an order that chance decides by weight."""
     if len(equals) == 1:
         return equals
+    if len(equals) == 2:
+        weight: int = equals[0].offer.weight
+        if number(weight + equals[1].offer.weight) < weight:
+            return equals
+        return [equals[1], equals[0]]
     # The smaller of exponential variables with rates w1, w2 is the first with probability w1 / (w1 + w2).
     draws = [-log((number(_SPAN) + 0.5) / _SPAN) / one.offer.weight for one in equals]
     return [equals[place] for place in sorted(range(len(equals)), key=draws.__getitem__)]

@@ -2,43 +2,93 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING
 
-from sansip.modules.calls import CallAnswered, CallRang, Tariff
+from sansip.modules.calls import Tariff
 from sansip.modules.lcr.money import shown
 
 if TYPE_CHECKING:
     from sansip.modules.calls import Call
     from sansip.modules.lcr.gateways import Outlet
+    from sansip.modules.lcr.measured import Measured
     from sansip.modules.lcr.offer import Offer
+    from sansip.modules.lcr.quality import Quality
     from sansip.modules.lcr.settings import LcrSettings
 
-__all__ = ["count", "heard", "note"]
+__all__ = ["Measuring"]
 
-# Where the attempt of a call stands among its variables.
-_TRIED: Final = "lcr"
+
+class Measuring:
+    """Notes with calls where they are, and measures that. ``settings``: a reload puts in others."""
+
+    __slots__ = ("_measured", "settings")
+
+    def __init__(self, settings: LcrSettings, measured: Measured) -> None:
+        self.settings = settings
+        self._measured = measured
+
+    def note(self, call: Call, outlet: Outlet, offer: Offer, now: float) -> None:
+        """Have the call say which gateway it is at, and what it costs: for accounting, as ``lcr.price``."""
+        said = offer.said
+        if said is None:
+            said = offer.said = _said(offer)
+        call.tariff, call.said = said
+        call.gateway = offer.gateway
+        call.follower = Tried(self, outlet, now)
+
+    def failed(self, call: Call, now: float) -> None:
+        """Count the attempt that the call is at, which failed."""
+        tried = call.follower
+        if isinstance(tried, Tried):
+            tried.count(False, now)
+
+    def share(self, outlet: Outlet, now: float) -> None:
+        """Tell the other workers, where there are some."""
+        if self._measured.tells:
+            self._measured.share(outlet, now)
 
 
 class Tried:
-    """The attempt at a gateway that a call is at, for its quality; ``counted``: its end counts already."""
+    """The attempt at a gateway that a call is at, for its quality; it is the call's ``Follower``."""
 
-    __slots__ = ("began", "counted", "outlet")
+    __slots__ = ("_began", "_counted", "_measuring", "_outlet")
 
-    def __init__(self, outlet: Outlet, began: float) -> None:
-        self.outlet = outlet
-        self.began = began
-        self.counted = False
+    def __init__(self, measuring: Measuring, outlet: Outlet, began: float) -> None:
+        self._measuring = measuring
+        self._outlet = outlet
+        self._began = began
+        self._counted = False
 
+    def rang(self, call: Call, now: float) -> None:
+        """The first phone rings."""
+        outlet = self._outlet
+        quality: Quality = outlet.quality
+        quality.ringing(max(now - self._began, 0.0), now, self._measuring.settings.quality_life)
+        self._measuring.share(outlet, now)
 
-def note(call: Call, outlet: Outlet, offer: Offer, now: float) -> None:
-    """Have the call say which gateway it is at, and what it costs: for accounting, as ``lcr.price``."""
-    said = offer.said
-    if said is None:
-        said = offer.said = _said(offer)
-    call.tariff, variables = said
-    call.gateway = offer.gateway
-    call.variables[_TRIED] = Tried(outlet, now)
-    call.variables.update(variables)
+    def answered(self, call: Call, now: float) -> None:
+        """The first 2xx goes back."""
+        self.count(True, now)
+        self._measuring.share(self._outlet, now)
+
+    def ended(self, call: Call, now: float) -> None:
+        """The call is over."""
+        settings = self._measuring.settings
+        if call.answered is not None:
+            quality: Quality = self._outlet.quality
+            quality.finished(call.duration, now, settings.quality_life)
+        elif call.ended_by == "caller" and call.rang is None and now - self._began < settings.bad_delay:
+            # The caller thought better of it at once: that says nothing of the gateway.
+            self._counted = True
+        self.count(False, now)
+        self._measuring.share(self._outlet, now)
+
+    def count(self, answered: bool, now: float) -> None:
+        """Count the attempt, once."""
+        if not self._counted:
+            self._counted = True
+            quality: Quality = self._outlet.quality
+            quality.tried(answered, now, self._measuring.settings.quality_life)
 
 
 def _said(offer: Offer) -> tuple[Tariff, dict[str, str]]:
@@ -53,33 +103,3 @@ def _said(offer: Offer) -> tuple[Tariff, dict[str, str]]:
         "lcr.increment": str(offer.increment),
     }
     return tariff, variables
-
-
-def heard(event: Any, settings: LcrSettings, now: float) -> Outlet | None:
-    """Take an event of the module ``calls``; return the gateway that it was about."""
-    call: Call = event.call
-    tried = call.variables.get(_TRIED)
-    if not isinstance(tried, Tried):
-        return None
-    quality, life = tried.outlet.quality, settings.quality_life
-    if isinstance(event, CallRang):
-        quality.ringing(max(now - tried.began, 0.0), now, life)
-    elif isinstance(event, CallAnswered):
-        count(call, True, settings, now)
-    else:
-        if call.answered is not None:
-            quality.finished(call.duration, now, life)
-        elif call.ended_by == "caller" and call.rang is None and now - tried.began < settings.bad_delay:
-            # The caller thought better of it at once: that says nothing of the gateway.
-            tried.counted = True
-        count(call, False, settings, now)
-        del call.variables[_TRIED]
-    return tried.outlet
-
-
-def count(call: Call, answered: bool, settings: LcrSettings, now: float) -> None:
-    """Count the attempt that the call is at, once."""
-    tried = call.variables.get(_TRIED)
-    if isinstance(tried, Tried) and not tried.counted:
-        tried.counted = True
-        tried.outlet.quality.tried(answered, now, settings.quality_life)

@@ -14,10 +14,8 @@ from typing import TYPE_CHECKING, Any, Final
 from sansip.module import PASS, function, step
 from sansip.modules.failover.attempt import caller_of, is_over, judge, sender_among
 from sansip.modules.failover.trail import Decision, Step
-from sansip.modules.lcr.choice import Candidate, named
+from sansip.modules.lcr.choice import Candidate, asks_who, named
 from sansip.modules.lcr.gateways import Outlet
-from sansip.modules.lcr.lead import led_to
-from sansip.modules.lcr.measuring import count, heard, note
 from sansip.modules.lcr.number import dialled
 from sansip.modules.lcr.operated import Operated
 from sansip.modules.lcr.settings import LcrSettings
@@ -83,7 +81,8 @@ class Lcr(Operated):
 
     def _choose(self, number: str, request: IncomingRequest) -> tuple[list[Candidate], list[Candidate]]:
         levels = self._rates.levels(number)
-        return self._chosen(levels, _caller(request), self.core.unix(request.now), request.now)
+        caller = self._caller(request) if asks_who(levels) else ""
+        return self._chosen(levels, caller, self.core.unix(request.now), request.now)
 
     async def _try(
         self,
@@ -137,7 +136,7 @@ class Lcr(Operated):
             attempts += 1
             target = Target(uri_at(outlet, original, number, one.offer), chosen=True)
             if (call := self._calls.of(request)) is not None:
-                note(call, outlet, one.offer, request.now)
+                self._measuring.note(call, outlet, one.offer, request.now)
             since = request.now
             outcome = await request.relay(target, answer=answer)
             if self._judge(request, outlet, one, outcome, (caller, since), decision):
@@ -183,7 +182,13 @@ class Lcr(Operated):
             return True
         settings, gateway = self.settings, outlet.gateway
         failed, news = judge(
-            request, outcome, outlet.health, _Fails(settings), sent, gateway.probe, self.settings.thresholds
+            request,
+            outcome,
+            outlet.health,
+            _Fails(settings),
+            sent,
+            gateway.probe,
+            settings.thresholds,
         )
         if news == "suspected":
             self._prober.ask(outlet, request.now)
@@ -196,8 +201,19 @@ class Lcr(Operated):
             self._calls.release(request, outlet.key)
             call = self._calls.of(request)
             if call is not None:
-                count(call, False, settings, request.now)
+                self._measuring.failed(call, request.now)
         return not failed
+
+    def _caller(self, request: IncomingRequest | PlainCall) -> str:
+        """Return who calls, as the patterns of rates see it: user and domain, and nothing else that it sends.
+
+        "" for a sender who has proved nothing, where the server asks for passwords: a name chooses no price.
+        """
+        if request.authenticates and not request.proven:
+            return ""
+        uri = request.from_uri if isinstance(request, PlainCall) else request.message.from_.uri
+        user, host = identity_of(uri)
+        return f"sip:{user}@{host}" if host else f"tel:{user}" if user else str(uri)
 
     # --- calls that nobody reads
 
@@ -207,20 +223,10 @@ class Lcr(Operated):
 
     def leads(self, stage: Stage, call: PlainCall) -> Lead | Outcome | None:
         """Send a plain INVITE on as ``call_gateways`` would, where that can be done at once."""
-        settings = self.settings
-        number = dialled(call.user)
-        if stage != "select" or settings.takes != "unregistered" or not number:
+        if stage != "select":
             return PASS
-        if not self._loading.begun:
-            return None
-        levels = self._rates.levels(number)
-        if not levels or sender_among(self._gateways.outlets.values(), call.flow) is not None:
-            return PASS
-        if call.authenticates and not call.proven and not settings.strangers:
-            return PASS
-        now = call.now
-        taken, passed = self._chosen(levels, _caller(call), self.core.unix(now), now)
-        return led_to(self, call, number, taken, passed)
+        found = self._leader.lead(call)
+        return PASS if isinstance(found, bool) else found
 
     async def _follow(
         self,
@@ -237,14 +243,6 @@ class Lcr(Operated):
         outcome = await relay
         if not self._judge(request, *at, outcome, sent, decision):
             await self._go_on(request, number, rest, original, sent[0], decision, 1)
-
-    # --- quality
-
-    def event_received(self, event: Any, now: float) -> None:
-        """Measure gateways by the calls that go there."""
-        outlet = heard(event, self.settings, now)
-        if outlet is not None and self._measured.tells:
-            self._measured.share(outlet, now)
 
     # --- the default route
 
@@ -282,18 +280,6 @@ class _Fails:
 
     def __contains__(self, status: object) -> bool:
         return isinstance(status, int) and self._settings.fails(status)
-
-
-def _caller(request: IncomingRequest | PlainCall) -> str:
-    """Return who calls, as the patterns of rates see it: user and domain, and nothing that the sender adds.
-
-    "" for a sender who has proved nothing, where the server asks for passwords: a name chooses no price.
-    """
-    if request.authenticates and not request.proven:
-        return ""
-    uri = request.from_uri if isinstance(request, PlainCall) else request.message.from_.uri
-    user, host = identity_of(uri)
-    return f"sip:{user}@{host}" if host else f"tel:{user}" if user else str(uri)
 
 
 def _dialled(request: IncomingRequest) -> str:

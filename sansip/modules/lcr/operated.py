@@ -6,11 +6,11 @@ rows. The operator's word on a gateway is a row, too, so neither a reload nor a 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 from sansip.module import CommandError, Gathered, Module, ModuleFault, command
-from sansip.modules.calls import CallAnswered, CallFinished, CallRang, Calls
+from sansip.modules.calls import Calls
 from sansip.modules.failover.health import Admin
 from sansip.modules.failover.prober import Plan, Prober
 from sansip.modules.failover.sharing import SharedHealth
@@ -18,8 +18,10 @@ from sansip.modules.failover.trail import Decision, Trail
 from sansip.modules.lcr.choice import Candidate, choose
 from sansip.modules.lcr.events import GatewayChanged
 from sansip.modules.lcr.gateways import WORDS, Gateways, Outlet, Word
+from sansip.modules.lcr.lead import Leader
 from sansip.modules.lcr.loading import Loading
 from sansip.modules.lcr.measured import Measured
+from sansip.modules.lcr.measuring import Measuring
 from sansip.modules.lcr.number import dialled
 from sansip.modules.lcr.offer import Offer
 from sansip.modules.lcr.rate import RATES, Rate, moment
@@ -30,6 +32,8 @@ from sansip.routing.awaitables import sleep
 
 if TYPE_CHECKING:
     from sansip.module import Core
+    from sansip.routing import IncomingRequest
+    from sansip.routing.leading import PlainCall
 
 __all__ = ["Operated"]
 
@@ -46,7 +50,6 @@ class Operated(Module):
     Settings = LcrSettings
     tables = (RATES, WORDS)
     requires = (Calls,)
-    events = (CallRang, CallAnswered, CallFinished)
     settings: LcrSettings
 
     def __init__(self, settings: LcrSettings) -> None:
@@ -72,6 +75,8 @@ class Operated(Module):
         self._unrouted = core.counter("unrouted", "Requests that no gateway took", ("why",))
         self._have(self.settings, now)
         self._shared, self._measured = SharedHealth(core), Measured(core)
+        self._measuring = Measuring(self.settings, self._measured)
+        self._leader = Leader(self, core, self._calls.present())
         self._prober = Prober(
             core, self._gateways, self._plan, lambda one: one.gateway.probe, self._tell, self._share
         )
@@ -82,6 +87,7 @@ class Operated(Module):
         """Take other settings; gateways in both keep their state, and the file is looked at anew."""
         had = self.settings.probe_interval
         super().configure(settings, now)
+        self._measuring.settings = settings
         self._have(settings, now)
         if had != settings.probe_interval:
             self._prober.replan(now)
@@ -157,6 +163,14 @@ class Operated(Module):
         self, levels: Sequence[Sequence[Offer]], caller: str, unix: float, now: float
     ) -> tuple[list[Candidate], list[Candidate]]:
         settings, outlets = self.settings, self._gateways.outlets
+        quality, number = self._qualities(now), self.core.entropy.number
+        return choose(levels, settings, outlets, caller, unix, quality, number)
+
+    def _qualities(self, now: float) -> Callable[[str], float] | None:
+        """Return what tells the quality of a gateway, where the order is by it."""
+        settings, outlets = self.settings, self._gateways.outlets
+        if settings.order != "quality":
+            return None
 
         def quality(name: str) -> float:
             outlet = outlets.get(name)
@@ -165,7 +179,13 @@ class Operated(Module):
             measured = self._measured.of(outlet, now, settings.quality_life)
             return measured.figures(name, settings, now).quality
 
-        return choose(levels, settings, outlets, caller, unix, quality, self.core.entropy.number)
+        return quality
+
+    def _caller(self, request: IncomingRequest | PlainCall) -> str:
+        raise NotImplementedError
+
+    async def _follow(self, *given: Any) -> None:
+        raise NotImplementedError
 
     # --- operators
 

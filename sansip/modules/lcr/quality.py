@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from math import exp
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -18,6 +19,8 @@ __all__ = ["Figures", "Quality"]
 
 # What each of ASR, ACD and PDD is worth in the whole.
 _ASR, _ACD, _PDD = 0.6, 0.2, 0.2
+# A call counts half after its life.
+_HALVES: Final = -0.6931471805599453
 # Calls of so little weight are as none.
 _NONE: Final = 1e-3
 
@@ -50,7 +53,7 @@ class Quality:
         passed = now - self.at
         if passed <= 0:
             return
-        share = 0.5 ** (passed / life)
+        share = exp(_HALVES * passed / life)
         self.at = now
         self.calls *= share
         self.answered *= share
