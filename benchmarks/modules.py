@@ -13,7 +13,8 @@ no figure. What the two do is the same job:
   each call there as well (``[calls]``), Kamailio none.
 - ``calls``: a record of each call in memory; Kamailio ``dialog``, in memory, with ``dlg_manage()``.
 - ``accounting``: calls, and a record of each in SQLite; Kamailio ``dialog`` and ``acc`` with CDRs in SQLite.
-- ``lcr``: ``--prefixes`` prefixes (1,000,000) and two gateways; Kamailio ``lcr`` from SQLite.
+- ``lcr``: ``--prefixes`` prefixes (1,000,000) and two gateways, the other one if the first fails; Kamailio
+  ``lcr`` from SQLite, in memory, with ``next_gw`` in a failure route. sansip has ``[calls]`` there as well.
 
     python -m benchmarks.modules --rate 300 --seconds 2 --rounds 12
 """
@@ -141,7 +142,10 @@ CASES = {
             'modparam("lcr", "gw_uri_avp", "$avp(gw_uri)")',
             'modparam("lcr", "ruri_user_avp", "$avp(ruri_user)")',
         ),
-        where='if (!load_gws("1") || !next_gw()) { sl_send_reply("503", "None"); exit; }',
+        where='if (!load_gws("1") || !next_gw()) { sl_send_reply("503", "None"); exit; }\n'
+        '  if (is_method("INVITE")) t_on_failure("NEXT");',
+        more='failure_route[NEXT] { if (t_check_status("5[0-9][0-9]|408") && next_gw()) { '
+        't_on_failure("NEXT"); t_relay(); exit; } }',
     ),
 }
 
