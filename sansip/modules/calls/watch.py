@@ -9,7 +9,7 @@ entries are mostly such is made anew, so it is bounded by the calls that there a
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ class Watch:
 
     __slots__ = ("_calls", "_heap", "tell")
 
-    def __init__(self, calls: Mapping[str, Call]) -> None:
+    def __init__(self, calls: dict[str, Call]) -> None:
         self.tell: Callable[[float], None] | None = None
         self._calls = calls
         self._heap: list[tuple[float, str]] = []

@@ -122,9 +122,6 @@ class Operated(Module):
             self._groups.forget(*key)
         self._guard(now)
 
-    async def _follow(self, *given: Any) -> None:
-        raise NotImplementedError
-
     def _share(self, one: Member) -> None:
         self._shared.share(one.key, one.health)
 

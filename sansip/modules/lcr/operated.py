@@ -32,8 +32,6 @@ from sansip.routing.awaitables import sleep
 
 if TYPE_CHECKING:
     from sansip.module import Core
-    from sansip.routing import IncomingRequest
-    from sansip.routing.leading import PlainCall
 
 __all__ = ["Operated"]
 
@@ -76,7 +74,8 @@ class Operated(Module):
         self._have(self.settings, now)
         self._shared, self._measured = SharedHealth(core), Measured(core)
         self._measuring = Measuring(self.settings, self._measured)
-        self._leader = Leader(self, core, self._calls.present())
+        module: Any = self
+        self._leader = Leader(module, core, self._calls.present())
         self._prober = Prober(
             core, self._gateways, self._plan, lambda one: one.gateway.probe, self._tell, self._share
         )
@@ -180,12 +179,6 @@ class Operated(Module):
             return measured.figures(name, settings, now).quality
 
         return quality
-
-    def _caller(self, request: IncomingRequest | PlainCall) -> str:
-        raise NotImplementedError
-
-    async def _follow(self, *given: Any) -> None:
-        raise NotImplementedError
 
     # --- operators
 
