@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from itertools import groupby
-from math import inf
 from typing import Any, Protocol
 
 from sansip.actions import Action, Address, Disconnect, Notify, SendData
@@ -249,19 +248,6 @@ class Stack(Assembly):
                 self.out.append(Notify(BindingsChanged(binding.aor, left, "expired")))
         return self._take(now)
 
-    def next_deadline(self) -> float | None:
-        """Return when to call ``time_passed`` next, or None when nothing waits."""
-        if self.unstarted:
-            return 0.0
-        # That of timers, bindings and the user agent's calls.
-        earliest = self.timers.earliest
-        hooks = self.modules.stack_hooks
-        if hooks.has_clocks:
-            due = hooks.next_due()
-            if due is not None and due < earliest:
-                return due
-        return None if earliest == inf else earliest
-
     def is_crowd(self, listener: int, source: Address) -> bool:
         """Whether many send from ``source``, so that limits by source do not hold for it."""
         return is_exempt(self, Flow(UDP, listener, source))
@@ -426,16 +412,6 @@ class Stack(Assembly):
         super().start(now)
         if self.siblings is not None:
             self.siblings.started(now)
-
-    # --- output
-
-    def _take(self, now: float) -> list[Action]:
-        if self.connections.failed:
-            self.settlement.settle(now)
-        out = self.out
-        actions = out[:]
-        out.clear()
-        return actions
 
 
 _datagram_received = Stack.datagram_received
