@@ -35,7 +35,6 @@ from sansip.routing.request import IncomingRequest
 from sansip.routing.seen import seen_relay, send_seen, show
 from sansip.routing.stream_ways import (
     StreamWays,
-    callers_contact,
     callers_stream_token,
     phones_stream_token,
     way_back,
@@ -264,7 +263,7 @@ class Openings:
         binding, led, stage = found
         # RFC 5626 5.2: where a NAT is in between, a flow leads back and no Contact.
         if by_stream:
-            home = callers_contact(core, opening, flow)
+            home = self._streams.callers_contact(opening.contact, flow)
         else:
             home = None if direct and flow.named_in(contact) else hidden_contact(opening, flow)
         behind = binding is not None and binding.received is not None

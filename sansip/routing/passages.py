@@ -27,13 +27,13 @@ from sansip.routing.brief_proof import keeps_credentials
 from sansip.routing.passing_flows import joined_routes, named_way
 from sansip.routing.plain_params import leads_alike, names_transport
 from sansip.routing.seen import seen_relay, send_seen, show
-from sansip.routing.stream_ways import hop_of, way_back
+from sansip.routing.stream_ways import StreamWays, way_back
 from sansip.transaction.refusals import MARK as REFUSAL_MARK
 from sansip.transaction.refusals import refusal_tag
 from sansip.transport import Flow
 from sansip.transport.transports import DEFAULT_PORT, UDP
 from sansip.ua.tags import MARK as TAG_MARK
-from sansip.wire import Request, SipUri, read_again
+from sansip.wire import Request, read_again
 from sansip.wire.ending import read_ending
 from sansip.wire.headers.name_addr import parse_name_addr
 from sansip.wire.headers.simple import CSeq
@@ -67,7 +67,8 @@ _GROWTH: Final = 300
 class Passages:
     """Requests of dialogs on their way through one stack."""
 
-    __slots__ = ("_core", "_gate", "_hooks", "_modules", "_parts", "_proxy", "_screens", "_ua", "_wall")
+    __slots__ = ("_core", "_gate", "_hooks", "_modules", "_parts", "_proxy", "_screens", "_streams", "_ua",
+                 "_wall")  # fmt: skip
 
     def __init__(self, core: Core, gate: Gate) -> None:
         self._core = core
@@ -76,6 +77,7 @@ class Passages:
         self._proxy = core.proxy
         self._ua = core.ua
         self._wall = core.wall
+        self._streams = StreamWays(core)
         # A set of modules, and whether one of them screens requests: a set never changes.
         self._modules: object = None
         self._hooks: Any = None
@@ -219,8 +221,7 @@ class Passages:
         alive = out = goal.flow
         if alive is None and by_stream:
             # RFC 3263 4.1: the URI chooses a connection.
-            asked = parse_uri(uri)
-            out = hop_of(core, asked, far.id) if isinstance(asked, SipUri) else None
+            out = self._streams.hop(uri, far.id)
             leaves = None if out is None else listeners[out.listener]
         elif alive is None:
             leaves = listeners.reach(UDP, passing.host, far.id)

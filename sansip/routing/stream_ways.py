@@ -22,6 +22,7 @@ from sansip.transport.next_hop import next_hop
 from sansip.transport.transports import DEFAULT_PORT, DEFAULT_PORTS, ONE_WAY, UDP
 from sansip.wire import SipUri
 from sansip.wire.headers.name_addr import parse_name_addr
+from sansip.wire.uri import parse_uri
 
 if TYPE_CHECKING:
     from sansip.location import Binding
@@ -32,15 +33,15 @@ if TYPE_CHECKING:
 __all__ = [
     "StreamWay",
     "StreamWays",
-    "callers_contact",
     "callers_stream_token",
     "hop_of",
     "phones_stream_token",
     "way_back",
 ]
 
-# The most Contacts whose URI is remembered.
+# The most Contacts and URIs that are remembered of each kind, and the longest of them.
 _KEPT: Final = 4_096
+_LONGEST: Final = 200
 
 
 class StreamWay:
@@ -65,14 +66,21 @@ class StreamWay:
 
 
 class StreamWays:
-    """The ways by connections to the phones of one stack."""
+    """The ways by connections to the phones of one stack.
 
-    __slots__ = ("_asked", "_core")
+    What a text says never changes, and phones send the same again and again, so it is remembered.
+    """
+
+    __slots__ = ("_asked", "_contacts", "_core", "_places")
 
     def __init__(self, core: Core) -> None:
         self._core = core
         # Contact -> its URI, and the Request-URI that it becomes; None where more is to be looked at.
         self._asked: dict[str, tuple[SipUri, str] | None] = {}
+        # Line of a caller's Contact -> its URI.
+        self._contacts: dict[str, SipUri] = {}
+        # URI -> what ``_place_in`` says of it.
+        self._places: dict[str, tuple[str, str, int] | None] = {}
 
     def of(self, binding: Binding, near: int) -> StreamWay | None:
         """Return the way to the phone of ``binding``, None where it is not plain, or none by a connection.
@@ -96,13 +104,43 @@ class StreamWays:
             return None if only else StreamWay(uri, text, held, listeners[held.listener], named)
         if binding.received is not None:
             return None
-        flow = hop_of(core, uri, held if isinstance(held, int) else near)
+        flow = self.hop(text, held if isinstance(held, int) else near)
         if flow is None:
             return None
         guarded = proxy.client.guarded
         if guarded.active and guarded.bars(*flow.address[:2]) is not None:
             return None
         return StreamWay(uri, text, flow, listeners[flow.listener], False)
+
+    def hop(self, text: str, near: int) -> Flow | None:
+        """Return the flow to the address in the URI ``text``, as ``hop_of``."""
+        known = self._places
+        if text in known:
+            place = known[text]
+        else:
+            uri = parse_uri(text)
+            place = _place_in(uri) if isinstance(uri, SipUri) else None
+            if len(text) <= _LONGEST:
+                if len(known) >= _KEPT:
+                    known.clear()
+                known[text] = place
+        return None if place is None else _over(self._core, place, near)
+
+    def callers_contact(self, line: str, flow: Flow) -> SipUri | None:
+        """Return the URI in a caller's Contact where only its connection leads back, None elsewhere."""
+        connections = self._core.proxy.sender.connections
+        connection = connections.get(flow.conn)
+        if connection is None or not connection.incoming:
+            return None
+        known = self._contacts
+        uri = known.get(line)
+        if uri is None:
+            uri = contact_in(line)
+            if len(line) <= _LONGEST:
+                if len(known) >= _KEPT:
+                    known.clear()
+                known[line] = uri
+        return uri if needs_token(connections, flow, uri)[0] else None
 
     def _asked_of(self, binding: Binding) -> tuple[SipUri, str] | None:
         contact = binding.contact
@@ -128,6 +166,12 @@ def hop_of(core: Core, uri: SipUri, near: int) -> Flow | None:
 
     RFC 3263 4.1. ``near``: the listener to send from, if that fits.
     """
+    place = _place_in(uri)
+    return None if place is None else _over(core, place, near)
+
+
+def _place_in(uri: SipUri) -> tuple[str, str, int] | None:
+    """Return transport, host and port of ``uri`` where it chooses a connection to an address."""
     if "maddr" in uri.params:
         return None
     try:
@@ -136,18 +180,13 @@ def hop_of(core: Core, uri: SipUri, near: int) -> Flow | None:
         return None
     if not hop.numeric or hop.transport == UDP or hop.transport in ONE_WAY or ":" in hop.host:
         return None
-    listener = core.proxy.listeners.reach(hop.transport, hop.host, near)
-    return None if listener is None else Flow(hop.transport, listener.id, (hop.host, hop.port))
+    return hop.transport, hop.host, hop.port
 
 
-def callers_contact(core: Core, opening: Opening, flow: Flow) -> SipUri | None:
-    """Return the Contact of a caller on a connection that alone leads back there; None where it need not."""
-    connections = core.proxy.sender.connections
-    connection = connections.get(flow.conn)
-    if connection is None or not connection.incoming:
-        return None
-    uri = contact_in(opening.contact)
-    return uri if needs_token(connections, flow, uri)[0] else None
+def _over(core: Core, place: tuple[str, str, int], near: int) -> Flow | None:
+    transport, host, port = place
+    listener = core.proxy.listeners.reach(transport, host, near)
+    return None if listener is None else Flow(transport, listener.id, (host, port))
 
 
 def callers_stream_token(core: Core, opening: Opening, flow: Flow, contact: SipUri) -> str:

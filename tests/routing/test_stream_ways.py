@@ -8,7 +8,8 @@ import pytest
 
 from benchmarks.shapes import SHAPES, Phone, Shape, played
 from sansip import ListenerConfig, Stack, StackConfig
-from sansip.routing.stream_ways import hop_of, way_back
+from sansip.routing import stream_ways
+from sansip.routing.stream_ways import StreamWays, hop_of, way_back
 from sansip.transport import Flow
 from sansip.transport.next_hop import next_hop
 from sansip.transport.via import response_flow
@@ -52,14 +53,27 @@ def test_a_uri_that_chooses_a_connection(uri: str, way: Any) -> None:
     )
     parsed = parse_uri(uri)
     assert isinstance(parsed, SipUri)
-    flow = hop_of(stack, parsed, 0)
-    if way is None:
-        assert flow is None
-    else:
-        assert flow is not None
-        assert (flow.transport, flow.address) == way
-        hop = next_hop(parsed)
-        assert way == (hop.transport, (hop.host, hop.port))
+    ways = StreamWays(stack)
+    for flow in (hop_of(stack, parsed, 0), ways.hop(uri, 0), ways.hop(uri, 0)):
+        if way is None:
+            assert flow is None
+        else:
+            assert flow is not None
+            assert (flow.transport, flow.address) == way
+            hop = next_hop(parsed)
+            assert way == (hop.transport, (hop.host, hop.port))
+
+
+def test_what_is_remembered_is_bounded() -> None:
+    """A stranger who sends a new URI each time, or one as long as may be, costs no more memory."""
+    stack = Stack(StackConfig([ListenerConfig(0, "tcp", "192.0.2.99", 5060)]), b"s" * 16)
+    ways = StreamWays(stack)
+    for number in range(stream_ways._KEPT + 9):
+        assert ways.hop(f"sip:{number}@192.0.2.2;transport=tcp", 0) is not None
+        assert len(ways._places) <= stream_ways._KEPT
+    assert len(ways._places) == 9
+    assert ways.hop(f"sip:{'b' * 200}@192.0.2.2;transport=tcp", 0) is not None
+    assert len(ways._places) == 9
 
 
 NAT, HOME = ("198.51.100.9", 40000), ("10.0.0.7", 5060)
