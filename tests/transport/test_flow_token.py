@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sansip.transport import Flow, Listener, Listeners
+from sansip.transport import Flow, Listener, Listeners, flow_token
 from sansip.transport.flow_token import KEY_SIZE, MARK, FlowToken, FlowTokens
 from sansip.wire import Request, parse_message, parse_uri
 from tests import rig
@@ -28,6 +28,8 @@ def tokens(key: bytes = KEY, node: str = "", life: int = 7, listeners: list[List
 
 
 TOKENS = tokens()
+# It writes none.
+READER = tokens()
 PHONE = Flow("tcp", TCP, ("203.0.113.5", 40_000), 12)
 UNTIL = 1_800_000_000.0
 
@@ -40,7 +42,11 @@ def asking(call_id: str = "call", from_tag: str | None = "alice", to_tag: str | 
 
 
 def read(text: str | None, reader: FlowTokens = TOKENS, **dialog: Any) -> FlowToken | None:
-    return reader.read(text, asking(**dialog))
+    found = reader.read(text, asking(**dialog))
+    if reader is TOKENS:
+        # It remembers what it wrote; one that has to open the seal says the same.
+        assert repr(READER.read(text, asking(**dialog))) == repr(found)
+    return found
 
 
 names = st.one_of(
@@ -117,6 +123,29 @@ def test_bound_to_the_dialog() -> None:
     assert read(TOKENS.for_path(PHONE, UNTIL), call_id="another", from_tag="mallory") is not None
     # RFC 2543 knew callers without a tag.
     assert read(TOKENS.for_dialog(PHONE, "call", None), from_tag=None) is not None
+
+
+def test_what_is_remembered_is_for_its_dialog_and_bounded() -> None:
+    """Many calls, or an endless Call-ID, cost no more memory, and their tokens are read as well."""
+    ours = tokens()
+    texts = [ours.for_dialog(PHONE, f"call{number}", "alice") for number in range(flow_token._KEPT + 9)]
+    assert len(ours._written) == 9
+    for number in (0, flow_token._KEPT + 8):
+        assert read(texts[number], ours, call_id=f"call{number}") is not None
+        assert read(texts[number], ours, call_id=f"call{number}", from_tag="bob", to_tag="alice") is not None
+        assert read(texts[number], ours, call_id="call") is None
+        assert read(texts[number], ours, call_id=f"call{number}", from_tag="bob", to_tag="bob") is None
+        assert read(texts[number], ours, call_id=f"call{number}", from_tag=None, to_tag=None) is None
+    none = ours.for_dialog(PHONE, "call", None)
+    assert read(none, ours, from_tag=None) is not None
+    assert read(none, ours, from_tag="", to_tag=None) is not None
+    assert read(none, ours, to_tag=None) is None
+    endless = ours.for_dialog(PHONE, "c" * 201, "alice")
+    assert endless not in ours._written
+    assert read(endless, ours, call_id="c" * 201) is not None
+    for number in range(flow_token._KEPT + 9):
+        ours.place(parse_uri(f"sip:h{number}.test"))
+    assert len(ours._places) == 9
 
 
 def test_another_key_reads_nothing() -> None:
