@@ -10,7 +10,7 @@ from sansip.module import Use
 from sansip.module.xml import read_xml
 from sansip.modules.calls import Calls
 from sansip.modules.calls.settings import CallsSettings
-from sansip.modules.documents import Documents
+from sansip.modules.documents import Documents, DocumentsRead
 from sansip.modules.events import Events, EventsSettings
 from sansip.modules.presence import Presence, PresenceSettings
 from sansip.modules.publications import Publications, PublicationsSettings
@@ -248,6 +248,17 @@ def test_rules_are_known_before_anybody_is_told() -> None:
     one.wait(5)
     assert all(basics(notify) == ["closed"] for notify in one.notifies if notify.body)
     assert basics(one.last) == ["closed"]
+
+
+def test_rules_that_come_while_documents_are_read() -> None:
+    """That a user had none before counts no longer."""
+    rig = bench()
+    presence: Any = rig.stack.modules.get(Presence)
+    presence._package.ready = False
+    publish(rig, document(service("a")))
+    rules(rig, rule(identity(), "block"))
+    presence.event_received(DocumentsRead(), rig.now)
+    assert Watcher(rig).subscribe() == 403
 
 
 def test_bad_rules_are_refused() -> None:
