@@ -3,8 +3,8 @@
 Theory of operation: in each round a sender sends texts and a phone takes them, over UDP or TCP, until the
 server gets SIGKILL at a moment that nobody chose. Sender and phone are user agents by the book: a request
 without an answer goes out again as the same request (RFC 3261 17.1.2, 8.1.1.4), and the phone forgets its
-transactions at each kill, as after 32 seconds without the server, or at once over TCP (17.2.2). A phone of
-the kind ``call-id`` knows a message by its Call-ID, as linphone does; one of the kind ``nothing`` knows none.
+transactions 32 seconds after their answers, or at once over TCP (17.2.2). A phone of the kind ``call-id``
+knows a message by its Call-ID, as linphone does; one of the kind ``nothing`` knows none.
 """
 
 from __future__ import annotations
@@ -34,6 +34,8 @@ BOB = f"sip:bob@{DOMAIN}"
 # Of each kind; a hundred where nobody waits for it (`tox -e soak`).
 KILLS = 100 if os.environ.get("SANSIP_SOAK") or os.environ.get("SANSIP_HOSTILE") else 3
 TEXTS = 4
+# RFC 3261 17.2.2, by UDP.
+TIMER_J = 32.0
 
 
 class End:
@@ -138,13 +140,15 @@ class Phone(End):
         self.kept: list[str] = []
         self._knows = knows
         self._calls: set[str] = set()
-        self._branches: set[str] = set()
+        # Of transactions: when they were answered.
+        self._branches: dict[str, float] = {}
         self._number = 0
 
     def register(self, expires: int = 600) -> None:
         self._number += 1
-        # It has been away for longer than Timer J.
-        self._branches.clear()
+        if self.transport != "udp":
+            # RFC 3261 17.2.2: Timer J is 0 there.
+            self._branches.clear()
         self.send(
             f"REGISTER sip:{DOMAIN} SIP/2.0\r\n{self.via(f'reg{self._number}')}Max-Forwards: 70\r\n"
             f"From: <{BOB}>;tag=r\r\nTo: <{BOB}>\r\nCall-ID: reg\r\nCSeq: {self._number} REGISTER\r\n"
@@ -183,12 +187,14 @@ class Phone(End):
         branch, call = re.search("branch=([^;\r]+)", head), re.search("Call-ID: ?([^\r]+)", head)
         assert branch is not None
         assert call is not None
+        over = time.monotonic() - TIMER_J
+        self._branches = {one: at for one, at in self._branches.items() if at > over}
         known = branch[1] in self._branches or (self._knows == "call-id" and call[1] in self._calls)
         if not known:
             self.shown.append(body)
             if "\r\nDate: " in head:
                 self.kept.append(body)
-        self._branches.add(branch[1])
+        self._branches.setdefault(branch[1], time.monotonic())
         self._calls.add(call[1])
         with suppress(OSError):
             self.send("\r\n".join(["SIP/2.0 200 OK", *keep, "Content-Length: 0", "", ""]))
