@@ -111,7 +111,11 @@ class Shortcut:
 
     def is_open_unread(self, method: str) -> bool:
         """The same, where no module wants to see each message that arrives either."""
-        return self.is_open(method) and not self._sees
+        # As above, written out: this is asked at each message.
+        parts = self._parts
+        if parts.modules is not self._modules:
+            self._look()
+        return not self._sees and method in self._open and (method == "REGISTER" or parts.nodes is None)
 
     def _look(self) -> None:
         """Note what the modules have a say in: a set of them never changes."""
