@@ -57,10 +57,7 @@ def test_octets_a_prefix() -> None:
 
 @pytest.mark.timeout(600)
 def test_a_look_up_in_instructions(tmp_path: Path) -> None:
-    """At most 3 µs a look-up, in what other work cannot change: an instruction takes 0.3 ns here.
-
-    (30 November 2026: MEASURED in the pure build.)
-    """
+    """At most 3 µs a look-up, in what the machine's other work cannot change: three instructions a ns."""
     table, _ = lcr.table(200_000, tmp_path)
     try:
         counted = lcr.instructions(table, tmp_path)
