@@ -57,10 +57,13 @@ def test_octets_a_prefix() -> None:
 
 @pytest.mark.timeout(600)
 def test_a_look_up_in_instructions(tmp_path: Path) -> None:
-    """At most 3 µs a look-up, in what the machine's other work cannot change: three instructions a ns."""
+    """At most 3 µs a look-up, in what the machine's other work cannot change.
+
+    On 30 November 2026 a look-up of the pure build was 16,100 instructions, and took 2.1 µs.
+    """
     table, _ = lcr.table(200_000, tmp_path)
     try:
         counted = lcr.instructions(table, tmp_path)
     except Missing as absent:
         missing(str(absent))
-    assert 0 < counted < 9_000
+    assert 0 < counted < 20_000
