@@ -202,7 +202,7 @@ class FlowTokens:
             return None
         known = self._written.get(text)
         if known is not None and known[0] == request.call_id:
-            # As below; whoever has the text and the dialog has what the MAC proves.
+            # As below: who has the text and is in the dialog has what the MAC proves.
             if known[1] == (request.from_tag or "") or known[1] == request.to_tag:
                 return self._parsed(known[2])
         read = self._sealer.read(text[len(MARK) :])

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 from sansip.module.commands import plain_result
+from sansip.native import mypyc_attr
 
 __all__ = ["Follower", "Followers", "described"]
 
@@ -46,6 +47,7 @@ class Follower:
         return event
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class Followers:
     """Called with each event: tells the followers and ``log``."""
 
