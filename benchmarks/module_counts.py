@@ -4,7 +4,7 @@ Theory of operation: the calls of ``core.py`` through stacks without modules (``
 of ``modules.py``, in process. As in ``counts.py`` the inputs are recorded first, and played again to a stack
 of the same entropy: only the stack is counted. ``cold`` are the lines of memory that the six messages of a
 call touch, each message from empty caches: between two messages a server's caches are filled with other data.
-What writes of accounting cost behind the stack (a thread of the store) is not in it.
+Not ``accounting``: its writes, which are most of it, are a thread's behind the stack.
 
     python -m benchmarks.module_counts                          Python calls, allocations, instructions, lines
     python -m benchmarks.module_counts --only instructions --case lcr --keep callgrind.lcr
@@ -26,7 +26,6 @@ from benchmarks.core import CALLEE, Load
 from benchmarks.counts import _COUNTERS, COLD_COUNTED, COUNTED, WARM, compile_meter
 from benchmarks.lcr import packed_from
 from sansip.module import Use
-from sansip.modules.accounting import Accounting, AccountingSettings
 from sansip.modules.calls import Calls, CallsSettings
 from sansip.modules.dispatcher import Destination, Dispatcher, DispatcherSettings
 from sansip.modules.lcr import Lcr
@@ -35,7 +34,7 @@ from sansip.modules.lcr.settings import Gateway, LcrSettings
 
 __all__ = ["CASES", "KINDS", "count", "counted"]
 
-CASES = ("plain", "calls", "dispatcher", "accounting", "lcr")
+CASES = ("plain", "calls", "dispatcher", "lcr")
 KINDS = ("calls", "allocations", "instructions", "cold")
 # What is dialled with ``lcr``; its first six digits are one of the prefixes.
 NUMBER = "1000000001"
@@ -53,8 +52,6 @@ def uses(case: str) -> list[Use]:
     if case == "dispatcher":
         farm = DispatcherSettings([Destination(place) for place in places], takes="calls", probe_interval=0.0)
         found.append(Use(Dispatcher, farm))
-    elif case == "accounting":
-        found.append(Use(Accounting, AccountingSettings(to="rows")))
     elif case == "lcr":
         gateways = [Gateway(name, place) for name, place in zip(("one", "two"), places, strict=True)]
         found.append(Use(Lcr, LcrSettings(gateways, probe_interval=0.0)))
