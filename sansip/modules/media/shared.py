@@ -20,7 +20,7 @@ class Shared:
 
     Attributes:
         media: the module.
-        limits: those of the stack; ``most_media``: media of a description, ``most_dialogs``: callees' tags.
+        limits: those of the stack, which a reload changes in place.
         most, set_: ``media.most`` and ``media.set``.
         took, relayed: figures that it has.
         prefix: what its names of calls begin with.
@@ -30,8 +30,6 @@ class Shared:
         "limits",
         "media",
         "most",
-        "most_dialogs",
-        "most_media",
         "prefix",
         "relayed",
         "relays",
@@ -44,14 +42,24 @@ class Shared:
     def __init__(self, media: Answering) -> None:
         self.media = media
         self.limits: Limits = media.core.limits
-        self.most_media: int = self.limits.sdp_media
-        self.most_dialogs: int = self.limits.early_dialogs
         self.sessions: Sessions = media._sessions
         self.relays: Relays = media._relays
         self.took: Histogram = media._took
         self.relayed: Counter = media._relayed
         self.prefix: str = media._prefix
         self.take(media)
+
+    @property
+    def most_media(self) -> int:
+        """Media of a description."""
+        most: int = self.limits.sdp_media
+        return most
+
+    @property
+    def most_dialogs(self) -> int:
+        """Callees' tags."""
+        most: int = self.limits.early_dialogs
+        return most
 
     def take(self, media: Answering) -> None:
         """Have the settings of ``media``."""
