@@ -28,7 +28,7 @@ from sansip_server.faults import OperatorError, os_reason
 from sansip_server.known import KnownUsers
 from sansip_server.stores import DataRefused, Lock, Replaced, Store, lock_store, open_store
 from sansip_server.stores.clocks import SLACK
-from sansip_server.stores.sqlite import SqliteStore
+from sansip_server.stores.sqlite import SqliteStore, is_busy
 from sansip_server.timekeeping import Timekeeper
 from sansip_sockets import handler
 
@@ -52,6 +52,9 @@ class RowWrites(Protocol):
 
     def written(self, count: int) -> None:
         """So many writes are durable."""
+
+    def failed(self, error: Exception) -> None:
+        """Writes failed with ``error``, a fault of the database."""
 
     def write(self, questions: Sequence[Write]) -> Sequence[Any]:
         """Write ``questions`` by themselves; return a result for each."""
@@ -233,7 +236,12 @@ class Storage:
         writes = [one for one in questions if type(one) is Write]
         if not updates:
             return self._rows.write(writes)
-        if self._save_both(updates, writes, self._rows):
+        try:
+            done = self._save_both(updates, writes, self._rows)
+        except Exception as error:
+            self._rows.failed(error)
+            return [self._failed("save", error)] * len(questions)
+        if done:
             self._saved(len(updates), begun)
             return [None] * len(questions)
         # Each by itself: that finds whose fault it is, and what one of them lacks is not the other's.
@@ -241,7 +249,11 @@ class Storage:
         return [next(saved if type(one) is LocationUpdate else written) for one in questions]
 
     def _save_both(self, updates: Sequence[LocationUpdate], writes: Sequence[Write], rows: RowWrites) -> bool:
-        """Write both in one transaction; return whether that was done."""
+        """Write both in one transaction; return whether that was done.
+
+        Raises the exception if another process writes for longer than ``store_timeout``: to wait
+        as long for each of them once more would keep the phones waiting.
+        """
         also = rows.beside(writes)
         if also is None or self._behind or not isinstance(self._store, SqliteStore):
             return False
@@ -254,6 +266,8 @@ class Storage:
             self._behind = True
             return False
         except Exception as error:
+            if is_busy(error):
+                raise
             logger.debug("store %s: registrations and rows are written apart: %s", self._name, error)
             return False
         rows.written(len(writes))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -314,4 +314,22 @@ def test_a_fault_fails_both(both: Both) -> None:
     assert both.users() == ["first"]
     assert both.write([note("a"), update("u")]) == [None, None]
     assert both.storage.health()["ok"]
+    assert both.service.health()["ok"]
+
+
+def test_a_locked_file_is_waited_for_once(both: Both, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Phones get their 503 after ``store_timeout``, not after three of them, and so do those that wait."""
+    waits: list[int] = []
+    write = both.store.write
+
+    def counted(work: Callable[[sqlite3.Connection], None]) -> None:
+        waits.append(1)
+        write(work)
+
+    monkeypatch.setattr(both.store, "write", counted)
+    both._other.execute("BEGIN IMMEDIATE")
+    assert [type(one) for one in both.write([note("a"), update("u")])] == [sqlite3.OperationalError] * 2
+    assert len(waits) == 1
+    both._other.execute("ROLLBACK")
+    assert both.write([note("a"), update("u")]) == [None, None]
     assert both.service.health()["ok"]

@@ -123,6 +123,10 @@ class RowService:
         self._writes += count
         self._works("write")
 
+    def failed(self, error: Exception) -> None:
+        """What ``beside`` returned was not written, by a fault of the database."""
+        self._fails("write", error)
+
     @handler(batched=True)
     def write(self, questions: Sequence[Write]) -> Sequence[Any]:
         """Write ``questions``; return a result for each."""
@@ -180,12 +184,15 @@ class RowService:
         except (DataRefused, Unexpected):
             raise
         except Exception as error:
-            if not self._failing:
-                logger.error("%s fails: %s; what needs its rows waits or is refused", self._store.name, error)
-            self._failing.setdefault(what, (time.time(), str(error)))
+            self._fails(what, error)
             raise
         self._works(what)
         return result
+
+    def _fails(self, what: str, error: Exception) -> None:
+        if not self._failing:
+            logger.error("%s fails: %s; what needs its rows waits or is refused", self._store.name, error)
+        self._failing.setdefault(what, (time.time(), str(error)))
 
     def _works(self, what: str) -> None:
         if self._failing.pop(what, None) is not None and not self._failing:

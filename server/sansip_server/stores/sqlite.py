@@ -42,7 +42,7 @@ from sansip_server.stores.schema import (
     check_version,
 )
 
-__all__ = ["REFUSALS", "SqliteStore", "decode", "encode", "transaction"]
+__all__ = ["REFUSALS", "SqliteStore", "decode", "encode", "is_busy", "transaction"]
 
 # The beginning of an SQLite file.
 _MAGIC = b"SQLite format 3\0"
@@ -401,6 +401,11 @@ def _inode(path: str) -> int | None:
         return os.stat(path).st_ino
     except FileNotFoundError:
         return None
+
+
+def is_busy(error: Exception) -> bool:
+    """Whether another process kept the file locked for longer than the time-out."""
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_BUSY
 
 
 @contextmanager
