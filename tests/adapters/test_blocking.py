@@ -13,7 +13,7 @@ from sansip.actions import Ask, Notify, SendData, SendDatagram
 from sansip_blocking.receiver import BRISK, LOOK
 from sansip_blocking.several import TOGETHER
 from sansip_sockets import BindError, ControlSocket, bind, handler
-from sansip_sockets.gathering import SPAN
+from sansip_sockets.gathering import SPAN, VAIN
 from sansip_sockets.hub import SLACK
 from tests.adapters.fakes import PATIENCE, FakeStack, Listen, Question
 
@@ -96,6 +96,12 @@ def test_datagrams_that_are_gathered(monkeypatch, awaited):
         assert 1 <= slept.count(SPAN) < count // 4
         server.hub.gathering.pause = SPAN
         assert serve_brisk(server, sock, 1) == [b"0"]
+        server.hub.gathering.pause = SPAN
+        for _ in range(VAIN + 1):
+            # None comes any more, and something else keeps the server brisk.
+            server._brisk = True
+            server.turn(2 * BRISK)
+        assert not server.hub.gathering.pause
 
 
 @pytest.mark.parametrize("crowd", ["connection", "two listeners"])

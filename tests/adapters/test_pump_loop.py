@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from sansip_asyncio.loop import PumpLoop
-from sansip_sockets.gathering import SPAN, Gathering
+from sansip_sockets.gathering import SPAN, VAIN, Gathering
 from tests.adapters.fakes import PATIENCE
 
 
@@ -145,3 +145,40 @@ def test_datagrams_that_are_gathered(
     with asyncio.Runner(loop_factory=PumpLoop) as runner:
         runner.run(main())
     assert slept == [SPAN, 0.0]
+
+
+def test_datagrams_that_have_ended(
+    ends: tuple[socket.socket, socket.socket], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A socket that is read on, where no datagram comes any more, is not kept waiting at each wake-up."""
+    ours, theirs = ends
+    slept: list[float] = []
+    gathering = Gathering(SPAN)
+    gathering.pause = SPAN
+    count = 3 * VAIN
+
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        assert isinstance(loop, PumpLoop)
+        loop.gather(gathering)
+        done = loop.create_future()
+        left = count
+
+        def ready() -> None:
+            nonlocal left
+            ours.recv(10)
+            left -= 1
+            if left:
+                theirs.send(b"more")
+            else:
+                done.set_result(None)
+
+        loop.watch(ours.fileno(), ready)
+        theirs.send(b"first")
+        await asyncio.wait_for(done, PATIENCE)
+        loop.unwatch(ours.fileno())
+
+    monkeypatch.setattr(time, "sleep", slept.append)
+    with asyncio.Runner(loop_factory=PumpLoop) as runner:
+        runner.run(main())
+    assert VAIN <= slept.count(SPAN) <= VAIN + 1

@@ -55,6 +55,7 @@ class _Selector(selectors.DefaultSelector):
         while True:
             pause = gathering.pause
             if pause and (timeout is None or timeout > pause):
+                gathering.paused()
                 time.sleep(pause)
             ready = poll(timeout)
             others = False

@@ -92,6 +92,7 @@ class Receiver:
             ended = EAGAIN
             if gathering.pause > 0.0:
                 time.sleep(gathering.pause)
+                gathering.paused()
                 ended = receive(batch, TOGETHER)
             if not batch and (ended != EAGAIN or wait(batch)):
                 # No datagram came in time, or an error of an earlier send came, which the pump reads.

@@ -72,6 +72,7 @@ class Several:
             most = 1
             if gathering.pause > 0.0:
                 time.sleep(gathering.pause)
+                gathering.paused()
                 most = TOGETHER
             ready = poll(brisk, _READY)
             if not ready:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from sansip_sockets.gathering import BUSY, CROWDED, SPAN, WINDOW, Gathering
+from sansip_sockets.gathering import BUSY, CROWDED, SPAN, VAIN, WINDOW, Gathering
 
 
 def at_rate(rate: float, span: float = SPAN) -> Gathering:
@@ -44,4 +44,19 @@ def test_one_burst_is_no_load():
     gathering.served(int(BUSY * WINDOW / 4), 50.001)
     assert not gathering.pause
     gathering.served(1, 50.0 + WINDOW)
+    assert not gathering.pause
+
+
+def test_a_load_that_ends_while_others_are_served():
+    """Connections must not be kept waiting for datagrams that come no more."""
+    gathering = at_rate(BUSY * 2)
+    for _ in range(VAIN):
+        gathering.paused()
+    assert gathering.pause
+    # As long as some come, it goes on.
+    gathering.served(1, 101.2)
+    for _ in range(VAIN):
+        gathering.paused()
+    assert gathering.pause
+    gathering.paused()
     assert not gathering.pause
