@@ -52,6 +52,9 @@ _part: Final = compiled(rf'{_SPACE}<((?:({_NAME}):)?+({_NAME}))(?: id="([^<>&"\t
 _contact: Final = compiled(rf"</status>{_SPACE}<contact{_ATTRIBUTE}>({_TEXT})</contact>").search
 _end: Final = compiled(rf"{_SPACE}</presence>{_SPACE}").fullmatch
 
+# Characters of a document's begin that are remembered.
+_LONGEST: Final = 1_000
+
 
 class PlainPart:
     """The arguments of a ``Part``."""
@@ -74,7 +77,7 @@ def plain_parts(body: bytes) -> list[PlainPart] | None:
         return None
     # No value has the sign that ends the root's tag.
     at = document.find(">", document.find("<presence")) + 1
-    spaces: dict[str, str] | None = _spaces(document[:at])
+    spaces: dict[str, str] | None = _spaces(document[:at]) if at <= _LONGEST else _read_root(document[:at])
     if spaces is None:
         return None
     for prefix in _prefixes(document):
@@ -114,7 +117,8 @@ def _read_root(head: str) -> dict[str, str] | None:
     return spaces if entity and spaces.get("xmlns") == _PIDF else None
 
 
-# A phone writes the same root each time. Nobody changes what is returned.
+# A phone writes the same root each time. Nobody changes what is returned. One that is longer than any phone's
+# is not remembered: publishers could fill the memory with them.
 _spaces: Final = lru_cache(1_024)(_read_root)
 
 

@@ -7,7 +7,7 @@ import random
 import pytest
 
 from sansip.modules.presence.pidf import _parts_by_lxml
-from sansip.modules.presence.plain import plain_parts
+from sansip.modules.presence.plain import _spaces, plain_parts
 from tests.fuzz.mutate import change
 
 # As baresip, linphone and the benchmark write them.
@@ -139,3 +139,15 @@ def test_time_is_linear() -> None:
     for piece in (*PIECES, b"<a>", b"</a>", b"<a><b>", b"<a>x</a>", b"<a><b/></a>", b" ", b"<status>"):
         for before in (begin, SHORT[:-11], b"<presence", b""):
             agree(before + piece * ((4_096 - len(before)) // len(piece)))
+
+
+def test_long_roots_are_not_remembered() -> None:
+    """A thousand of as many octets as a publication may have would be 16 MB, for who may publish."""
+    _spaces.cache_clear()
+    padding = b" ".join(b'xmlns:p%d="urn:x:%d"' % (number, number) for number in range(100))
+    long = SHORT.replace(b" xmlns=", b" " + padding + b" xmlns=")
+    for body in (SHORT, long, long.replace(b"bob", b"eve"), SHORT):
+        found = plain_parts(body)
+        assert found is not None
+        assert [one.kind for one in found] == ["tuple"]
+    assert _spaces.cache_info().currsize == 1
