@@ -147,8 +147,6 @@ class StreamWays:
         known = self._asked
         if contact in known:
             return known[contact]
-        if len(known) >= _KEPT:
-            known.clear()
         asked = None
         try:
             uri = binding.uri
@@ -157,7 +155,10 @@ class StreamWays:
                 asked = uri, str(as_request_uri(uri))
         except RemoteProtocolError:
             pass
-        known[contact] = asked
+        if len(contact) <= _LONGEST:
+            if len(known) >= _KEPT:
+                known.clear()
+            known[contact] = asked
         return asked
 
 

@@ -8,6 +8,7 @@ import pytest
 
 from benchmarks.shapes import SHAPES, Phone, Shape, played
 from sansip import ListenerConfig, Stack, StackConfig
+from sansip.location import Binding
 from sansip.routing import stream_ways
 from sansip.routing.stream_ways import StreamWays, hop_of, way_back
 from sansip.transport import Flow
@@ -74,6 +75,13 @@ def test_what_is_remembered_is_bounded() -> None:
     assert len(ways._places) == 9
     assert ways.hop(f"sip:{'b' * 200}@192.0.2.2;transport=tcp", 0) is not None
     assert len(ways._places) == 9
+    for user in ("b", "b" * 200):
+        contact = f"sip:{user}@192.0.2.2;transport=tcp"
+        bound = Binding("sip:b@test", contact, 99.0, "c", 1, None, 0.0, 0.0)
+        way = ways.of(bound, 0)
+        assert way is not None
+        assert way.text == contact
+    assert len(ways._asked) == 1
 
 
 NAT, HOME = ("198.51.100.9", 40000), ("10.0.0.7", 5060)
