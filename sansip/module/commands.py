@@ -136,7 +136,13 @@ def _named(kind: Any) -> str:
 
 
 def plain_result(value: Any) -> Any:
-    """Return the result of a command as JSON holds it."""
+    """Return the result of a command as JSON holds it.
+
+    An object that has a method ``as_shown`` says itself, by that, which values it shows.
+    """
+    as_shown = getattr(value, "as_shown", None)
+    if as_shown is not None:
+        return plain_result(as_shown())
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return {one.name: plain_result(getattr(value, one.name)) for one in dataclasses.fields(value)}
     if isinstance(value, Mapping):

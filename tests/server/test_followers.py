@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 from sansip.events import LimitReached, RouteFailed
+from sansip.modules.calls import Call, CallFinished
 from sansip_server.followers import TEXT, Followers, described
 
 
@@ -34,4 +35,17 @@ def test_what_an_event_shows() -> None:
     shown = described(RouteFailed("INVITE", "sip:" + "a" * 5_000, ValueError("no\udcff")))
     assert shown["error"] == "ValueError: no\udcff"
     assert len(shown["uri"]) == TEXT
+    json.dumps(shown)
+
+
+def test_what_a_call_shows() -> None:
+    """The URIs of both sides, and the values that modules keep with it: not how the call keeps them."""
+    caller, callee = "From: Alice <sip:alice@biloxi.test>;tag=a", "To: <sip:bob@biloxi.test>"
+    call = Call("c1", "call", "a", caller, callee, "sip:bob@biloxi.test", "192.0.2.1", 1.0, lines=True)
+    call.said = {"lcr.gateway": "gw"}
+    shown = described(CallFinished(call))["call"]
+    assert (shown["caller"], shown["callee"]) == ("sip:alice@biloxi.test", "sip:bob@biloxi.test")
+    assert shown["variables"] == {"lcr.gateway": "gw"}
+    assert (shown["state"], shown["over"], shown["ended_by"]) == ("calling", False, "")
+    assert not [name for name in shown if name.startswith("_")]
     json.dumps(shown)

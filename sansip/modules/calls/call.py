@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["Call", "Follower", "Side", "Talk"]
 
 
-# In ``repr``.
+# In ``repr``, and to those who follow events.
 _SHOWN: Final = (
     *("id", "call_id", "caller_tag", "caller", "callee", "asked", "source", "began", "rang", "answered"),
     *("ended", "state", "status", "ended_by", "why", "target", "variables", "keys", "talks", "won"),
@@ -230,6 +230,10 @@ class Call:
 
     def __repr__(self) -> str:
         return f"Call({', '.join([f'{name}={getattr(self, name)!r}' for name in _SHOWN])})"
+
+    def as_shown(self) -> dict[str, Any]:
+        """Return what ``plain_result`` shows: not how the values are kept."""
+        return {name: getattr(self, name) for name in (*_SHOWN, "over")}
 
     @property
     def caller(self) -> str:
