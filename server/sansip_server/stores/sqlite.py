@@ -405,7 +405,8 @@ def _inode(path: str) -> int | None:
 
 def is_busy(error: Exception) -> bool:
     """Whether another process kept the file locked for longer than the time-out."""
-    return getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_BUSY
+    code: int = getattr(error, "sqlite_errorcode", 0)
+    return code & 0xFF == sqlite3.SQLITE_BUSY
 
 
 @contextmanager
