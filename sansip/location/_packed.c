@@ -50,8 +50,9 @@ static int read_text(PyObject *given, Text *text)
     text->data = "";
     text->size = 0;
     if (given == Py_None) return 1;
-    if (!PyUnicode_Check(given) || PyUnicode_READY(given) < 0 || !PyUnicode_IS_ASCII(given)) return 0;
-    text->data = PyUnicode_DATA(given);
+    /* In one block: to unfold another one takes memory, which may be refused. */
+    if (!PyUnicode_Check(given) || !PyUnicode_IS_COMPACT_ASCII(given)) return 0;
+    text->data = (const char *)PyUnicode_1BYTE_DATA(given);
     text->size = PyUnicode_GET_LENGTH(given);
     return memchr(text->data, '\n', (size_t)text->size) == NULL;
 }
@@ -90,7 +91,7 @@ static PyObject *plain(PyObject *module, PyObject *const *given, Py_ssize_t coun
     Py_ssize_t room = PY_SSIZE_T_MAX / 8;
     if (contact.size > room || call_id.size > room || host.size > room || agent.size > room) Py_RETURN_NOTIMPLEMENTED;
     Py_ssize_t size = contact.size + call_id.size + host.size + agent.size + 5;
-    if (size > UINT32_MAX) Py_RETURN_NOTIMPLEMENTED;
+    if ((uint64_t)size > UINT32_MAX) Py_RETURN_NOTIMPLEMENTED;
     double expires_at = PyFloat_AS_DOUBLE(given[3]), now = PyFloat_AS_DOUBLE(given[4]);
     PyObject *octets = PyBytes_FromStringAndSize(NULL, SIZE + size);
     if (octets == NULL) return NULL;

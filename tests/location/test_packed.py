@@ -171,12 +171,18 @@ def test_what_is_left_to_the_module_in_c(in_c: Any) -> None:
     assert in_c(*values, octets) == in_python(*values, octets) != None  # noqa: E711 - a tuple is compared
 
 
+class Text(str):
+    """A text, and yet no plain one."""
+
+
 def test_what_it_is_not_made_for(in_c: Any) -> None:
     """Python decides there; a mistake of ours is an exception."""
     values: tuple[Any, ...] = ("sip:a@h", "c", 7, 3_600.0, 50.0, 0, None, 0, 0, None)
     for place, wrong in ((0, None), (1, 7), (2, "7"), (3, 3_600), (5, None), (6, b"h"), (9, 1)):
         changed = (*values[:place], wrong, *values[place + 1 :])
         assert in_c(*changed, None) is NotImplemented
+    # Such a text is not in one block of memory, like those of old that had to be unfolded first.
+    assert in_c(Text("sip:a@h"), *values[1:], None) is NotImplemented
     for held in (b"", b"x" * 43, bytearray(60), "text"):
         assert in_c(*values, held) is NotImplemented
     with pytest.raises(TypeError):
