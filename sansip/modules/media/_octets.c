@@ -365,7 +365,7 @@ static PyObject *octets_replaced(PyObject *module, PyObject *const *args, Py_ssi
 /* Values of one command: a call's name, two tags, a description, a label. */
 #define VALUES 8
 
-static char *put_number(char *to, Py_ssize_t number)
+static char *put_number(char *to, long long number)
 {
     char digits[24];
     int count = 0;
@@ -438,7 +438,8 @@ static PyObject *octets_numbered(PyObject *module, PyObject *const *args, Py_ssi
         return NULL;
     }
     if (!is_bytes(args[0]) || !is_bytes(args[2])) return NULL;
-    Py_ssize_t number = PyLong_AsSsize_t(args[1]);
+    /* As wide on machines of 32 bits: commands are counted for as long as a process runs. */
+    long long number = PyLong_AsLongLong(args[1]);
     if (number == -1 && PyErr_Occurred()) return NULL;
     if (number < 0) {
         PyErr_SetString(PyExc_ValueError, "the number is below 0");
@@ -467,13 +468,14 @@ static PyObject *octets_number_of(PyObject *module, PyObject *const *args, Py_ss
     }
     if (!is_bytes(args[0]) || !is_bytes(args[1])) return NULL;
     Octets at = PyBytes_AS_STRING(args[0]), end = at + PyBytes_GET_SIZE(args[0]);
-    Py_ssize_t before = PyBytes_GET_SIZE(args[1]), number = 0;
+    Py_ssize_t before = PyBytes_GET_SIZE(args[1]);
+    long long number = 0;
     if (end - at < before + 2 || memcmp(at, PyBytes_AS_STRING(args[1]), (size_t)before) != 0 || at[before] != '_')
         return PyLong_FromLong(-1);
     Octets digits = at += before + 1;
     while (at < end && *at >= '0' && *at <= '9' && at - digits < 15) number = number * 10 + (*at++ - '0');
     if (at == digits || *digits == '0' || (at < end && *at != ' ')) return PyLong_FromLong(-1);
-    return PyLong_FromSsize_t(number);
+    return PyLong_FromLongLong(number);
 }
 
 static PyMethodDef methods[] = {

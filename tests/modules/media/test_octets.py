@@ -114,6 +114,8 @@ COOKIES = st.lists(
 @given(data=COOKIES, prefix=st.sampled_from([b"", b"abc", b"abcabc"]), number=st.integers(0, 2**62))
 @example(data=b"abc_1", prefix=b"abc", number=0)
 @example(data=b"abc_1\n", prefix=b"abc", number=0)
+# More than 32 bits hold.
+@example(data=b"abc_999999999999999 d", prefix=b"abc", number=2**62)
 def test_both_know_a_cookie(in_c: Any, data: bytes, prefix: bytes, number: int) -> None:
     """Only the exact octets of a cookie of ours are one; anybody may send any."""
     assert in_c.number_of(data, prefix) == octets.plain_number_of(data, prefix)
