@@ -7,9 +7,10 @@
  * offsets.
  *
  * What both read they read alike, but each reads a few heads that the other leaves to the reader. These functions
- * alone take ",", ";" and "?" in the user of From and To; ending() takes them in its Request-URI as well, and
- * Max-Forwards in any spelling, which nobody looks at there. The pattern alone takes a Timestamp in a request of a
- * dialog: it is copied to a 100 (RFC 3261 8.2.6.1), and the one to a BYE is made of the whole message.
+ * alone take ",", ";" and "?" in the user of From and To, and several blanks before a quoted name; ending() takes such
+ * users in its Request-URI as well, and Max-Forwards in any spelling, which nobody looks at there. The pattern alone
+ * takes a Timestamp in a request of a dialog: it is copied to a 100 (RFC 3261 8.2.6.1), and the one to a BYE is made
+ * of the whole message.
  */
 
 /* Those that are read of each message. */
