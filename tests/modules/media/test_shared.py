@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from sansip.config import Reconfiguration
 from sansip.limits import Limits
-from sansip.reconfigure import Reconfiguration
 from tests.modules.media.rig import FIRST, SDP, MediaRig, settings
 from tests.relays import Engine
 from tests.rig import what
