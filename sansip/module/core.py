@@ -68,7 +68,7 @@ class Core(Process):
         limits, domains, listeners, location, bans, users, sender, proxy: of the stack.
     """
 
-    __slots__ = ("_figures", "_guarding", "_own", "_rates", "_serves", "plain", "table", "teller")
+    __slots__ = ("_figures", "_guarding", "_offered", "_own", "_rates", "_serves", "plain", "table", "teller")
 
     def __init__(self, stack: StackCore, module: Named, table: ModuleTable) -> None:
         super().__init__(stack, module)
@@ -80,6 +80,7 @@ class Core(Process):
         self._figures: dict[str, Counter | Histogram] = {}
         self._rates: Rates | None = None
         self._serves = False
+        self._offered: frozenset[str] = frozenset()
         self._guarding: Guarding | None = None
         # For compiled parts of the module: calls of its ``tell`` and ``notify`` are not interpreted.
         self.teller = Teller(stack)
@@ -143,6 +144,11 @@ class Core(Process):
         """
         self._stack.host(domains)
         self._serves = bool(domains)
+
+    def offer(self, tags: Iterable[str]) -> None:
+        """Name these option tags in answers to an OPTIONS, until the module goes (RFC 3261 11.2)."""
+        self._offered = frozenset(tags)
+        self._stack.registrar.offer(self, self._offered)
 
     def guard(
         self,
@@ -388,6 +394,8 @@ class Core(Process):
         self._own.rest()
         if self._serves:
             self.serve({})
+        if self._offered:
+            self.offer(())
         if self._guarding is not None:
             self._guarding.end()
 

@@ -53,6 +53,7 @@ class Registrar:
         config: the policy.
         constant_lines: the lines that stand in each 200 behind its Contacts, each with its CRLF.
         extensions: option tags supported here, for Supported in the server's answers.
+        capable: these and what modules offer, for OPTIONS.
         flow_timer: seconds within which a phone with a flow shall send keepalives, 0 for its own choice.
         gruus: the object that makes and reads GRUUs; None where there are none.
         limits: those of the stack.
@@ -62,8 +63,10 @@ class Registrar:
     __slots__ = (
         "_date",
         "_gruus",
+        "_offered",
         "_outbound",
         "_supported",
+        "capable",
         "config",
         "constant_lines",
         "default_expires",
@@ -83,6 +86,8 @@ class Registrar:
         gruus: Gruus | None = None,
     ) -> None:
         self._gruus = gruus
+        # Who offers it -> option tags of the server as a user agent (RFC 3261 11.2).
+        self._offered: dict[object, frozenset[str]] = {}
         self.limits = limits
         self.configure(config or RegistrarConfig())
 
@@ -105,6 +110,7 @@ class Registrar:
             "gruu": self.gruus is not None,
         }
         self.extensions = frozenset(tag for tag, known in tags.items() if known)
+        self.capable = self.extensions.union(*self._offered.values())
         # RFC 5627 5.2: gruu is not told in answers to a REGISTER.
         self._supported = ", ".join(sorted(self.extensions - {"gruu"}))
         self._date = (0, "")
@@ -112,6 +118,13 @@ class Registrar:
         if self._supported:
             lines.append(("Supported", self._supported))
         self.constant_lines = "".join([f"{header_line(name, value)}\r\n" for name, value in lines])
+
+    def offer(self, owner: object, tags: frozenset[str]) -> None:
+        """Support ``tags`` in an OPTIONS, which replace those of ``owner`` before."""
+        self._offered[owner] = tags
+        if not tags:
+            del self._offered[owner]
+        self.capable = self.extensions.union(*self._offered.values())
 
     @property
     def most_contacts(self) -> int:

@@ -39,7 +39,7 @@ OWN_METHODS = "OPTIONS, REGISTER, ACK, CANCEL"
 
 def answer_options(request: Incoming) -> None:
     """Answer an OPTIONS for the server itself (RFC 3261 11.2)."""
-    extensions = request.core.registrar.extensions
+    extensions = request.core.registrar.capable
     unknown = [tag for tag in request.message.require if tag.lower() not in extensions]
     if unknown:
         # RFC 3261 8.2.2.3

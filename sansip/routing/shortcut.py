@@ -157,7 +157,7 @@ class Shortcut:
     def capabilities(self) -> str:
         """The lines behind the copied ones in the answer to an OPTIONS, and the empty line."""
         end = self.end
-        extensions = self._registrar.extensions
+        extensions = self._registrar.capable
         if extensions is not self._extensions or end is not self._capable_end:
             self._extensions, self._capable_end = extensions, end
             lines = [f"{header_line(name, value)}\r\n" for name, value in capabilities(extensions)]

@@ -119,7 +119,8 @@ class Beginning:
             dialog = Dialog.from_uas(message, tag, contact, over_tls=flow.transport in SECURE)
             given = filter_of(message, package)
         except (RemoteProtocolError, LocalProtocolError) as error:
-            request.reply(400, str(getattr(error, "reason", "Bad Request")))
+            status = error.status if isinstance(error, RemoteProtocolError) else 400
+            request.reply(status or 400, str(getattr(error, "reason", "Bad Request")))
             return None
         except ValueError as error:
             refuse_filter(request, error)
@@ -138,7 +139,7 @@ class Beginning:
         one.usage = self._notifying.usage(one, dialog, message.get("event") or "")
         parties = len(str(dialog.remote)) + len(str(dialog.local)) + len(message.call_id)
         held = parties + len(str(dialog.remote_target)) + sum(len(str(route)) for route in dialog.route_set)
-        if held + len(one.filter_body) + len(one.usage.event) > self._settings().size:
+        if held + len(one.filter_body) + len(one.usage.event) > self._settings().size + package.body_size:
             self.tell_limit("size", one, request)
             request.reply(513)
             return None
@@ -151,7 +152,10 @@ class Beginning:
             return "most"
         if book.count_of_watcher(one.source) >= settings.most_of_watcher:
             return "most_of_watcher"
-        if book.count_of(one.package.event, one.resource) >= settings.most_of_resource:
+        if (
+            not one.package.private
+            and book.count_of(one.package.event, one.resource) >= settings.most_of_resource
+        ):
             return "most_of_resource"
         return "unanswered" if book.count_unanswered(one.source) >= settings.unanswered else ""
 

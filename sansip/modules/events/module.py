@@ -34,7 +34,7 @@ from sansip.modules.events.starting import Starting
 from sansip.modules.events.subscription import Subscription
 from sansip.modules.events.telling import Telling
 from sansip.ua.tags import Tags
-from sansip.wire import SipUri
+from sansip.wire import Request, SipUri
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Mapping
@@ -46,10 +46,12 @@ if TYPE_CHECKING:
 __all__ = ["Events"]
 
 # See ``Events.serve_lists``.
-ListFor: TypeAlias = Callable[[Package, str, str], Package | None]
+ListFor: TypeAlias = Callable[[Package, Request, str, str], Package | None]
 Hears: TypeAlias = Callable[[str, str, float], None]
 Added: TypeAlias = Callable[[Package, float], None]
 
+# What packages of lists add to the name of theirs.
+_LISTED: Final = (".list", ".contained")
 # How tags of ours begin: as long as those of user agents (``sansip.ua.tags``).
 _MARK: Final = "e-"
 
@@ -156,7 +158,7 @@ class Events(Module):
 
     @function
     def serve_lists(self, list_for: ListFor, hears: Hears, added: Added, now: float) -> None:
-        """Serve lists (RFC 4662): ``list_for`` (package, resource, watcher) finds the package of a list.
+        """Serve lists (RFC 4662): ``list_for`` (package, SUBSCRIBE, resource, watcher) finds that of a list.
 
         ``hears`` (event, resource, time) is told of each change, ``added`` (package, time) of each package.
         """
@@ -262,7 +264,7 @@ class Events(Module):
             if package is not None and package.hidden:
                 package = None
             if package is not None and self._list_for is not None:
-                listed = self._list_for(package, resource, self.core.address_of(message.from_.uri))
+                listed = self._list_for(package, message, resource, self.core.address_of(message.from_.uri))
                 if listed is not None and not request.supports("eventlist"):
                     # RFC 4662 4.4
                     request.refuse(421, None, listed.headers)
@@ -356,8 +358,8 @@ class Events(Module):
                 return True
             if one is None and key is not None:
                 one = await self._adopt(key[0], tag)
-                if one is None and self._list_for is not None:
-                    one = await self._adopt(f"{key[0]}.list", tag)
+                for word in () if self._list_for is None else _LISTED:
+                    one = one or await self._adopt(f"{key[0]}{word}", tag)
             if one is None or not (same or key == _key_of(one)):
                 request.reply(481)
                 return True

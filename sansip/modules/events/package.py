@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from sansip.modules.events.content import Content, Verdict
 
 if TYPE_CHECKING:
+    from sansip.dialog import Refusal
     from sansip.modules.events.subscription import Subscription
+    from sansip.wire import Request
 
 __all__ = ["Package"]
 
@@ -32,6 +34,8 @@ class Package:
         headers: fields of each 2xx to a SUBSCRIBE, and of each NOTIFY.
         hidden: Allow-Events does not name it (it serves lists of another package).
         ignores_body: the body of a SUBSCRIBE means nothing, whatever it is.
+        own_body: it is no filter: ``screen_body`` and ``read_body`` take it, at most ``body_size`` octets.
+        private: each watcher has its own state of a resource; ``most_of_resource`` does not count.
         serves_all: whether ``serves`` is that of this class.
         known: returns what ``content`` would of a subscription without a filter, if that was written for
             another watcher already; or None.
@@ -47,6 +51,9 @@ class Package:
     headers: ClassVar[tuple[tuple[str, str], ...]] = ()
     hidden: ClassVar[bool] = False
     ignores_body: ClassVar[bool] = False
+    own_body: ClassVar[bool] = False
+    private: ClassVar[bool] = False
+    body_size: int = 0
     each: ClassVar[bool] = False
     serves_all: ClassVar[bool] = True
     known: Callable[[Subscription], Content | None] | None = None
@@ -97,6 +104,20 @@ class Package:
         Raises ``ValueError`` for one that is malformed (400), ``BadFilter`` for what is not supported (488).
         """
         return None
+
+    def screen_body(self, request: Request) -> Refusal | None:
+        """Return why the body of a SUBSCRIBE cannot be taken, before anybody has proved who sent it.
+
+        Raises ``RemoteProtocolError``. Only asked with ``own_body``, as is ``read_body``.
+        """
+        return None
+
+    def read_body(self, request: Request) -> tuple[Any, str, bytes]:
+        """Return what the body means, its media type and the octets that are kept, as ``check_filter`` reads.
+
+        Raises as ``check_filter`` does, and ``RemoteProtocolError`` with a status.
+        """
+        raise NotImplementedError
 
     def holds_back(self, subscription: Subscription, now: float) -> bool:
         """Whether a change is none that this watcher wants to hear of (RFC 4660 5.3.2)."""

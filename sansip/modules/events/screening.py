@@ -46,7 +46,11 @@ def screen_subscribe(request: Request, package: Package, extensions: Collection[
     if unknown:
         # RFC 3261 8.2.2.3
         return Refusal(420, None, (("Unsupported", ", ".join(unknown)),))
-    if request.body and not package.ignores_body:
+    if request.body and package.own_body:
+        refusal = package.screen_body(request)
+        if refusal is not None:
+            return refusal
+    elif request.body and not package.ignores_body:
         encoding = (request.get("content-encoding") or "identity").strip().lower()
         if encoding != "identity":
             return Refusal(415, None, (("Accept-Encoding", "identity"),))
@@ -102,6 +106,8 @@ def filter_of(request: Request, package: Package, before: bytes = b"") -> tuple[
     """
     if not request.body or package.ignores_body:
         return None
+    if package.own_body:
+        return package.read_body(request)
     kind = media_type(request)
     body = package.join_filters(before, request.body)
     return package.check_filter(kind, body), kind, body

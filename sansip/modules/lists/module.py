@@ -2,7 +2,8 @@
 
 Theory of operation: a user's documents name lists by URI. If the user subscribes to such a URI, the
 subscription is one to all members, and the states of members that are users here are read from the packages
-themselves. Only the owner can subscribe to a list, so no user can take the address of another one.
+themselves. Only the owner can subscribe to a list, so no user can take the address of another one. A
+SUBSCRIBE may also bring its list (RFC 5367, ``contained``), whatever address it is sent to.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from sansip.module import FIRST, CommandError, Doc, Module, ModuleFault, command
 from sansip.module.xml import FIX, has_lxml
 from sansip.modules.documents import DocumentChanged, Documents, DocumentsRead
 from sansip.modules.events import Events, Package, Subscription, WatcherChanged
+from sansip.modules.lists.contained import OPTION, ContainedListPackage, Index
 from sansip.modules.lists.package import ListPackage
 from sansip.modules.lists.services import Member, Service, members_of, parse_lists, parse_services
 from sansip.modules.watches import Watches
@@ -22,11 +24,14 @@ from sansip.wire import SipUri, parse_uri
 
 if TYPE_CHECKING:
     from sansip.module import Core
+    from sansip.wire import Request
 
 __all__ = ["Lists", "ListsSettings"]
 
 _SERVICES: Final = ("rls-services", "index")
 _LISTS: Final = ("resource-lists", "index")
+# NOTIFYs of one change that leave at once; of more a group at a time.
+_MANY: Final = 16
 
 
 @dataclass(slots=True)
@@ -38,6 +43,12 @@ class ListsSettings:
     size: Annotated[
         int, Doc("Octets of the states in one NOTIFY; those beyond that come in the next ones.")
     ] = 262_144
+    body: Annotated[
+        int, Doc("Octets of a list that a SUBSCRIBE brings (RFC 5367), unpacked; for more there is a 413.")
+    ] = 65_536
+    most_of_watcher: Annotated[
+        int, Doc("Subscriptions of one watcher to such lists; for more there is a 403.")
+    ] = 50
 
     def __post_init__(self) -> None:
         if not 1 <= self.members <= 2_000:
@@ -46,6 +57,10 @@ class ListsSettings:
             raise ValueError(f"interval is {self.interval:g}: 0 to 3600 seconds")
         if not 8_192 <= self.size <= 16_777_216:
             raise ValueError(f"size is {self.size}: 8192 to 16777216 octets")
+        if not 1_024 <= self.body <= 65_536:
+            raise ValueError(f"body is {self.body}: 1024 to 65536 octets")
+        if self.most_of_watcher < 0:
+            raise ValueError(f"most_of_watcher is {self.most_of_watcher}: at least 0")
 
 
 class Lists(Module):
@@ -65,6 +80,9 @@ class Lists(Module):
         # Address of a member -> (owner, URI) of the lists that have it.
         self._of_member: dict[str, set[tuple[str, str]]] = {}
         self._packages: dict[str, ListPackage] = {}
+        # Lists that SUBSCRIBEs bring.
+        self._contained: dict[str, ContainedListPackage] = {}
+        self._index = Index()
 
     def check(self, settings: ListsSettings) -> None:
         """Without lxml there are no lists."""
@@ -76,7 +94,8 @@ class Lists(Module):
         self._engine = core.module(Events)
         self._documents.check_with(_SERVICES[0], parse_services)
         self._documents.check_with(_LISTS[0], parse_lists)
-        self._engine.extensions.add("eventlist")
+        self._engine.extensions |= {"eventlist", OPTION}
+        core.offer(("eventlist", OPTION))
         self._engine.serve_lists(self._list_for, self._changed, self._added, now)
 
     def configure(self, settings: ListsSettings, now: float) -> None:
@@ -84,8 +103,8 @@ class Lists(Module):
         super().configure(settings, now)
         for owner in tuple(self._read):
             self._forget(owner)
-        for package in self._packages.values():
-            package.interval, package.size = settings.interval, settings.size
+        for package in (*self._packages.values(), *self._contained.values()):
+            self._set(package)
 
     # --- the lists of users
 
@@ -127,8 +146,12 @@ class Lists(Module):
         found = self._services(subscription.watcher).get(subscription.resource)
         return None if found is None else found[1]
 
-    def _list_for(self, base: Package, resource: str, watcher: str) -> ListPackage | None:
+    def _list_for(self, base: Package, request: Request, resource: str, watcher: str) -> ListPackage | None:
         """Return the package of the list ``resource`` of ``watcher``, None where there is no such list."""
+        if any(tag.lower() == OPTION for tag in request.require):
+            if not request.body:
+                raise RemoteProtocolError("no body with disposition recipient-list", section="RFC 5367 3")
+            return self._contained.get(base.event)
         found = self._services(watcher).get(resource)
         if found is None or (found[0].packages and base.event not in found[0].packages):
             return None
@@ -136,12 +159,20 @@ class Lists(Module):
 
     def _added(self, base: Package, now: float) -> None:
         """A package is served: so are lists of it."""
-        package = ListPackage(
-            base, self._members, self._is_user, self.core.entropy.token, self._watches, self._look
-        )
-        package.interval, package.size = self.settings.interval, self.settings.size
-        self._packages[base.event] = package
-        self._engine.add(package, now)
+        token, watches, look = self.core.entropy.token, self._watches, self._look
+        package = ListPackage(base, self._members, self._is_user, token, watches, look)
+        contained = ContainedListPackage(base, self._index, self._is_user, token, watches=watches, look=look)
+        self._packages[base.event], self._contained[base.event] = package, contained
+        for one in (package, contained):
+            self._set(one)
+            self._engine.add(one, now)
+
+    def _set(self, package: ListPackage) -> None:
+        settings = self.settings
+        package.interval, package.size = settings.interval, settings.size
+        if isinstance(package, ContainedListPackage):
+            package.most, package.most_of_watcher = settings.members, settings.most_of_watcher
+            package.body_size = settings.body
 
     def _watches(self) -> Watches | None:
         """Return the module that subscribes elsewhere, None where it is not configured."""
@@ -170,6 +201,11 @@ class Lists(Module):
                 if one.watcher == owner:
                     package.changed(one, resource)
                     self._engine.look(one, now)
+        contained = self._contained[event]
+        having = self._index.having(contained, resource)
+        for one in having:
+            contained.changed(one, resource)
+            self._engine.look(one, now, soon=len(having) > _MANY)
 
     def event_received(self, event: Any, now: float) -> None:
         """A user's lists are other ones: they are told whole. At the start, once all documents are read."""
@@ -177,6 +213,7 @@ class Lists(Module):
             one = event.subscription
             if isinstance(one.package, ListPackage) and not one.counted:
                 one.package.let_go(one, now)
+                self._index.remove(one)
             return
         owner = ""
         if isinstance(event, DocumentChanged):

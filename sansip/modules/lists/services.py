@@ -16,10 +16,18 @@ from urllib.parse import unquote
 
 from sansip.errors import RemoteProtocolError
 from sansip.location.aor import address_of_record
-from sansip.module.xml import Element, local_name, namespace, read_xml
+from sansip.module.xml import Element, attribute, local_name, namespace, read_xml, text
 from sansip.wire import SipUri, parse_uri
 
-__all__ = ["Member", "Service", "members_of", "parse_lists", "parse_services"]
+__all__ = [
+    "Member",
+    "Service",
+    "members_of",
+    "parse_contained",
+    "parse_lists",
+    "parse_services",
+    "write_contained",
+]
 
 LISTS: Final = "urn:ietf:params:xml:ns:resource-lists"
 SERVICES: Final = "urn:ietf:params:xml:ns:rls-services"
@@ -90,6 +98,28 @@ def parse_lists(body: bytes) -> dict[str, list[Member]]:
     found: dict[str, list[Member]] = {}
     _entries(root, [], found)
     return {name: list(_once(members).values()) for name, members in found.items()}
+
+
+def parse_contained(body: bytes) -> list[Member]:
+    """Return the entries of the list in a SUBSCRIBE (RFC 5367 4), each once. Raises ``ValueError``.
+
+    Lists in lists are taken into it; references to other documents are left out.
+    """
+    root = read_xml(body)
+    if root.tag != f"{{{LISTS}}}resource-lists":
+        raise ValueError("not a resource-lists document")
+    return list(_once(_entries(root, [], {})).values())
+
+
+def write_contained(members: Iterable[Member]) -> bytes:
+    """Return a document with these entries, as ``parse_contained`` reads it."""
+    entries = "".join(
+        f"<entry uri={attribute(one.uri)}><display-name>{text(one.name)}</display-name></entry>"
+        if one.name
+        else f"<entry uri={attribute(one.uri)}/>"
+        for one in members
+    )
+    return f'<resource-lists xmlns="{LISTS}"><list>{entries}</list></resource-lists>'.encode()
 
 
 def _once(members: Iterable[Member]) -> dict[str, Member]:
