@@ -148,7 +148,7 @@ def message_parts(message: Message) -> list[Part] | None:
 def build_multipart(
     parts: Iterable[Part], boundary: str, *, subtype: str = "mixed", params: str = ""
 ) -> tuple[str, bytes]:
-    """Return (Content-Type value, body) of ``parts``; ``params`` is added to the former (``;type=…``).
+    """Return (Content-Type value, body) of ``parts``; ``params`` (``;type=…``) are added to the former.
 
     Raises LocalProtocolError when ``boundary`` cannot be one or occurs in a part,
     or when a header cannot be written.
@@ -166,4 +166,5 @@ def build_multipart(
     if not chunks:
         raise LocalProtocolError("a multipart has at least one part (RFC 2046 5.1.1)")
     shown = boundary if _UNQUOTED.fullmatch(boundary) else f'"{boundary}"'
-    return f"multipart/{subtype};boundary={shown}{params}", b"".join([*chunks, delimiter, b"--\r\n"])
+    # linphone (belle-sip) takes all that follows "boundary=" for the boundary.
+    return f"multipart/{subtype}{params};boundary={shown}", b"".join([*chunks, delimiter, b"--\r\n"])

@@ -77,7 +77,7 @@ def test_full_then_partial() -> None:
 
 
 def test_no_list_later() -> None:
-    """RFC 5367 5.1: within the dialog a list means nothing, and is a 415; the subscription stays as it was."""
+    """RFC 5367 5.1: within the dialog a list means nothing, and is a 415; the list stays as it was."""
     rig = bench()
     one = phone(rig)
     subscribe(one, document(BOB))
@@ -194,7 +194,9 @@ def test_options() -> None:
     supported = [one.strip() for one in (out.message.get("supported") or "").split(",")]
     assert {"eventlist", REQUIRE[1]} <= set(supported)
     rig.stack.modules.get(Lists).core.rest()
-    (out,) = rig.udp(request("OPTIONS", "sip:biloxi.test", to="<sip:biloxi.test>", call_id="2", branch="z9hG4bK2"))
+    (out,) = rig.udp(
+        request("OPTIONS", "sip:biloxi.test", to="<sip:biloxi.test>", call_id="2", branch="z9hG4bK2")
+    )
     assert "eventlist" not in out.message.get("supported")
 
 
@@ -295,6 +297,7 @@ def test_taken_over() -> None:
     one = phone(rig)
     subscribe(one, document(BOB))
     engine = rig.stack.modules.get(Lists)._engine
+    assert one.tag is not None
     engine._book.remove(engine._book.ids[one.tag])
     publish(rig, "bob", one)
     assert (len(one.notifies), index(rig)) == (1, 0)
