@@ -3,7 +3,7 @@
 Theory of operation: the body is a document of ``resource-lists``, maybe compressed, or several in a
 multipart, which are one list. What is kept, also in the row, is a short document with the members alone. No
 user's document names such a list, so an index says which subscriptions have a member. A later SUBSCRIBE of
-the dialog has no body: whoever wants another list subscribes anew.
+the dialog has no body: a phone that wants another list subscribes anew.
 """
 
 from __future__ import annotations
@@ -96,7 +96,7 @@ class ContainedListPackage(ListPackage):
         self.body_size = 65_536
 
     def judge(self, subscription: Subscription, now: float) -> Verdict:
-        # RFC 5363 5.2: only for somebody who has proved to be who they say, whoever else may subscribe.
+        # RFC 5363 5.2: only for a watcher who has proved who it is, also where others may subscribe.
         if not subscription.proven or subscription.filter is None:
             return Verdict.BLOCK
         if subscription.counted or self._index.count(subscription.watcher) < self.most_of_watcher:

@@ -263,7 +263,7 @@ def test_all_phones_name_one_address() -> None:
 
 
 def test_strangers() -> None:
-    """RFC 5363 5.2: whoever has proved nothing gets no list, also where anybody may subscribe."""
+    """RFC 5363 5.2: a stranger gets no list, also where anybody may subscribe."""
     rig = bench()
     source = ("198.51.100.9", 5060)
     assert subscribe(phone(rig, source=source), document(BOB)) == 403
